@@ -1,0 +1,67 @@
+"""The HTTP API. ``create_app`` is its WSGI factory."""
+
+import sys
+from typing import Any
+
+import orjson
+from apiflask import APIFlask
+from flask import Response
+from flask.json.provider import JSONProvider
+from redis import Redis
+
+from api import problems, service, v1
+from tracker.errors import SettingsError
+from tracker.settings import Settings, load
+from tracker.store import Store, connect
+
+#: Seconds for the store to answer a command, or to accept a connection: someone waits for the answer to a request.
+PATIENCE = 2
+
+
+def create_app(settings: Settings | None = None) -> APIFlask:
+    """The app, configured by ``settings`` or else by the environment; a bad variable ends the process with one line."""
+    settings = settings or _from_environment()
+    app = APIFlask("api", title="data-tracker", version="1", spec_path="/v1/openapi.json", docs_path=None)
+    app.config.update(
+        DESCRIPTION="Crypto market metrics of the last 24 hours, ranked by standard deviation.",
+        AUTO_SERVERS=False,  # would publish the Host header of whoever asks first
+        AUTO_404_RESPONSE=False,  # problems.documented describes errors
+        AUTO_VALIDATION_ERROR_RESPONSE=False,
+    )
+    app.json = Json(app)
+    app.url_map.merge_slashes = False  # a doubled slash is an unknown path, not a redirect
+    app.extensions.update(settings=settings, store=Store(_client(settings), settings.ring))
+    app.register_blueprint(service.bp)
+    app.register_blueprint(v1.bp)
+    problems.install(app)
+    return app
+
+
+class Json(JSONProvider):
+    """JSON by orjson: floats in full, numpy arrays as they are, NaN as null."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return _dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        return Response(_dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+
+
+def _dumps(obj: Any) -> bytes:
+    return orjson.dumps(obj, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _from_environment() -> Settings:
+    try:
+        return load()
+    except SettingsError as error:
+        sys.exit(f"api: {error}")
+
+
+def _client(settings: Settings) -> Redis:
+    client = connect(settings.redis_url, tries=2)
+    client.connection_pool.connection_kwargs.update(socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+    return client

@@ -1,0 +1,82 @@
+"""Errors as JSON problems (RFC 9457): what went wrong and what to do. No answer is ever an HTML page or a traceback."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from apiflask import APIFlask, HTTPError
+from flask import Response, current_app, url_for
+from werkzeug.http import HTTP_STATUS_CODES
+
+from api import schemas
+from tracker.errors import StoreError
+
+MIMETYPE = "application/problem+json"
+#: Seconds after which a request may be tried again while the store is away: a restart takes about as long.
+RETRY_AFTER = 2
+
+#: What an error of a status means to a client of this API, for the OpenAPI document.
+MEANINGS = {
+    HTTPStatus.NOT_FOUND: "No metric has this id.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not usable; `errors` says which and why.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer; `Retry-After` says when to try again.",
+}
+
+
+def install(app: APIFlask) -> None:
+    """Makes every error of ``app`` a problem, and puts the schema of problems into its OpenAPI document."""
+    app.error_processor(_of_http_error)
+    app.register_error_handler(StoreError, _of_store_error)
+    app.spec_processor(_with_schema)
+
+
+def documented(*statuses: HTTPStatus) -> dict[int | str, Any]:
+    """The problems that an operation may answer with, for ``@bp.doc(responses=...)``."""
+    content = {MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {int(status): {"description": MEANINGS[status], "content": content} for status in statuses}
+
+
+def _of_http_error(error: HTTPError) -> Response:
+    """Of what Flask, APIFlask or a view raised. A view gives its detail as text, APIFlask what it found as a dict."""
+    if isinstance(error.detail, dict) and error.detail:
+        return _invalid(error.detail)
+    return _problem(error.status_code, error.detail or _detail(error), headers=error.headers)
+
+
+def _of_store_error(error: StoreError) -> Response:
+    current_app.logger.error("503: %s", error)  # it may name hosts: for the log only
+    detail = f"The store does not answer as it should. Try again in {RETRY_AFTER} seconds; the API's log says more."
+    return _problem(503, detail, headers={"Retry-After": str(RETRY_AFTER)})
+
+
+def _invalid(found: Mapping[str, Mapping[str, list[str]]]) -> Response:
+    errors = [
+        {"location": location, "name": name, "detail": detail}
+        for location, names in found.items()
+        for name, details in names.items()
+        for detail in details
+    ]
+    told = "; ".join(f"{error['name'][:80]}: {error['detail']}" for error in errors[:5])
+    return _problem(422, f"{told}. {url_for('openapi.spec')} describes every parameter.", errors=errors)
+
+
+def _detail(error: HTTPError) -> str:
+    match error.status_code:
+        case 404:
+            return f"Nothing is at this path; {url_for('service.index')} lists what is where."
+        case 405:
+            return f"This path does not support the method; it supports {dict(error.headers).get('Allow', 'others')}."
+        case 500:
+            return "The API failed on this request; please report its path and time. The API's log has the reason."
+    return f"{error.message}; {url_for('openapi.spec')} describes the requests that are understood."
+
+
+def _problem(status: int, detail: str, headers: Any = None, **more: Any) -> Response:
+    body = {"type": "about:blank", "title": HTTP_STATUS_CODES[status], "status": status, "detail": detail, **more}
+    return Response(current_app.json.dumps(body), status, headers, MIMETYPE)
+
+
+def _with_schema(spec: Any) -> Any:
+    problem = schemas.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    spec["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
+    return spec

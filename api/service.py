@@ -1,0 +1,43 @@
+"""About the service itself, whatever the API's version: what is where, and how it does."""
+
+from http import HTTPStatus
+from itertools import chain
+
+from apiflask import APIBlueprint
+from flask import Response, current_app, jsonify, url_for
+
+from api import schemas
+from api.problems import documented
+from tracker.models import FIELDS
+from tracker.settings import Settings
+from tracker.store import Store
+
+bp = APIBlueprint("service", __name__)
+
+
+@bp.get("/")
+@bp.output(schemas.Index)
+def index() -> Response:
+    """What is where"""
+    return jsonify(metrics=url_for("v1.metrics"), health=url_for("service.health"), openapi=url_for("openapi.spec"))
+
+
+@bp.get("/healthz")
+@bp.output(schemas.Health)
+@bp.doc(responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
+def health() -> Response:
+    """Do the API and its store answer?"""
+    store: Store = current_app.extensions["store"]
+    settings: Settings = current_app.extensions["settings"]
+    slots = [summary.slot for summary in chain(*(store.summaries(field).values() for field in FIELDS))]
+    return jsonify(
+        status="ok",
+        store="ok",
+        metrics=len(slots),
+        newest_slot=max(slots, default=None),
+        sources={source: _times(store.status(source)) for source in settings.sources},
+    )
+
+
+def _times(status: dict[str, str]) -> dict[str, float | None]:
+    return {name: float(status[name]) if name in status else None for name in schemas.SourceHealth.model_fields}

@@ -1,0 +1,89 @@
+"""Celery's settings: broker, queues, routes, limits, beat's schedule. Each says which fault it answers."""
+
+import sys
+
+from kombu import Queue
+
+from tracker.errors import SettingsError
+from tracker.settings import settings
+
+try:
+    _settings = settings()
+except SettingsError as error:
+    sys.exit(str(error))
+
+# Broker. An outage of any length is waited out: a worker that gives up needs a person.
+broker_url = _settings.redis_url
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_transport_options = {
+    # A message whose worker died unseen is delivered again after this: above the hard time limit and every countdown,
+    # or a running task would be started a second time.
+    "visibility_timeout": 180,
+    # Look for such messages every 5 s, each time: with the defaults it takes 87 s longer.
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    # A connection that died without a word is noticed.
+    "health_check_interval": 10,
+    "socket_timeout": 15,
+    "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+}
+# Publishing while the broker restarts: a few tries, then the caller learns of it; the next tick heals.
+task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
+
+# One queue a task kind, so that a slow source does not hold up evaluation, nor a slow channel either.
+task_queues = [Queue("fetch"), Queue("evaluate"), Queue("notify")]
+task_create_missing_queues = False
+task_default_queue = "fetch"
+task_routes = {
+    "tracker.tasks.refresh_markets": "fetch",
+    "tracker.tasks.schedule_fetches": "fetch",
+    "tracker.tasks.fetch*": "fetch",
+    "tracker.tasks.evaluate*": "evaluate",
+    "tracker.tasks.notify": "notify",
+}
+
+# Results are in Redis by our own doing; Celery's would be written for nobody.
+task_ignore_result = True
+
+# A worker that dies, or its child, leaves its tasks to others: all are idempotent.
+task_acks_late = True
+task_reject_on_worker_lost = True
+# A worker that dies takes no queue of prefetched tasks with it into the visibility timeout.
+worker_prefetch_multiplier = 1
+# A source that never ends its answer (soft: the market is given up, hard: the process).
+task_soft_time_limit = 30
+task_time_limit = 45
+# Whatever leaks, leaks this long (prefork).
+worker_max_tasks_per_child = 2000
+# SIGTERM waits this long for running tasks, then hands them back to the queue (needs REMAP_SIGTERM=SIGQUIT).
+worker_soft_shutdown_timeout = 20
+
+# JSON only: a pickle from a broker that others can write to would run their code.
+task_serializer = "json"
+accept_content = ["json"]
+
+# Flower sees every task.
+worker_send_task_events = True
+task_send_sent_event = True
+
+timezone = "UTC"
+worker_hijack_root_logger = True
+worker_redirect_stdouts = False
+
+# Any number of beats: a tick claims its slot, and a second beat's finds it taken. A tick that no worker takes within
+# an interval is of no more use.
+_interval = _settings.interval / _settings.clock.speed
+beat_schedule = {
+    f"{task} {source}": {
+        "task": f"tracker.tasks.{task}",
+        "args": (source,),
+        "schedule": every,
+        "options": {"expires": max(_interval, 5)},
+    }
+    for source in _settings.sources
+    for task, every in (("schedule_fetches", _interval), ("refresh_markets", 3600))
+}
+beat_scheduler = "celery.beat:Scheduler"
+beat_max_loop_interval = min(5, _interval)

@@ -1,0 +1,43 @@
+# Sourced by the scripts beside it: makes .venv with the pinned requirements, once, and again when they change.
+# After it, $python is the environment's Python and the working directory is the project's.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+fail() {
+    printf '%s\n' "$1" >&2
+    exit 1
+}
+
+venv=${VENV:-.venv}
+python=$venv/bin/python
+
+make_venv() {
+    local chosen=${PYTHON:-python3}
+    command -v "$chosen" >/dev/null || fail "$chosen is not to be found: install Python 3.11 or newer, or set PYTHON to it"
+    "$chosen" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "Python 3.11 or newer is needed, $chosen is $("$chosen" -V 2>&1): set PYTHON to a newer one, e.g. PYTHON=python3.12 $0"
+    "$chosen" -m venv "$venv" ||
+        fail "no virtual environment could be made in $PWD/$venv: is the folder writable, and (on Debian) python3-venv installed?"
+}
+
+# install FILE...: installs requirement files, showing one line of progress, unless just these are installed already.
+install() {
+    local installed=$venv/installed.txt name files=()
+    for name in "$@"; do files+=(-r "$name"); done
+    [ -x "$python" ] || make_venv
+    cat "$@" | cmp -s - "$installed" && return
+    printf 'installing %s into %s\n' "$*" "$venv"
+    "$python" -m pip install --disable-pip-version-check --no-input "${files[@]}" >"$venv/install.log" 2>&1 &
+    local pip=$! shown=
+    trap 'kill $pip 2>/dev/null; exit 130' INT TERM
+    while kill -0 "$pip" 2>/dev/null; do
+        name=$(sed -n 's/^Collecting \([^ =<>[(]*\).*/\1/p; s/^Installing collected.*/all, unpacking/p' "$venv/install.log" | tail -n 1)
+        [ "$name" = "$shown" ] || printf '  %3ds  %s\n' "$SECONDS" "$name"
+        shown=$name
+        sleep 0.5
+    done
+    trap - INT TERM
+    wait "$pip" || fail "the install failed, $venv/install.log says more: $(grep -m 1 '^ERROR' "$venv/install.log")"
+    cat "$@" >"$installed"
+    printf 'installed in %d s\n' "$SECONDS"
+}

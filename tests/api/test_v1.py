@@ -1,0 +1,313 @@
+"""The two questions of version 1, over a real store."""
+
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import orjson
+import pytest
+import requests
+from pydantic import BaseModel
+
+from api import schemas
+from tests.api.tracked import NOW, RING, SLOTS, Tracked, market, spread
+from tests.servers import free_port, wait_for
+from tracker import pipeline
+from tracker.outbox import Outbox
+
+MISSION = ("bancor:bntbtc", "bancor:goldbtc", "bancor:cbceth")
+NUMBERS = ("last", "last_slot", "mean_1h", "mean_24h", "stddev_24h")
+
+
+def follows(schema: type[BaseModel], body: bytes) -> bool:
+    """Whether an answer has every field of the schema in its type, and no other."""
+    return schema.model_validate_json(body, strict=True).model_dump() == orjson.loads(body)
+
+
+def pages(tracked: Tracked, query: str) -> Iterator[dict]:
+    after = ""
+    while after is not None:
+        page = tracked.get(f"/v1/metrics?{query}{after and f'&after={after}'}")
+        assert page["next"] is None or page["next"] > after  # or it would never end
+        yield page
+        after = page["next"]
+
+
+# Ranks
+
+
+def test_the_missions_example_ranks_by_standard_deviation(tracked: Tracked) -> None:
+    tracked.fill(MISSION)
+
+    answers = [tracked.get(f"/v1/metrics/{id}:volume") for id in MISSION]
+
+    assert [answer["stddev_24h"] for answer in answers] == [100, 200, 300]
+    assert [answer["rank"]["text"] for answer in answers] == ["3/3", "2/3", "1/3"]
+    assert answers[2]["rank"] == {"position": 1, "of": 3, "text": "1/3"}
+
+
+def test_the_list_says_of_a_metric_what_its_series_says(tracked: Tracked) -> None:
+    tracked.fill(MISSION)
+
+    listed = tracked.get("/v1/metrics")
+
+    assert listed["total"] == 6 and listed["next"] is None
+    for row in listed["metrics"]:
+        series = tracked.get(f"/v1/metrics/{row['id']}")
+        assert row == {name: series[name] for name in row}
+
+
+# One metric
+
+
+def test_a_series_has_every_slot_of_24_hours_and_the_one_in_progress(tracked: Tracked) -> None:
+    tracked.watch("kraken:ethbtc")
+    tracked.put("kraken:ethbtc", np.arange(1441.0))
+
+    answer = tracked.get("/v1/metrics/kraken:ethbtc:volume")
+
+    assert answer["values"] == list(range(1441))
+    assert (answer["start"], answer["step"], answer["closed"]) == (SLOTS[0], 60, 1440)
+    assert (answer["last"], answer["last_slot"]) == (1440, SLOTS[-1])
+    assert answer["mean_24h"] == pytest.approx(np.arange(1440.0).mean())
+    assert answer["mean_1h"] == pytest.approx(np.arange(1380.0, 1440).mean())
+    assert answer["stddev_24h"] == pytest.approx(np.arange(1440.0).std())
+    assert (answer["exchange"], answer["pair"], answer["field"]) == ("kraken", "ethbtc", "volume")
+
+
+def test_the_unit_is_the_base_of_a_volume_and_the_quote_of_a_price(tracked: Tracked) -> None:
+    tracked.watch("kraken:ethbtc")
+
+    units = [tracked.get(f"/v1/metrics/kraken:ethbtc:{field}")["unit"] for field in ("volume", "price")]
+
+    assert units == ["eth", "btc"]
+
+
+def test_numbers_come_in_full_precision_and_missing_ones_as_null(tracked: Tracked) -> None:
+    present = [0.1 + 0.2, 1e-17, 123456789.12345679]
+    values = np.full(1441, np.nan)
+    values[[0, 700, 1439]] = present
+    tracked.watch("kraken:ethbtc")
+    tracked.put("kraken:ethbtc", values)
+
+    body = tracked.client.get("/v1/metrics/kraken:ethbtc:volume").data
+
+    assert b"NaN" not in body
+    assert [value for value in orjson.loads(body)["values"] if value is not None] == [
+        0.1 + 0.2,
+        1e-17,
+        123456789.12345679,
+    ]
+    assert orjson.loads(body)["last_slot"] == SLOTS[1439]
+
+
+def test_a_sample_one_slot_older_than_24_hours_is_not_served(tracked: Tracked) -> None:
+    tracked.watch("kraken:ethbtc")
+    tracked.put("kraken:ethbtc", np.array([7.0]), SLOTS[-1:])
+    url, day = "/v1/metrics/kraken:ethbtc:volume", 86_400
+
+    tracked.now = NOW + day
+    kept = tracked.get(url)
+    tracked.now = NOW + day + RING.step
+    gone = tracked.get(url)
+
+    assert kept["values"][0] == 7 and kept["start"] == SLOTS[-1]
+    assert gone["values"] == [None] * 1441 and gone["last"] is None
+
+
+def test_a_list_without_evaluations_forgets_after_24_hours_too(tracked: Tracked) -> None:
+    tracked.fill(MISSION)
+
+    tracked.now = NOW + 86_400 + RING.step
+    rows = tracked.get("/v1/metrics")["metrics"]
+
+    assert len(rows) == 6
+    assert all(row[name] is None for row in rows for name in (*NUMBERS, "rank"))
+
+
+def test_a_metric_without_samples_is_all_null(tracked: Tracked) -> None:
+    tracked.watch("kraken:ethbtc")
+
+    for path in ("/v1/metrics/kraken:ethbtc:volume", "/v1/metrics?field=volume"):
+        answer = tracked.get(path)
+        row = answer if "values" in answer else answer["metrics"][0]
+        assert all(row[name] is None for name in (*NUMBERS, "rank"))
+        assert set(row.get("values", [None])) == {None}
+
+
+def test_a_sample_in_progress_alone_has_no_statistics_and_no_rank(tracked: Tracked) -> None:
+    tracked.watch("kraken:ethbtc")
+    tracked.put("kraken:ethbtc", np.array([7.0]), SLOTS[-1:])
+    tracked.evaluate("kraken:ethbtc")
+
+    answer = tracked.get("/v1/metrics/kraken:ethbtc:volume")
+
+    assert [answer[name] for name in (*NUMBERS, "rank")] == [7, SLOTS[-1], None, None, None, None]
+
+
+def test_a_rank_whose_samples_have_left_the_window_is_not_served(tracked: Tracked) -> None:
+    tracked.fill(["kraken:ethbtc"])
+    url = "/v1/metrics/kraken:ethbtc:volume"
+
+    tracked.now = NOW + 2 * 86_400
+    without_samples = tracked.get(url)
+    tracked.put("kraken:ethbtc", np.array([7.0]), RING.slots(tracked.now)[-1:])
+    with_one_in_progress = tracked.get(url)
+
+    assert without_samples["rank"] is None and without_samples["last"] is None
+    assert with_one_in_progress["rank"] is None and with_one_in_progress["last"] == 7
+
+
+def test_a_metric_no_longer_watched_is_there_without_a_unit_while_it_is_ranked(tracked: Tracked) -> None:
+    tracked.fill(MISSION)
+    tracked.watch(*MISSION[1:])
+
+    answer = tracked.get(f"/v1/metrics/{MISSION[0]}:volume")
+    listed = tracked.get("/v1/metrics")
+
+    assert answer["unit"] is None and answer["rank"]["text"] == "3/3"
+    assert listed["total"] == 6
+    assert {row["id"]: row["unit"] for row in listed["metrics"]}[f"{MISSION[0]}:volume"] is None
+
+
+# The list
+
+
+def test_pages_yield_each_metric_once_in_order(tracked: Tracked) -> None:
+    ids = [f"kraken:a{number}btc" for number in range(5)] + ["bancor:bntbtc"]
+    tracked.fill(ids)
+
+    for limit in (1, 3, 4, 12, 1000):
+        found = list(pages(tracked, f"limit={limit}"))
+        listed = [row["id"] for page in found for row in page["metrics"]]
+        assert listed == sorted(f"{id}:{field}" for id in ids for field in ("price", "volume"))
+        assert {page["total"] for page in found} == {12}
+        assert len(found) == math.ceil(12 / limit)
+
+
+def test_filters_narrow_the_list_and_its_total(tracked: Tracked) -> None:
+    tracked.fill(["kraken:ethbtc", "krakenx:ethbtc", "bancor:bntbtc"])
+
+    volumes = tracked.get("/v1/metrics?field=volume")
+    both = tracked.get("/v1/metrics?field=volume&exchange=kraken")
+    nowhere = tracked.get("/v1/metrics?exchange=mtgox")
+
+    assert [row["field"] for row in volumes["metrics"]] == ["volume"] * 3 and volumes["total"] == 3
+    assert [row["id"] for row in both["metrics"]] == ["kraken:ethbtc:volume"] and both["total"] == 1
+    assert both["metrics"][0]["rank"]["of"] == 3
+    assert nowhere == {"metrics": [], "next": None, "total": 0}
+
+
+def test_a_page_goes_on_behind_an_id_that_is_gone(tracked: Tracked) -> None:
+    tracked.fill(["a:ethbtc", "c:ethbtc"])
+
+    page = tracked.get("/v1/metrics?after=b:ethbtc:price")
+
+    assert [row["id"] for row in page["metrics"]] == ["c:ethbtc:price", "c:ethbtc:volume"]
+
+
+# The service
+
+
+def test_health_tells_how_fresh_the_store_and_each_source_are(tracked: Tracked) -> None:
+    empty = tracked.get("/healthz")
+    tracked.fill(MISSION)
+    tracked.store.failed("simulator", NOW - 60, "timeout", "too slow")
+
+    full = tracked.get("/healthz")
+
+    none = {"simulator": {"last_success": None, "last_error_at": None}}
+    assert empty == {"status": "ok", "store": "ok", "metrics": 0, "newest_slot": None, "sources": none}
+    known = {"simulator": {"last_success": SLOTS[-1], "last_error_at": NOW - 60}}
+    assert full == {"status": "ok", "store": "ok", "metrics": 6, "newest_slot": SLOTS[-1], "sources": known}
+
+
+def test_every_link_of_the_index_leads_somewhere(tracked: Tracked) -> None:
+    links = tracked.get("/")
+
+    assert [tracked.client.get(path).status_code for path in links.values()] == [200] * len(links)
+
+
+def test_answers_are_as_the_openapi_document_says(tracked: Tracked) -> None:
+    tracked.fill(MISSION)
+    tracked.watch(*MISSION[1:], "kraken:ethbtc")
+    paths: dict[str, type[BaseModel]] = {
+        "/": schemas.Index,
+        "/healthz": schemas.Health,
+        "/v1/metrics": schemas.Metrics,
+        "/v1/metrics?limit=1": schemas.Metrics,
+        **{f"/v1/metrics/{id}:volume": schemas.Series for id in (*MISSION, "kraken:ethbtc")},
+    }
+
+    for path, schema in paths.items():
+        assert follows(schema, tracked.client.get(path).data), path
+
+
+def test_the_openapi_document_describes_every_path_parameter_and_field(tracked: Tracked) -> None:
+    document = tracked.get("/v1/openapi.json")
+
+    operations = {path: methods["get"] for path, methods in document["paths"].items()}
+    assert set(operations) == {"/", "/healthz", "/v1/metrics", "/v1/metrics/{id}"}
+    assert {name["name"] for name in operations["/v1/metrics"]["parameters"]} == {"field", "exchange", "limit", "after"}
+    assert set(operations["/v1/metrics/{id}"]["responses"]) == {"200", "404", "422", "503"}
+    described = [parameter["schema"] for each in operations.values() for parameter in each["parameters"]]
+    described += [
+        field for schema in document["components"]["schemas"].values() for field in schema["properties"].values()
+    ]
+    assert all(each["description"] for each in described)
+    assert references(document) <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+
+def references(part: object) -> set[str]:
+    if isinstance(part, dict):
+        here = {part["$ref"]} if "$ref" in part else set()
+        return here.union(*map(references, part.values()))
+    return set().union(*map(references, part)) if isinstance(part, list) else set()
+
+
+# The server
+
+
+@contextmanager
+def served(store_url: str) -> Iterator[str]:
+    port = free_port()
+    variables = {**os.environ, "REDIS_URL": store_url, "API_PORT": str(port), "LOG_LEVEL": "warning"}
+    server = subprocess.Popen([sys.executable, "-m", "tracker", "api"], env=variables)
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), "the API answers")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_real_server_answers_and_refuses_like_the_app(tracked: Tracked) -> None:
+    now = time.time()
+    tracked.store.watch("simulator", [market("kraken:ethbtc")])
+    tracked.put("kraken:ethbtc", spread(1_000, 50), RING.slots(now))
+    pipeline.evaluate(tracked.store, Outbox(tracked.store.redis), (), ["kraken:ethbtc"], now)
+
+    with served(tracked.url) as url:
+        listed = requests.get(f"{url}/v1/metrics", timeout=5).json()
+        series = requests.get(f"{url}/v1/metrics/kraken:ethbtc:volume", timeout=5)
+        odd = ["%00", "%0A", "%22", "%F0%9F%98%80", "%FF", "%2F", "a/b", "//", "KRAKEN:ETHBTC:VOLUME", "a" * 10_000]
+        refused = [requests.get(f"{url}/v1/metrics/{id}", timeout=5) for id in odd]
+
+    assert listed["total"] == 2 and listed["metrics"][1]["rank"]["text"] == "1/1"
+    assert follows(schemas.Series, series.content)
+    assert series.headers["Content-Type"] == "application/json"
+    assert {(answer.status_code, answer.headers["Content-Type"]) for answer in refused} == {
+        (404, "application/problem+json")
+    }

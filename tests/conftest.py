@@ -1,0 +1,100 @@
+"""One real store for the whole run, emptied for each test; and an HTTP server that answers whatever a test says."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import hypothesis
+import pytest
+from redis import Redis
+
+from tests.servers import StoreServer
+from tracker.ring import Ring
+from tracker.store import Store, connect
+
+hypothesis.settings.register_profile("shared-machine", deadline=None)
+hypothesis.settings.load_profile("shared-machine")
+
+
+@pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    with StoreServer(tmp_path_factory.mktemp("store")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(store_server: StoreServer) -> Iterator[Redis]:
+    with connect(store_server.url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def store(redis: Redis) -> Store:
+    return Store(redis, Ring())
+
+
+class HttpServer:
+    """An HTTP/1.1 server on a free port. ``answer`` is called with each request's handler and writes the answer.
+
+    ``asked``: the paths asked for; ``headers``: the header fields of the last request.
+    """
+
+    def __init__(self) -> None:
+        self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda request: None
+        self.asked: list[str] = []
+        self.headers: dict[str, str] = {}
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                outer.headers = dict(self.headers)
+                try:
+                    outer.answer(self)
+                except OSError:
+                    self.close_connection = True  # the client has had enough
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def says(self, body: bytes, status: int = 200, **headers: str) -> None:
+        """From now on every answer is this one; ``Content_Type="text/html"`` sets a header field."""
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            request.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                request.send_header(name.replace("_", "-"), value)
+            request.end_headers()
+            request.wfile.write(body)
+
+        self.answer = answer
+
+    def sends(self, *pieces: bytes) -> None:
+        """From now on every answer is these bytes, head and all, and then the connection is closed."""
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            request.close_connection = True
+            for piece in pieces:
+                request.wfile.write(piece)
+
+        self.answer = answer
+
+    def __enter__(self) -> "HttpServer":
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    with HttpServer() as server:
+        yield server

@@ -1,0 +1,68 @@
+"""Real servers for tests: each on a free port, each stopped by who started it."""
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import ConnectionError
+
+from tracker.embedded import command
+from tracker.settings import load
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) -> object:
+    """The first true value of ``condition``; AssertionError naming ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+class StoreServer:
+    """An embedded store of its own, as shipped, that can be killed and started again on its data."""
+
+    def __init__(self, folder: Path):
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.command = command(load({"STORE_PORT": str(self.port), "DATA_DIR": str(folder)}))
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        wait_for(self.answers, f"the store on port {self.port} answers")
+
+    def answers(self) -> bool:
+        with contextlib.suppress(ConnectionError), Redis.from_url(self.url) as client:
+            return bool(client.ping())
+        return False
+
+    def kill(self) -> None:
+        """As a crash does: no goodbye, no last sync."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self) -> "StoreServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+@contextlib.contextmanager
+def store_server(folder: Path) -> Iterator[StoreServer]:
+    with StoreServer(folder) as server:
+        yield server

@@ -1,0 +1,105 @@
+"""The whole tracker as a user runs it: ``./scripts/start``'s command on free ports and a folder of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import requests
+from redis import Redis
+
+from tests.servers import free_port, wait_for
+from tracker.outbox import Outbox
+from tracker.ring import Ring
+from tracker.store import Store
+
+ROOT = Path(__file__).parents[2]
+#: Nothing of the machine's own configuration reaches the tracker under test.
+CLEAN = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+
+
+class Stack:
+    """``python -m tracker start`` with ``arguments`` and the environment variables ``settings``."""
+
+    def __init__(self, folder: Path, *arguments: str, **settings: str):
+        ports = {name: free_port() for name in ("STORE_PORT", "API_PORT", "FLOWER_PORT", "SIMULATOR_PORT")}
+        self.environment = CLEAN | {"DATA_DIR": str(folder)} | {name: str(port) for name, port in ports.items()} | settings
+        self.api = f"http://127.0.0.1:{self.environment['API_PORT']}"
+        self.flower = f"http://127.0.0.1:{self.environment['FLOWER_PORT']}"
+        self.redis = Redis.from_url(f"redis://127.0.0.1:{self.environment['STORE_PORT']}/0")
+        self.store = Store(self.redis, Ring(60))
+        self.outbox = Outbox(self.redis)
+        self.folder = folder
+        self.command = [sys.executable, "-m", "tracker", "start", *arguments]
+        self.lines: list[str] = []
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def ready(self, seconds: float = 90) -> "Stack":
+        """Waits until it has shown its addresses: every market has its 24 h and its rank."""
+        wait_for(lambda: self.process.poll() is not None or self._welcomed(), f"started: {self.lines}", seconds)
+        assert self.process.poll() is None, self.lines
+        return self
+
+    def _welcomed(self) -> bool:
+        return any(line.startswith("Ctrl-C") for line in list(self.lines))
+
+    def run(self, *arguments: str) -> subprocess.Popen:
+        """Another part, ``python -m tracker ARGUMENTS``, in the same environment."""
+        environment = self.environment | {"REDIS_URL": f"redis://127.0.0.1:{self.environment['STORE_PORT']}/0"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "tracker", *arguments],
+            cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process it has started, however deep."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def find(self, *words: str) -> psutil.Process:
+        """The oldest process whose command line has all ``words``: a part's main process."""
+        matching = [each for each in self.processes() if all(word in " ".join(_command(each)) for word in words)]
+        assert matching, f"no process with {words}"
+        return min(matching, key=lambda each: each.create_time())
+
+    def get(self, path: str) -> dict:
+        answer = requests.get(self.api + path, timeout=10)
+        assert answer.status_code == 200, (answer.status_code, answer.text)
+        return answer.json()
+
+    def stop(self, number: int = signal.SIGINT) -> list[psutil.Process]:
+        """Ends it as Ctrl-C does; returns the processes that it left behind."""
+        started = self.processes() if self.process.poll() is None else []
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(90)
+        self._reader.join(10)
+        return [each for each in started if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+    def __enter__(self) -> "Stack":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for left in self.stop():
+            left.kill()
+        self.redis.close()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -1,0 +1,113 @@
+"""What a newcomer meets: one command starts everything, Ctrl-C ends everything, a second start goes on."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.servers import free_port, wait_for
+from tests.system.stack import CLEAN, ROOT, Stack
+
+
+def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    with Stack(tmp_path) as stack:
+        stack.ready()
+
+        listed = stack.get("/v1/metrics?limit=1000")
+        assert listed["total"] == 120
+        assert all(metric["rank"] for metric in listed["metrics"])
+        series = stack.get(f"/v1/metrics/{listed['metrics'][0]['id']}")
+        assert len(series["values"]) == 1441
+        assert None not in series["values"][:-1]
+        wait_for(lambda: requests.get(f"{stack.flower}/workers", timeout=5).ok, "Flower answers")
+        assert any("24 h of 60 of 60 markets fetched" in line for line in stack.lines)
+        assert any(f"{stack.api}/v1/metrics" in line for line in stack.lines)
+
+        assert stack.stop() == []
+        assert stack.process.returncode == 0
+        assert stack.lines[-1] == "stopped"
+
+    # A second start finds what the first one stored, and stores on.
+    with Stack(tmp_path) as again:
+        again.ready()
+        later = again.get(f"/v1/metrics/{series['id']}")
+        shift = (later["start"] - series["start"]) // series["step"]
+        assert later["values"][: 1440 - shift - 2] == series["values"][shift : 1440 - 2]
+        assert again.stop() == []
+
+
+def test_a_killed_start_takes_its_processes_along(tmp_path: Path) -> None:
+    with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
+        stack.ready()
+        started = stack.processes()
+        stack.process.kill()
+        wait_for(lambda: not any(each.is_running() for each in started), "all processes are gone", 60)
+
+
+@pytest.mark.parametrize("name", ["API_PORT", "FLOWER_PORT", "SIMULATOR_PORT", "STORE_PORT"])
+def test_a_taken_port_is_one_clear_line(tmp_path: Path, name: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = refusal(tmp_path, **{name: str(port)})
+    assert line.startswith(f"start: {name}={port}: expected a port that can be listened on (Address already in use)")
+    assert "choose another" in line
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"INTERVAL": "soon"}, "INTERVAL='soon': expected a number from 1 to 3600"),
+        ({"STEP": "61"}, "STEP='61': expected one of 60, 180"),
+        ({"REDIS_URL": "localhost"}, "REDIS_URL=(secret): expected a URL that begins with redis://"),
+        ({"REDIS_URL": "redis://user:hunter2@127.0.0.1:1/0"}, "REDIS_URL=redis://127.0.0.1:1/0: expected a server that"),
+        ({"SOURCES": "mtgox"}, "SOURCES='mtgox': expected a comma-separated list"),
+        ({"SIMULATOR_CANDLES": "/nowhere"}, "/nowhere"),
+        ({"API_PORT": "5555"}, "API_PORT=5555: expected a port of its own, FLOWER_PORT is the same"),
+    ],
+)
+def test_a_bad_variable_is_one_clear_line(tmp_path: Path, variables: dict[str, str], words: str) -> None:
+    line = refusal(tmp_path, **{"FLOWER_PORT": "5555"} | variables)
+    assert words in line
+    assert "hunter2" not in line
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "expected a writable folder" in refusal(tmp_path / "file")
+
+
+def test_a_second_start_on_the_same_data_is_refused(tmp_path: Path) -> None:
+    with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
+        stack.ready()
+        assert "it runs already" in refusal(tmp_path)
+
+
+def test_an_old_python_is_one_clear_line(tmp_path: Path) -> None:
+    old = tmp_path / "python-of-old"
+    old.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 1\necho Python 3.8.18\n')
+    old.chmod(0o755)
+    ended = subprocess.run(
+        [ROOT / "scripts/start"], env=CLEAN | {"PYTHON": str(old), "VENV": str(tmp_path / "venv")},
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Python 3.11 or newer is needed")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def refusal(folder: Path, **variables: str) -> str:
+    """The one line with which a start on ``folder`` ends at once."""
+    ports = {name: str(free_port()) for name in ("STORE_PORT", "API_PORT", "FLOWER_PORT", "SIMULATOR_PORT")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "tracker", "start"], cwd=ROOT, env=CLEAN | ports | {"DATA_DIR": str(folder)} | variables,
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert ended.returncode == 1, ended
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    return ended.stderr.strip()

@@ -1,0 +1,190 @@
+from pathlib import Path
+
+import pytest
+
+from tracker import settings as module
+from tracker.clock import Clock
+from tracker.errors import SettingsError
+from tracker.settings import load
+
+DEFAULTS = {
+    "redis_given": "",
+    "redis_url": "redis://127.0.0.1:6390/0",
+    "store_port": 6_390,
+    "data_dir": Path("var"),
+    "bind": "127.0.0.1",
+    "api_port": 8_000,
+    "flower_port": 5_555,
+    "sources": ("simulator",),
+    "interval": 60.0,
+    "step": 60,
+    "markets_per_task": None,
+    "fetch_concurrency": 4,
+    "evaluate_concurrency": 2,
+    "worker_pool": "prefork",
+    "log_level": "info",
+    "cryptowatch_url": "https://api.cryptowat.ch",
+    "cryptowatch_key": "",
+    "simulator_url": "http://127.0.0.1:8008",
+    "simulator_port": 8_008,
+    "simulator_markets": 60,
+    "simulator_exchanges": 3,
+    "simulator_seed": 1,
+    "simulator_candles": "",
+    "simulator_at": None,
+    "simulator_start": None,
+    "simulator_budget": None,
+    "simulator_keys": (),
+    "clock_start": 0.0,
+    "clock_speed": 1.0,
+    "clock": Clock(),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_default_of(name):
+    assert getattr(load({}), name) == DEFAULTS[name]
+
+
+def test_every_variable_says_what_it_means():
+    for field in module.fields(module.Settings):
+        assert field.metadata["name"].isupper() and field.metadata["meaning"]
+        assert field.name in DEFAULTS or f"{field.name.removesuffix('_given')}_url" in DEFAULTS
+
+
+GOOD = {
+    ("REDIS_URL", "redis://:pw@db.example:6379/1"): ("redis_url", "redis://:pw@db.example:6379/1"),
+    ("REDIS_URL", "rediss://db.example"): ("redis_url", "rediss://db.example"),
+    ("REDIS_URL", "unix:///run/redis.sock"): ("redis_url", "unix:///run/redis.sock"),
+    ("STORE_PORT", "7000"): ("redis_url", "redis://127.0.0.1:7000/0"),
+    ("SIMULATOR_PORT", "7001"): ("simulator_url", "http://127.0.0.1:7001"),
+    ("SOURCES", "cryptowatch, simulator"): ("sources", ("cryptowatch", "simulator")),
+    ("INTERVAL", "2.5"): ("interval", 2.5),
+    ("STEP", "3600"): ("step", 3_600),
+    ("MARKETS_PER_TASK", "20"): ("markets_per_task", 20),
+    ("WORKER_POOL", "Threads"): ("worker_pool", "threads"),
+    ("LOG_LEVEL", "DEBUG"): ("log_level", "debug"),
+    ("CRYPTOWATCH_URL", "http://[::1]:80/base/"): ("cryptowatch_url", "http://[::1]:80/base"),
+    ("SIMULATOR_KEYS", "a, b,,"): ("simulator_keys", ("a", "b")),
+    ("SIMULATOR_AT", "1516424100"): ("simulator_at", 1_516_424_100),
+    ("CLOCK_SPEED", "60"): ("clock_speed", 60.0),
+    ("API_PORT", ""): ("api_port", 8_000),
+}
+
+
+@pytest.mark.parametrize(("variable", "expected"), GOOD.items())
+def test_a_good_value_is_taken(variable, expected):
+    name, value = expected
+    assert getattr(load(dict([variable])), name) == value
+
+
+BAD = [
+    ("REDIS_URL", "localhost:6379", "redis:// or rediss:// or unix://"),
+    ("REDIS_URL", "redis://", "names a host"),
+    ("REDIS_URL", "redis://host:port", "names a host"),
+    ("REDIS_URL", "redis://[::1", "names a host"),
+    ("REDIS_URL", "http://host", "redis://"),
+    ("STORE_PORT", "0", "a whole number from 1 to 65535"),
+    ("API_PORT", "65536", "a whole number from 1 to 65535"),
+    ("API_PORT", "80.5", "a whole number"),
+    ("FLOWER_PORT", "five", "a whole number"),
+    ("SIMULATOR_PORT", "1e3", "a whole number"),
+    ("SOURCES", "simulater", "out of simulator, cryptowatch"),
+    ("SOURCES", ",", "a comma-separated list"),
+    ("SOURCES", "simulator,simulator", "each once"),
+    ("INTERVAL", "0", "a number from 1 to 3600"),
+    ("INTERVAL", "nan", "a number from 1 to 3600"),
+    ("INTERVAL", "inf", "a number from 1 to 3600"),
+    ("INTERVAL", "1 minute", "a number from 1 to 3600"),
+    ("STEP", "61", "one of 60, 180, 300, 900, 1800, 3600"),
+    ("MARKETS_PER_TASK", "0", "auto, or a whole number from 1 to 10,000"),
+    ("MARKETS_PER_TASK", "many", "auto, or a whole number"),
+    ("FETCH_CONCURRENCY", "257", "from 1 to 256"),
+    ("EVALUATE_CONCURRENCY", "-1", "from 1 to 256"),
+    ("WORKER_POOL", "gevent", "one of prefork, threads"),
+    ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+    ("CRYPTOWATCH_URL", "ftp://host", "http:// or https://"),
+    ("CRYPTOWATCH_URL", "http://host:99999", "http://"),
+    ("SIMULATOR_URL", "8008", "http://"),
+    ("SIMULATOR_MARKETS", "0", "from 1 to 100000"),
+    ("SIMULATOR_EXCHANGES", "101", "from 1 to 100"),
+    ("SIMULATOR_SEED", "-1", "from 0 to"),
+    ("SIMULATOR_AT", "yesterday", "a whole number"),
+    ("SIMULATOR_START", "nan", "a number"),
+    ("SIMULATOR_BUDGET", "-1", "a number"),
+    ("CLOCK_START", "-1", "a number"),
+    ("CLOCK_SPEED", "0", "a number from 1 to 3600"),
+]
+SECRET = {"REDIS_URL", "CRYPTOWATCH_KEY", "SIMULATOR_KEYS"}
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), BAD)
+def test_a_bad_value_is_named_with_what_was_expected(name, value, expected):
+    with pytest.raises(SettingsError) as refusal:
+        load({name: value})
+    text = str(refusal.value)
+    assert text.startswith(f"{name}=")
+    assert (repr(value) in text) == (name not in SECRET)
+    assert "expected" in text and expected in text
+
+
+@pytest.mark.parametrize("value", ["redis//:hunter2@host", "http://:hunter2@host", "redis://:hunter2@host:x", "hunter2"])
+def test_a_secret_is_in_no_message_and_no_cause(value, tmp_path):
+    (tmp_path / "url").write_text(value)
+    for environment in ({"REDIS_URL": value}, {"REDIS_URL_FILE": str(tmp_path / "url")}):
+        with pytest.raises(SettingsError) as refusal:
+            load(environment)
+        error = refusal.value
+        while error:
+            assert "hunter2" not in str(error)
+            error = error.__cause__ or error.__context__
+
+
+def test_a_secret_is_not_in_what_settings_show_of_themselves():
+    settings = load({"REDIS_URL": "redis://:hunter2@host", "CRYPTOWATCH_KEY": "hunter2", "SIMULATOR_KEYS": "hunter2"})
+    assert "hunter2" not in repr(settings)
+
+
+def test_a_variable_may_be_given_by_file(tmp_path):
+    (tmp_path / "key").write_text("  secret key\n")
+    assert load({"CRYPTOWATCH_KEY_FILE": str(tmp_path / "key")}).cryptowatch_key == "secret key"
+
+
+def test_a_value_given_twice_is_taken_from_the_environment(tmp_path):
+    (tmp_path / "port").write_text("1")
+    assert load({"API_PORT": "2", "API_PORT_FILE": str(tmp_path / "port")}).api_port == 2
+
+
+def test_an_empty_file_is_the_default(tmp_path):
+    (tmp_path / "port").write_text("\n")
+    assert load({"API_PORT_FILE": str(tmp_path / "port")}).api_port == 8_000
+
+
+def test_a_bad_value_in_a_file_is_refused_like_any(tmp_path):
+    (tmp_path / "port").write_text("many\n")
+    with pytest.raises(SettingsError, match="API_PORT='many': expected a whole number"):
+        load({"API_PORT_FILE": str(tmp_path / "port")})
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
+    path = tmp_path / "port"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"API_PORT_FILE='.*port': expected a readable text file"):
+        load({"API_PORT_FILE": str(path)})
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        load({}).step = 300
+
+
+def test_the_settings_of_a_process_are_read_once(monkeypatch):
+    monkeypatch.setenv("API_PORT", "8001")
+    module.settings.cache_clear()
+    try:
+        assert module.settings() is module.settings()
+        assert module.settings().api_port == 8_001
+    finally:
+        module.settings.cache_clear()

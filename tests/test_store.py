@@ -1,0 +1,287 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tests.servers import StoreServer, free_port
+from tracker.errors import StoreError, TrackerError
+from tracker.models import Market, Metric
+from tracker.ring import DAY, Ring
+from tracker.stats import describe
+from tracker.store import Store, connect
+
+NOW = 1_700_000_100.0
+RING = Ring()
+
+
+def spread(stddev, mean=1_000.0):
+    """A window of that standard deviation."""
+    return mean + stddev * np.where(np.arange(RING.rows) % 2, 1.0, -1.0)
+
+
+def save(store, field, **stddevs):
+    """Saves what an evaluation finds of markets ``x:NAME``."""
+    rows = np.array([spread(stddev) if stddev is not None else np.full(RING.rows, np.nan) for stddev in stddevs.values()])
+    store.save([Metric(f"x:{name}", field) for name in stddevs], describe(rows, 60), NOW)
+
+
+def rank(store, name, field="volume"):
+    standing = store.standing(Metric(f"x:{name}", field))
+    return standing and standing[1].text
+
+
+# Ranks and summaries
+
+
+def test_the_largest_deviation_has_rank_1(store):
+    save(store, "volume", bntbtc=100, goldbtc=200, cbceth=300)
+    assert [rank(store, name) for name in ("bntbtc", "goldbtc", "cbceth")] == ["3/3", "2/3", "1/3"]
+    assert store.ranking("volume") == ["x:cbceth:volume", "x:goldbtc:volume", "x:bntbtc:volume"]
+
+
+def test_fields_are_ranked_apart(store):
+    # given: some saved together, some apart
+    metrics = [Metric("x:a", "volume"), Metric("x:a", "price"), Metric("x:b", "volume"), Metric("x:b", "price")]
+    store.save(metrics, describe(np.array([spread(stddev) for stddev in (100, 2, 200, 1)]), 60), NOW)
+    save(store, "price", c=3)
+    # then
+    assert [rank(store, name, "price") for name in "abc"] == ["2/3", "3/3", "1/3"]
+    assert [rank(store, name, "volume") for name in "abc"] == ["2/2", "1/2", None]
+
+
+def test_equal_deviations_have_different_ranks_in_a_fixed_order(store):
+    for order in (["a", "b", "c"], ["c", "a", "b"]):
+        save(store, "volume", **dict.fromkeys(order, 50), least=1, most=99)
+        assert [rank(store, name) for name in ("most", "c", "b", "a", "least")] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+
+
+def test_constant_markets_are_ranked_too(store):
+    save(store, "volume", still=0, moving=1)
+    assert rank(store, "still") == "2/2"
+
+
+def test_ranks_follow_the_newest_evaluation(store):
+    save(store, "volume", a=100, b=200)
+    save(store, "volume", a=300)
+    assert (rank(store, "a"), rank(store, "b")) == ("1/2", "2/2")
+
+
+def test_a_market_whose_samples_are_gone_loses_rank_and_summary(store):
+    save(store, "volume", a=100, b=200)
+    save(store, "volume", b=None)
+    assert rank(store, "a") == "1/1"
+    assert store.standing(Metric("x:b", "volume")) is None
+    assert list(store.summaries("volume")) == ["x:a:volume"]
+
+
+def test_a_summary_says_what_was_computed(store):
+    # given samples up to the slot before the one in progress
+    values = spread(100.0)[None].copy()
+    values[0, -1] = np.nan
+    values[0, -2] = 1_234.5
+    # when
+    store.save([Metric("x:a", "price")], describe(values, 60), NOW)
+    # then
+    summary = store.summaries("price")["x:a:price"]
+    assert store.standing(Metric("x:a", "price"))[0] == summary
+    assert (summary.slot, summary.last) == (RING.slot(NOW) - 60, 1_234.5)
+    assert summary.mean == pytest.approx(values[0, :-1].mean(), rel=1e-12)
+    assert summary.stddev == pytest.approx(values[0, :-1].std(), rel=1e-12)
+    assert summary.mean_1h == pytest.approx(values[0, -61:-1].mean(), rel=1e-12)
+
+
+def test_nothing_evaluated_has_no_standing(store):
+    assert store.standing(Metric("x:a", "price")) is None
+    assert (store.ranking("price"), store.summaries("price")) == ([], {})
+    store.save([], describe(np.empty((0, RING.rows)), 60), NOW)
+    assert store.ranking("price") == []
+
+
+# Series
+
+
+def test_a_full_ring_takes_at_most_13_5_kB_a_metric(store, redis):
+    # given: written as a backfill and by ordinary fetches afterwards
+    market = f"{'e' * 16}:{'p' * 16}"
+    slots = RING.slots(NOW)
+    store.write("one", market, slots, np.random.default_rng(1).uniform(1, 2, (len(slots), 2)), NOW, new=True)
+    for minute in range(5):
+        now = NOW + 60 * minute
+        store.write("one", market, RING.slots(now)[-2:], np.ones((2, 2)), now)
+    # then
+    [key] = redis.keys("dt1:ring:*")
+    assert redis.memory_usage(key) / 2 <= 13_500
+
+
+def test_a_ring_outlives_its_window_and_no_more(store, redis):
+    store.write("one", "x:a", RING.slots(NOW)[-1:], np.ones((1, 2)), NOW, new=True)
+    [key] = redis.keys("dt1:ring:*")
+    assert DAY < redis.ttl(key) <= DAY + 3_600
+
+
+def test_a_market_that_has_no_ring_reads_as_missing(store):
+    assert np.isnan(store.tail("x:a", NOW, 64)).all()
+    assert np.isnan(store.windows(["x:a", "x:b"], NOW)).all()
+    assert store.windows([], NOW).shape == (2, 0, RING.rows)
+
+
+def test_nothing_to_write_writes_nothing(store):
+    store.write("one", "x:a", np.array([], np.int64), np.empty((0, 2)), NOW, new=True)
+    store.write("one", "x:a", np.array([], np.int64), np.empty((0, 2)), NOW)
+    assert np.isnan(store.windows(["x:a"], NOW)).all()
+
+
+def test_writers_of_one_new_ring_lose_nothing_of_each_other(store_server, store):
+    # given: each has slots of its own, and none knows of the ring
+    slots = RING.slots(NOW)
+    writers = 8
+    barrier = threading.Barrier(writers)
+
+    def write(writer):
+        with connect(store_server.url) as redis:
+            own = slots[writer::writers]
+            barrier.wait()
+            Store(redis, RING).write("one", "x:a", own, np.column_stack([own, own + 0.5]), NOW, new=True)
+
+    # when
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    # then
+    np.testing.assert_array_equal(store.windows(["x:a"], NOW)[:, 0], [slots, slots + 0.5])
+
+
+# Watch lists
+
+
+def test_a_watch_list_is_replaced_as_a_whole(store):
+    btc, eth, old = Market("k:btcusd", "btc", "usd"), Market("k:etheur", "eth", "eur"), Market("a:oldbtc", "old", "btc")
+    store.watch("one", [eth, old])
+    store.watch("one", [eth, btc])
+    assert store.watched("one") == {"k:btcusd": btc, "k:etheur": eth}
+    assert list(store.watched("one")) == ["k:btcusd", "k:etheur"]
+    store.watch("one", [])
+    assert store.watched("one") == {}
+
+
+def test_a_market_is_found_on_the_lists_of_the_sources_asked_about(store):
+    btc = Market("k:btcusd", "btc", "usd")
+    store.watch("one", [btc])
+    assert store.find("k:btcusd", ["two", "one"]) == btc
+    assert store.find("k:btcusd", ["two"]) is None
+    assert store.find("k:btcusd", []) is None
+    assert store.find("k:other", ["one"]) is None
+
+
+# Ticks and statuses
+
+
+def test_the_first_task_to_claim_a_tick_has_it(store):
+    assert store.claim("one", 600, "task-a", life=60)
+    assert not store.claim("one", 600, "task-b", life=60)
+
+
+def test_a_redelivered_task_recognises_its_own_claim(store):
+    assert store.claim("one", 600, "task-a", life=60)
+    assert store.claim("one", 600, "task-a", life=60)
+    assert not store.claim("one", 600, "task-b", life=60)
+
+
+def test_other_ticks_and_sources_are_free(store):
+    assert store.claim("one", 600, "task-a", life=60)
+    assert store.claim("one", 660, "task-b", life=60)
+    assert store.claim("two", 600, "task-c", life=60)
+
+
+def test_a_claim_ends_after_its_life(store, redis):
+    store.claim("one", 600, "task-a", life=0.5)
+    [key] = redis.keys("*")
+    assert 0 < redis.pttl(key) <= 500
+
+
+def test_one_of_many_claimants_at_once_wins(store_server, redis):
+    barrier, won = threading.Barrier(10), []
+
+    def claim(task):
+        with connect(store_server.url) as own:
+            barrier.wait()
+            if Store(own, RING).claim("one", 600, task, life=60):
+                won.append(task)
+
+    threads = [threading.Thread(target=claim, args=(f"task-{number}",)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(won) == 1
+
+
+def test_a_status_counts_refusals_and_keeps_the_last_error(store):
+    slots, values = RING.slots(NOW)[-1:], np.ones((1, 2))
+    store.write("one", "x:a", slots, values, NOW, refused={"negative": 2, "future": 1})
+    store.failed("one", NOW + 1, "http_500", "x" * 1_000)
+    store.write("one", "x:a", slots, values, NOW + 2, refused={"negative": 1})
+    assert store.status("one") == {
+        "last_success": f"{NOW + 2:.3f}",
+        "last_error": "x" * 500,
+        "last_error_at": f"{NOW + 1:.3f}",
+        "refused:negative": "3",
+        "refused:future": "1",
+        "refused:http_500": "1",
+    }
+    assert store.status("two") == {}
+
+
+# Faults
+
+
+EVERY_CALL = {
+    "tail": lambda store: store.tail("x:a", NOW, 2),
+    "windows": lambda store: store.windows(["x:a"], NOW),
+    "write": lambda store: store.write("one", "x:a", RING.slots(NOW), np.ones((RING.rows, 2)), NOW),
+    "save": lambda store: save(store, "price", a=1),
+    "summaries": lambda store: store.summaries("price"),
+    "ranking": lambda store: store.ranking("price"),
+    "standing": lambda store: store.standing(Metric("x:a", "price")),
+    "watch": lambda store: store.watch("one", [Market("x:a", "a", "b")]),
+    "watched": lambda store: store.watched("one"),
+    "find": lambda store: store.find("x:a", ["one"]),
+    "claim": lambda store: store.claim("one", 600, "task", 60),
+    "failed": lambda store: store.failed("one", NOW, "negative", "why"),
+    "status": lambda store: store.status("one"),
+}
+
+
+@pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
+def test_a_server_that_is_away_is_a_store_error_with_its_cause(call):
+    store = Store(connect(f"redis://127.0.0.1:{free_port()}/0", tries=1), RING)
+    with pytest.raises(StoreError, match="the store does not answer as it should") as failure:
+        call(store)
+    assert isinstance(failure.value, TrackerError)
+    assert failure.value.__cause__ is not None
+
+
+def test_a_key_of_another_type_is_a_store_error(store, redis):
+    redis.set("dt1:rank:price", "no sorted set")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        store.ranking("price")
+
+
+def test_a_server_that_restarts_is_waited_for(tmp_path):
+    # given a client that has spoken to a server
+    with StoreServer(tmp_path) as server, connect(server.url) as redis:
+        store = Store(redis, RING)
+        store.write("one", "x:a", RING.slots(NOW), np.ones((RING.rows, 2)), NOW, new=True)
+        # when it is killed and comes back while the client is calling
+        server.kill()
+        back = threading.Timer(0.5, server.start)
+        back.start()
+        started = time.monotonic()
+        store.watch("one", [Market("x:a", "a", "b")])
+        back.join()
+        # then
+        assert time.monotonic() - started < 10
+        assert list(store.watched("one")) == ["x:a"]

@@ -1,0 +1,141 @@
+"""``python -m tracker COMMAND``: every part of the tracker is started by one of these."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from typing import NoReturn
+
+from tracker.errors import TrackerError
+from tracker.settings import Settings, load
+
+QUEUES = ("fetch", "evaluate", "notify")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command; a TrackerError ends it with one line and exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        _overrule_environment(options)
+        options.run(options, load())
+    except TrackerError as error:
+        sys.exit(f"{options.command}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def start(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.start import run
+
+    run(settings)
+
+
+def simulate(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.sources.simulator.serve import SimulatorConfig, serve
+
+    serve(SimulatorConfig.of(settings))
+
+
+def store(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.embedded import command
+
+    _become(*command(settings))
+
+
+def worker(options: argparse.Namespace, settings: Settings) -> None:
+    queues = options.queues or list(QUEUES)
+    if unknown := set(queues) - set(QUEUES):
+        raise TrackerError(f"no queue {', '.join(sorted(unknown))}: expected some of {', '.join(QUEUES)}")
+    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # SIGTERM: soft shutdown, see celeryconfig
+    name = options.name or f"{'-'.join(queues)}-{os.getpid()}"
+    concurrency = settings.fetch_concurrency if "fetch" in queues else settings.evaluate_concurrency
+    _celery(
+        settings, "worker", "-Q", ",".join(queues), "-n", f"{name}@%h", "-P", settings.worker_pool,
+        "-c", str(options.concurrency or concurrency), "--without-gossip", "--without-mingle",
+    )  # fmt: skip
+
+
+def beat(options: argparse.Namespace, settings: Settings) -> None:
+    _celery(settings, "beat", "--pidfile=")
+
+
+def flower(options: argparse.Namespace, settings: Settings) -> None:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _celery(
+        settings, "flower", f"--address={settings.bind}", f"--port={settings.flower_port}",
+        "--persistent=True", f"--db={settings.data_dir}/flower", "--state_save_interval=10000",
+    )  # fmt: skip
+
+
+def api(options: argparse.Namespace, settings: Settings) -> None:
+    _become(
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
+        "--port", str(settings.api_port), "--workers", "2", "--respawn-failed-workers", "--workers-kill-timeout", "5",
+        "--log-level", settings.log_level, "api:create_app",
+    )  # fmt: skip
+
+
+def variables(options: argparse.Namespace, settings: Settings) -> None:
+    for each in fields(Settings):
+        default = each.metadata["default"]
+        print(f"{each.metadata['name']:21}{default or '(empty)':27}{each.metadata['meaning']}")
+
+
+def status(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.status import report
+
+    print(report(settings))
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "Tracks crypto market metrics of the last 24 hours."
+    parser = argparse.ArgumentParser("python -m tracker", description=about)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(run: Callable, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(run.__name__, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(run=run)
+        return added
+
+    replay = command(start, "run everything on this machine, until Ctrl-C")
+    _simulator_flags(replay)
+    replay.add_argument("--speed", dest="CLOCK_SPEED", help="let time run this many times as fast, for the whole stack")
+    _simulator_flags(command(simulate, "run the simulated exchange, which speaks Cryptowatch's REST format"))
+    command(store, "run the embedded store, a valkey-server that keeps its data in DATA_DIR")
+    one = command(worker, "run a worker; start as many as there is work for, on any machine that reaches the store")
+    one.add_argument("queues", nargs="*", metavar="QUEUE", help=f"what to take tasks from: {', '.join(QUEUES)}; all")
+    one.add_argument("-c", "--concurrency", type=int, help="processes; FETCH_CONCURRENCY or EVALUATE_CONCURRENCY")
+    one.add_argument("-n", "--name", help="its name in Flower; the queues and the process id")
+    command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")
+    command(api, "run the API")
+    command(flower, "run Flower, which shows workers and tasks")
+    command(status, "show what is stored, and how each source does")
+    command(variables, "list the environment variables that configure all this, with their defaults")
+    return parser
+
+
+def _simulator_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags that overrule environment variables of the same meaning."""
+    parser.add_argument("--candles", dest="SIMULATOR_CANDLES", help="replay the candle files of this folder")
+    parser.add_argument("--at", dest="SIMULATOR_AT", help="opening time (Unix) of the candle that opens now; the last")
+    parser.add_argument("--markets", dest="SIMULATOR_MARKETS", help="markets to generate; 60")
+    parser.add_argument("--seed", dest="SIMULATOR_SEED", help="seed to generate them from; 1")
+    parser.add_argument("--budget", dest="SIMULATOR_BUDGET", help="credits a day before it answers 429; unlimited")
+
+
+def _overrule_environment(options: argparse.Namespace) -> None:
+    for name, value in vars(options).items():
+        if name.isupper() and value is not None:
+            os.environ[name] = value
+
+
+def _celery(settings: Settings, *arguments: str) -> NoReturn:
+    _become(sys.executable, "-m", "celery", "-A", "tracker.tasks", *arguments, *(
+        [] if arguments[0] == "flower" else ["--loglevel", settings.log_level]))  # fmt: skip
+
+
+def _become(*command: str) -> NoReturn:
+    """Replaces this process, so that signals reach the command itself."""
+    sys.stdout.flush()
+    os.execv(command[0], command)

@@ -1,0 +1,103 @@
+"""The steps of the main job, without Celery: refresh a watch list, fetch a market, evaluate markets.
+
+Each may run twice, late or not at all: a write says "this market, this slot, these values", and everything else is
+computed from what is stored.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from tracker import candles, rules, stats
+from tracker.clock import Clock
+from tracker.errors import SourceError
+from tracker.models import FIELDS, Alert, Metric
+from tracker.outbox import Outbox
+from tracker.ring import Ring
+from tracker.sources import Source
+from tracker.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Newest slots looked at to find where a fetch goes on from. Older ones are only looked at if these are all missing.
+TAIL = 64
+#: Markets whose windows are read and computed at a time: few enough for a core's cache, enough for a pipeline.
+CHUNK = 64
+
+
+def refresh(store: Store, name: str, source: Source) -> list[str]:
+    """Makes the source's catalogue its watch list and returns its market ids; raises SourceError.
+
+    An empty catalogue is refused: the watch list stays.
+    """
+    markets = source.markets()
+    if not markets:
+        raise SourceError("no_markets", f"the catalogue of {name} is empty")
+    store.watch(name, markets)
+    return sorted(market.id for market in markets)
+
+
+def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) -> None:
+    """Stores all candles of ``market`` since its last stored slot; what the source does wrong is counted and logged."""
+    asked = clock.now()
+    known = _resume(store, market, asked)
+    since, price = known or (store.ring.first(asked), float("nan"))
+    try:
+        answer = source.candles(market, since)
+    except SourceError as error:
+        log.warning("%s: nothing stored of %s: %s: %s", name, market, error.reason, error)
+        store.failed(name, clock.now(), error.reason, f"{market}: {error.reason}: {error}")
+        return
+    slots, values = candles.fill(answer, store.ring.slot(asked), store.ring.step, price)
+    now = clock.now()
+    final = _final(slots, store.ring, asked, now)
+    store.write(name, market, slots[final], values[final], now, new=known is None, refused=answer.refused)
+    if answer.refused:
+        log.warning("%s: refused candles of %s: %s", name, market, answer.refused)
+
+
+def evaluate(
+    store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float
+) -> list[Alert]:
+    """Stores summaries and ranks of ``markets`` and records what ``active`` rules find; returns the new alerts."""
+    found = []
+    for start in range(0, len(markets), CHUNK):
+        chunk = markets[start : start + CHUNK]
+        metrics = [Metric(market, field) for field in FIELDS for market in chunk]
+        values = store.windows(chunk, now).reshape(len(metrics), store.ring.rows)
+        store.save(metrics, stats.describe(values, store.ring.step), now)
+        for rule in active:
+            found += [(alert, rule) for alert in _alerts(store.ring, rule, metrics, values, now)]
+    return [alert for alert, rule in found if outbox.record(alert, rule.cooldown)]
+
+
+def leavers(store: Store, sources: Sequence[str]) -> list[str]:
+    """Markets that still have ranks but are on no watch list: to be evaluated until their samples are gone."""
+    watched = {market for source in sources for market in store.watched(source)}
+    ranked = {Metric.parse(metric).market for field in FIELDS for metric in store.ranking(field)}
+    return sorted(ranked - watched)
+
+
+def _resume(store: Store, market: str, now: float) -> tuple[int, float] | None:
+    slots = store.ring.slots(now)
+    found = candles.resume(store.tail(market, now, TAIL), slots[-TAIL:])
+    return found or candles.resume(store.windows([market], now)[:, 0], slots)
+
+
+def _final(slots: np.ndarray, ring: Ring, asked: float, now: float) -> np.ndarray:
+    """Which slots to write: all, or where a slot has ended since the source was asked only those closed by then.
+
+    An unfinished candle that waited, in a stopped process say, must not be written over the finished one.
+    """
+    return slots < (ring.slot(asked) if ring.slot(asked) < ring.slot(now) else np.inf)
+
+
+def _alerts(ring: Ring, rule: rules.Rule, metrics: list[Metric], values: np.ndarray, now: float) -> list[Alert]:
+    slots = ring.slots(now)
+    return [
+        Alert(rule.name, metric.id, int(slots[edge.column]), edge.value, edge.baseline, rule.factor, edge.samples,
+              rule.baseline, now)
+        for edge in rules.edges(values, rule, ring.step)
+        if rule.matches((metric := metrics[edge.row]).id)
+    ]  # fmt: skip

@@ -1,0 +1,105 @@
+"""The last 24 hours of a market as bytes. Pure: rows <-> bytes, slots <-> time; no I/O, no clock.
+
+A ring is a string of ``rows`` packed little-endian rows: the window's closed slots and the one in progress. A slot's
+row is ``(slot // step) % rows``. A row is (cycle u2, one f8 a field); the cycle says which turn of the ring wrote it,
+so that yesterday's row is told from today's, and 0 marks a row never written.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tracker.models import FIELDS
+
+DAY = 86_400
+HOUR = 3_600
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Rings of slots of ``step`` seconds; ``step`` divides a day."""
+
+    step: int = 60
+
+    @cached_property
+    def rows(self) -> int:
+        return DAY // self.step + 1
+
+    @cached_property
+    def row_type(self) -> np.dtype:
+        return np.dtype([("cycle", "<u2"), ("values", "<f8", (len(FIELDS),))])
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of a ring."""
+        return self.rows * self.row_type.itemsize
+
+    def slot(self, now: float) -> int:
+        """The slot in progress."""
+        return int(now // self.step) * self.step
+
+    def first(self, now: float) -> int:
+        """The oldest closed slot of the window."""
+        return self.slot(now) - DAY
+
+    def slots(self, now: float) -> np.ndarray:
+        """The slots a ring holds at ``now``: int64 (rows,), oldest first, the last one in progress."""
+        return np.arange(self.first(now), self.slot(now) + 1, self.step)
+
+    def encode(self, slots: np.ndarray, values: np.ndarray, now: float) -> list[tuple[int, bytes]]:
+        """What to write where: (offset, bytes) runs. ``slots`` int64 (n,) ascending, ``values`` float64 (n, fields).
+
+        Slots outside of the window at ``now`` are left out: an older one would take the row of a newer one.
+        """
+        held = (slots >= self.first(now)) & (slots <= self.slot(now))
+        slots, values = slots[held], values[held]
+        packed = np.empty(len(slots), self.row_type)
+        packed["cycle"] = self._cycles(slots)
+        packed["values"] = values
+        rows = slots // self.step % self.rows
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        starts, ends = [0, *breaks.tolist()], [*breaks.tolist(), len(slots)]
+        width = self.row_type.itemsize
+        return [(int(rows[a]) * width, packed[a:b].tobytes()) for a, b in zip(starts, ends, strict=True) if b > a]
+
+    def decode(self, rings: list[bytes | None], now: float) -> np.ndarray:
+        """The windows of ``rings``: float64 (fields, n, rows), oldest slot first, NaN where none is stored."""
+        raw = b"".join((ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings)
+        return self._unpack(np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows), self.slots(now))
+
+    def tail_ranges(self, now: float, count: int) -> list[tuple[int, int]]:
+        """The byte ranges (first, last inclusive) that hold the newest ``count`` slots, oldest first."""
+        last = self.slot(now) // self.step % self.rows
+        first = last - count + 1
+        rows = [(first, last)] if first >= 0 else [(first + self.rows, self.rows - 1), (0, last)]
+        width = self.row_type.itemsize
+        return [(a * width, (b + 1) * width - 1) for a, b in rows]
+
+    def decode_tail(self, pieces: list[bytes], now: float, count: int) -> np.ndarray:
+        """The newest ``count`` slots, from the bytes at ``tail_ranges``: float64 (fields, count), NaN for none."""
+        raw = b"".join(
+            piece.ljust(b - a + 1, b"\0") for piece, (a, b) in zip(pieces, self.tail_ranges(now, count), strict=True)
+        )
+        slots = self.slots(now)[-count:]
+        packed = np.frombuffer(raw, self.row_type)
+        values = packed["values"].T.copy()
+        values[:, packed["cycle"] != self._cycles(slots)] = np.nan
+        return values
+
+    def _cycles(self, slots: np.ndarray) -> np.ndarray:
+        return (slots // (self.step * self.rows) % 65_535 + 1).astype("<u2")
+
+    def _unpack(self, packed: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """Rows as stored (n, rows) -> chronological values (fields, n, rows)."""
+        oldest = int(slots[0] // self.step % self.rows)
+        cycles = np.roll(self._cycles(slots), oldest)
+        values = np.empty((len(FIELDS), *packed.shape))
+        for column in range(len(FIELDS)):
+            stored = packed["values"][:, :, column]
+            values[column, :, : self.rows - oldest] = stored[:, oldest:]
+            values[column, :, self.rows - oldest :] = stored[:, :oldest]
+        absent = packed["cycle"] != cycles
+        if absent.any():
+            values[:, np.roll(absent, -oldest, axis=1)] = np.nan
+        return values

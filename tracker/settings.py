@@ -1,0 +1,207 @@
+"""Configuration: environment variables -> one frozen Settings. Every variable, its default and its meaning is here.
+
+Any variable may be given by file instead: ``REDIS_URL_FILE=/run/secrets/redis`` reads REDIS_URL from that file.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from tracker.clock import Clock
+from tracker.errors import SettingsError
+from tracker.ring import Ring
+
+Parser = Callable[[str], Any]
+
+
+class Unusable(ValueError):
+    """What was expected instead of the value."""
+
+
+def number(low: float, high: float, kind: type = int) -> Parser:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise Unusable(f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def one_of(*choices: str) -> Parser:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise Unusable(f"one of {', '.join(choices)}")
+        return text.lower()
+
+    return parse
+
+
+def url(*schemes: str) -> Parser:
+    def parse(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in schemes and (parts.hostname or parts.scheme == "unix") and (parts.port or True)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise Unusable(
+                f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host"
+            )
+        return text.rstrip("/")
+
+    return parse
+
+
+def or_empty(parse: Parser, empty: Any) -> Parser:
+    return lambda text: parse(text) if text else empty
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def source_names(text: str) -> tuple[str, ...]:
+    from tracker.sources import SOURCES  # here, since sources know settings
+
+    names = words(text)
+    if not names or not set(names) <= set(SOURCES) or len(set(names)) < len(names):
+        raise Unusable(f"a comma-separated list, each once, out of {', '.join(SOURCES)}")
+    return names
+
+
+def step(text: str) -> int:
+    steps = ("60", "180", "300", "900", "1800", "3600")
+    return int(one_of(*steps)(text))
+
+
+def markets_per_task(text: str) -> int | None:
+    try:
+        return None if text == "auto" else number(1, 10_000)(text)
+    except Unusable:
+        raise Unusable("auto, or a whole number from 1 to 10,000") from None
+
+
+def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool = False) -> Any:
+    return field(metadata={"name": name, "default": default, "parse": parse, "meaning": meaning, "secret": secret})
+
+
+PORT = number(1, 65_535)
+REDIS = url("redis", "rediss", "unix")
+HTTP = url("http", "https")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All configuration, validated. Made by ``load``."""
+
+    redis_given: str = variable(
+        "REDIS_URL", "", or_empty(REDIS, ""), "Redis or Valkey server, 7 or newer; empty: the embedded one", secret=True
+    )
+    store_port: int = variable("STORE_PORT", "6390", PORT, "port of the embedded store")
+    data_dir: Path = variable("DATA_DIR", "var", Path, "folder of the embedded store's data and of all logs")
+    bind: str = variable("BIND_ADDRESS", "127.0.0.1", str, "address that API, Flower and simulated exchange listen on")
+    api_port: int = variable("API_PORT", "8000", PORT, "port of the API")
+    flower_port: int = variable("FLOWER_PORT", "5555", PORT, "port of Flower")
+    sources: tuple[str, ...] = variable(
+        "SOURCES", "simulator", source_names, "where samples come from, comma-separated"
+    )
+    interval: float = variable("INTERVAL", "60", number(1, 3_600, float), "seconds between two fetches of a market")
+    step: int = variable("STEP", "60", step, "seconds of a slot: 60, 180, 300, 900, 1800 or 3600")
+    markets_per_task: int | None = variable(
+        "MARKETS_PER_TASK", "auto", markets_per_task, "markets a fetch task; auto: 1 until that makes over 300 tasks"
+    )
+    fetch_concurrency: int = variable("FETCH_CONCURRENCY", "4", number(1, 256), "processes of a fetch worker")
+    evaluate_concurrency: int = variable(
+        "EVALUATE_CONCURRENCY", "2", number(1, 256), "processes of an evaluate and notify worker"
+    )
+    worker_pool: str = variable("WORKER_POOL", "prefork", one_of("prefork", "threads"), "prefork or threads")
+    log_level: str = variable(
+        "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "debug, info, warning or error"
+    )
+    cryptowatch_url: str = variable(
+        "CRYPTOWATCH_URL", "https://api.cryptowat.ch", HTTP, "where the source `cryptowatch` is"
+    )
+    cryptowatch_key: str = variable("CRYPTOWATCH_KEY", "", str, "its API key, if any", secret=True)
+    simulator_given: str = variable(
+        "SIMULATOR_URL", "", or_empty(HTTP, ""), "where the source `simulator` is; empty: on this machine"
+    )
+    simulator_port: int = variable("SIMULATOR_PORT", "8008", PORT, "port of the simulated exchange")
+    simulator_markets: int = variable("SIMULATOR_MARKETS", "60", number(1, 100_000), "generated markets")
+    simulator_exchanges: int = variable("SIMULATOR_EXCHANGES", "3", number(1, 100), "exchanges they are on")
+    simulator_seed: int = variable("SIMULATOR_SEED", "1", number(0, 2**32 - 1), "seed they are generated from")
+    simulator_candles: str = variable(
+        "SIMULATOR_CANDLES", "", str, "folder of candle files to replay instead of generated markets"
+    )
+    simulator_at: int | None = variable(
+        "SIMULATOR_AT", "", or_empty(number(0, 2**40), None), "opening time of the candle that is replayed first; last"
+    )
+    simulator_start: float | None = variable(
+        "SIMULATOR_START", "", or_empty(number(0, 2**40, float), None), "Unix time at which it opens; now"
+    )
+    simulator_budget: float | None = variable(
+        "SIMULATOR_BUDGET", "", or_empty(number(0, 1e9, float), None), "credits a day before it answers 429; unlimited"
+    )
+    simulator_keys: tuple[str, ...] = variable("SIMULATOR_KEYS", "", words, "API keys it knows, comma-separated", True)
+    clock_start: float = variable(
+        "CLOCK_START", "0", number(0, 2**40, float), "Unix time from which CLOCK_SPEED counts"
+    )
+    clock_speed: float = variable(
+        "CLOCK_SPEED", "1", number(1, 3_600, float), "how fast time runs for everything, to replay a day in minutes"
+    )
+
+    @property
+    def redis_url(self) -> str:
+        return self.redis_given or f"redis://127.0.0.1:{self.store_port}/0"
+
+    @property
+    def simulator_url(self) -> str:
+        return self.simulator_given or f"http://127.0.0.1:{self.simulator_port}"
+
+    @property
+    def ring(self) -> Ring:
+        return Ring(self.step)
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.clock_start, self.clock_speed)
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from ``environment``; raises SettingsError with the variable's name, its value and what was expected."""
+    return Settings(**{field.name: _value(environment, **field.metadata) for field in fields(Settings)})
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings, read once."""
+    return load()
+
+
+def _value(environment: Mapping[str, str], name: str, default: str, parse: Parser, meaning: str, secret: bool) -> Any:
+    text = environment.get(name) or _from_file(environment, name) or default
+    try:
+        return parse(text)
+    except Unusable as expected:
+        _refuse(name, "(secret)" if secret else repr(text), str(expected))
+
+
+def _from_file(environment: Mapping[str, str], name: str) -> str:
+    path = environment.get(f"{name}_FILE")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        _refuse(f"{name}_FILE", repr(path), f"a readable text file ({error})")
+
+
+def _refuse(name: str, value: str, expected: str) -> NoReturn:
+    raise SettingsError(f"{name}={value}: expected {expected}")

@@ -1,0 +1,109 @@
+"""Cryptowatch's REST API. The service closed in 2023; the format lives on in compatible servers and in our simulator.
+
+Format: https://docs.cryptowat.ch/rest-api as archived. Its traps: candle times are closing times, the last candle is
+unfinished and closes in the future, and an answer has at most 1,000 candles.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from tracker.candles import accept
+from tracker.clock import Clock
+from tracker.errors import BadId, SourceError
+from tracker.models import Candles, Market
+from tracker.settings import Settings
+from tracker.sources.http import get_json, session
+
+#: Candles of an answer at most.
+PAGE = 1_000
+#: Pages of a catalogue at most: the largest seen had one.
+PAGES = 50
+
+
+def open_source(settings: Settings) -> "Cryptowatch":
+    return Cryptowatch(settings.cryptowatch_url, settings.cryptowatch_key, settings.ring.step, settings.clock)
+
+
+class Cryptowatch:
+    """A server at ``url`` that speaks the format, sampled in slots of ``step`` seconds. See Source."""
+
+    def __init__(self, url: str, key: str, step: int, clock: Clock):
+        self.url = url
+        self.step = step
+        self.clock = clock
+        self.session = session({"X-CW-API-Key": key} if key else {})
+
+    def markets(self) -> list[Market]:
+        """The active markets; one whose pair is not in the catalogue of pairs, or whose name is no id, is left out."""
+        pairs = {}
+        for pair in self._pages("/pairs"):
+            pairs[_text(pair, "symbol")] = (_text(pair, "base", "symbol"), _text(pair, "quote", "symbol"))
+        found = {}
+        for entry in self._pages("/markets"):
+            name = _text(entry, "pair")
+            if entry.get("active") is True and name in pairs:
+                try:
+                    market = Market(f"{_text(entry, 'exchange')}:{name}", *pairs[name])
+                except BadId:
+                    continue
+                found[market.id] = market
+        return list(found.values())
+
+    def candles(self, market: str, since: int) -> Candles:
+        exchange, _, pair = market.partition(":")
+        url = f"{self.url}/markets/{quote(exchange, '')}/{quote(pair, '')}/ohlc"
+        rows: list[tuple] = []
+        start = since
+        while True:
+            end = start + PAGE * self.step
+            bounds = {"after": start + self.step, "periods": self.step}
+            ended = end > self.clock.now()
+            rows += self._rows(url, bounds if ended else {**bounds, "before": end}, start)
+            if ended:
+                return accept(rows, since, self.step, self.clock.now())
+            start = end
+
+    def _rows(self, url: str, params: dict[str, int], start: int) -> list[tuple]:
+        """One answer's (opening time, close, volume) from the slot ``start`` on."""
+        result = _result(get_json(self.session, url, params))
+        candles = result.get(str(self.step)) if isinstance(result, dict) else None
+        if candles is None and isinstance(result, dict) and str(self.step) in result:
+            return []  # null: no candle in these bounds
+        if not isinstance(candles, list) or len(candles) > 10 * PAGE:
+            raise SourceError("not_candles", f"{url} answered no list of candles of {self.step} s")
+        rows = []
+        for candle in candles:
+            if not isinstance(candle, list) or len(candle) < 6 or type(candle[0]) is not int:
+                raise SourceError("not_candles", f"{url} answered {candle!r:.80} for a candle")
+            if candle[0] - self.step >= start:
+                rows.append((candle[0] - self.step, candle[4], candle[5]))
+        return rows
+
+    def _pages(self, path: str) -> Iterator[dict]:
+        params: dict[str, Any] = {}
+        for _ in range(PAGES):
+            answer = get_json(self.session, self.url + path, params)
+            entries = _result(answer)
+            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+                raise SourceError("not_markets", f"{self.url}{path} answered no list of objects")
+            yield from entries
+            cursor = answer.get("cursor")
+            if not isinstance(cursor, dict) or cursor.get("hasMore") is not True or not cursor.get("last"):
+                return
+            params = {"cursor": str(cursor["last"])[:1_000]}
+        raise SourceError("too_long", f"{self.url}{path} has more than {PAGES} pages")
+
+
+def _result(answer: Any) -> Any:
+    if not isinstance(answer, dict) or "result" not in answer:
+        raise SourceError("not_candles", f"the answer has no result: {answer!r:.80}")
+    return answer["result"]
+
+
+def _text(entry: dict, *path: str) -> str:
+    """A string of the catalogue, lower case; empty where there is none, which no id matches."""
+    value: Any = entry
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value.lower() if isinstance(value, str) else ""

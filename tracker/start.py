@@ -1,0 +1,236 @@
+"""Everything on one machine: checks what it needs, runs supervisord.conf, shows the backfill, stops all on Ctrl-C."""
+
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.settings import Settings
+from tracker.store import Store, connect, translated
+
+ROOT = Path(__file__).parent.parent
+#: Seconds the programs have to stop: a worker has 20 for its tasks, the others go at once.
+STOP = 60
+PR_SET_PDEATHSIG = 1
+
+
+class Stopped(Exception):
+    """A signal asked for the end."""
+
+
+def run(settings: Settings) -> None:
+    """Runs until a signal; raises TrackerError, before anything is started, for what stands in the way."""
+    folder = _folder(settings)
+    lock = _writable(folder)
+    _check_ports(settings)
+    if settings.redis_given:
+        _check_store(settings)
+    if settings.simulator_candles:
+        _check_candles(settings)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    began = time.monotonic()
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")],
+        cwd=ROOT, env=_environment(settings, folder), stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
+        preexec_fn=_die_with_parent,
+    )  # fmt: skip
+    try:
+        _show_progress(settings, supervisor, began)
+        print(_welcome(settings, folder), flush=True)
+        supervisor.wait()
+    except Stopped:
+        pass
+    finally:
+        _stop_all(supervisor)
+        lock.close()
+    if supervisor.returncode:
+        raise TrackerError(f"the supervisor ended with status {supervisor.returncode}: see {folder}/log")
+
+
+def _folder(settings: Settings) -> Path:
+    """The data folder; each replay has one of its own, since its past is not the past of another."""
+    replay = (settings.simulator_candles, settings.simulator_at, settings.clock_speed)
+    if replay == ("", None, 1):
+        return settings.data_dir.resolve()
+    return settings.data_dir.resolve() / f"replay-{hashlib.sha256(repr(replay).encode()).hexdigest()[:8]}"
+
+
+def _writable(folder: Path):
+    """Makes the folder; returns the open file whose lock keeps a second start out."""
+    try:
+        (folder / "log").mkdir(parents=True, exist_ok=True)
+        lock = (folder / "start.lock").open("w")
+    except OSError as error:
+        raise SettingsError(f"DATA_DIR='{folder}': expected a writable folder ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise TrackerError(f"it runs already on the data in {folder}: stop that one, or set another DATA_DIR") from None
+    return lock
+
+
+def _check_ports(settings: Settings) -> None:
+    ports = {"API_PORT": settings.api_port, "FLOWER_PORT": settings.flower_port}
+    if _runs_simulator(settings):
+        ports["SIMULATOR_PORT"] = settings.simulator_port
+    if not settings.redis_given:
+        ports["STORE_PORT"] = settings.store_port
+    for name, port in ports.items():
+        if clash := [other for other in ports if other != name and ports[other] == port]:
+            raise SettingsError(f"{name}={port}: expected a port of its own, {clash[0]} is the same")
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.bind, port))
+            except OSError as error:
+                raise SettingsError(
+                    f"{name}={port}: expected a port that can be listened on ({error.strerror}): "
+                    f"stop what uses it, or choose another, e.g. {name}={port + 1} ./scripts/start"
+                ) from None
+
+
+def _check_store(settings: Settings) -> None:
+    where = urlsplit(settings.redis_url)
+    try:
+        with translated():
+            connect(settings.redis_url, tries=1).ping()
+    except StoreError as error:
+        shown = f"{where.scheme}://{where.hostname or ''}:{where.port or 6379}{where.path}"
+        raise SettingsError(f"REDIS_URL={shown}: expected a server that answers: {error}") from error
+
+
+def _check_candles(settings: Settings) -> None:
+    from tracker.sources.simulator.serve import SimulatorConfig, build_feed
+
+    try:
+        build_feed(SimulatorConfig.of(settings))
+    except (ValueError, OSError) as error:
+        at = "" if settings.simulator_at is None else f" SIMULATOR_AT={settings.simulator_at}"
+        raise SettingsError(f"SIMULATOR_CANDLES='{settings.simulator_candles}'{at}: {error}") from error
+
+
+def _runs_simulator(settings: Settings) -> bool:
+    return "simulator" in settings.sources and not settings.simulator_given
+
+
+def _environment(settings: Settings, folder: Path) -> dict[str, str]:
+    start = f"{_first_start(folder):.0f}"
+    clock = {"CLOCK_START": start} if settings.clock_speed != 1 and not settings.clock_start else {}
+    shift = {"SIMULATOR_START": start} if settings.simulator_candles and settings.simulator_start is None else {}
+    candles = (
+        {"SIMULATOR_CANDLES": str(Path(settings.simulator_candles).resolve())} if settings.simulator_candles else {}
+    )
+    return os.environ | clock | shift | candles | {
+        "PYTHON": sys.executable,
+        "DATA_DIR": str(folder),
+        "SUPERVISOR_SOCKET": _socket_path(folder),
+        "START_STORE": str(not settings.redis_given).lower(),
+        "START_SIMULATOR": str(_runs_simulator(settings)).lower(),
+        "PYTHONUNBUFFERED": "1",
+    }  # fmt: skip
+
+
+def _first_start(folder: Path) -> float:
+    """When this data folder was first started: a replay goes on from there, it does not begin anew."""
+    file = folder / "first-start.json"
+    if not file.exists():
+        file.write_text(json.dumps(time.time()))
+    return float(json.loads(file.read_text()))
+
+
+def _socket_path(folder: Path) -> str:
+    """In the data folder, unless that makes it longer than a socket's path can be."""
+    path = str(folder / "supervisor.sock")
+    if len(path) < 90:
+        return path
+    return f"{tempfile.gettempdir()}/data-tracker-{hashlib.sha256(path.encode()).hexdigest()[:16]}.sock"
+
+
+def _show_progress(settings: Settings, supervisor: subprocess.Popen, began: float) -> None:
+    """Until every market has a rank: a line that is written over on a terminal, a line a change elsewhere."""
+    store = Store(connect(settings.redis_url, tries=1), settings.ring)
+    shown = ""
+    while True:
+        if supervisor.poll() is not None:
+            return
+        done, of = _ranked(store, settings)
+        text = f"24 h of {done} of {of} markets fetched" if of else "starting"
+        if text != shown or sys.stdout.isatty():
+            seconds = time.monotonic() - began
+            sys.stdout.write(
+                f"\r\033[K{text} ({seconds:.0f} s)" if sys.stdout.isatty() else f"{text} ({seconds:.1f} s)\n"
+            )
+            sys.stdout.flush()
+        shown = text
+        if of and done >= of and _answers(settings.bind, settings.api_port):
+            break
+        time.sleep(0.2)
+    print("\n" if sys.stdout.isatty() else "", end="")
+
+
+def _ranked(store: Store, settings: Settings) -> tuple[int, int]:
+    """(markets evaluated, markets watched)."""
+    try:
+        watched = {market for source in settings.sources for market in store.watched(source)}
+        evaluated = {metric.rpartition(":")[0] for metric in store.ranking("price")}
+    except StoreError:
+        return 0, 0  # not up yet
+    return len(watched & evaluated), len(watched)
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _welcome(settings: Settings, folder: Path) -> str:
+    def address(port: int) -> str:
+        return f"http://{settings.bind}:{port}"
+
+    lines = [
+        f"API       {address(settings.api_port)}/v1/metrics",
+        f"Flower    {address(settings.flower_port)}",
+        *([f"Exchange  {address(settings.simulator_port)} (simulated)"] if _runs_simulator(settings) else []),
+        f"Logs      {folder}/log",
+        "Ctrl-C stops everything.",
+    ]
+    return "\n".join(lines)
+
+
+def _stop(number: int, frame: object) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)  # once is enough: stopping is under way
+    raise Stopped
+
+
+def _stop_all(supervisor: subprocess.Popen) -> None:
+    if supervisor.poll() is None:
+        print("\nstopping ...", flush=True)
+        supervisor.terminate()
+        try:
+            supervisor.wait(STOP)
+        except subprocess.TimeoutExpired:
+            os.killpg(supervisor.pid, signal.SIGKILL)
+            supervisor.wait()
+        print("stopped", flush=True)
+
+
+def _die_with_parent() -> None:
+    """If this process is killed outright, the kernel asks the supervisor to stop all (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,67 @@
+"""Statistics of windows. Pure, and computed afresh each time: running sums keep an error after a spike."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.ring import HOUR
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Of n series: float64 (n,) each, NaN where there is no sample. See Summary; ``at`` is the column of ``last``."""
+
+    at: np.ndarray
+    last: np.ndarray
+    mean_1h: np.ndarray
+    mean: np.ndarray
+    stddev: np.ndarray
+
+
+def describe(values: np.ndarray, step: int) -> Stats:
+    """Statistics of ``values`` (n, rows), oldest slot first, NaN for missing, the last column the slot in progress.
+
+    mean, mean_1h and stddev are over closed slots. stddev is the population's (ddof 0, as Prometheus'
+    ``stddev_over_time``), in two passes around the last sample, so that a constant series has exactly 0.
+    """
+    at, last = last_present(values)
+    deviations = values[:, :-1] - last[:, None]
+    count = np.full(len(values), deviations.shape[1])
+    sums = np.einsum("ij->i", deviations)
+    gappy = np.flatnonzero(np.isnan(sums))
+    if len(gappy):
+        holes = np.isnan(deviations[gappy])
+        count[gappy] -= holes.sum(axis=1)
+        deviations[gappy] = np.where(holes, 0.0, deviations[gappy])
+        sums[gappy] = deviations[gappy].sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        offset = sums / count
+        deviations -= offset[:, None]
+        if len(gappy):
+            deviations[gappy] = np.where(holes, 0.0, deviations[gappy])
+        stddev = np.sqrt(np.einsum("ij,ij->i", deviations, deviations) / count)
+    mean_1h, _ = mean_present(values[:, -1 - HOUR // step : -1])
+    return Stats(at, last, mean_1h, last + offset, stddev)
+
+
+def mean_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and number of the present samples of each row of ``values`` (n, m): float64 (n,), int (n,); NaN for none."""
+    count = np.full(len(values), values.shape[1])
+    sums = values.sum(axis=1)
+    gappy = np.flatnonzero(np.isnan(sums))
+    if len(gappy):
+        count[gappy] -= np.isnan(values[gappy]).sum(axis=1)
+        sums[gappy] = np.nansum(values[gappy], axis=1)
+    with np.errstate(invalid="ignore"):
+        return sums / count, count
+
+
+def last_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Column and value of each row's last present sample; (-1, NaN) where a row has none."""
+    at = np.full(len(values), values.shape[1] - 1)
+    late = np.flatnonzero(np.isnan(values[:, -1]))  # mostly none: the slot in progress is stored
+    if len(late):
+        present = ~np.isnan(values[late])
+        newest = values.shape[1] - 1 - np.argmax(present[:, ::-1], axis=1)
+        at[late] = np.where(present.any(axis=1), newest, -1)
+    return at, np.where(at >= 0, values[np.arange(len(values)), at], np.nan)

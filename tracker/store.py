@@ -1,0 +1,217 @@
+"""Series, ranks, watch lists and statuses in Redis. The only module that speaks Redis for them.
+
+Keys (docs/data.md says more of each):
+``dt1:ring:{market}`` string, see ring.py; ``dt1:rank:{field}`` sorted set, metric -> stddev;
+``dt1:summary:{field}`` hash, metric -> packed Summary; ``dt1:markets:{source}`` hash, market -> base/quote;
+``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash.
+"""
+
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from redis import Redis, RedisError
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from tracker.errors import StoreError
+from tracker.models import Market, Metric, Rank, Summary
+from tracker.ring import DAY, HOUR, Ring
+from tracker.stats import Stats
+
+PREFIX = "dt1"
+SUMMARY = struct.Struct("<q4d")
+#: A ring outlives its window by an hour, so that a market that comes back is told from a new one.
+RING_LIFE = DAY + HOUR
+
+
+def connect(url: str, tries: int = 6) -> Redis:
+    """A client of the server at ``url``. ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once."""
+    return Redis.from_url(
+        url,
+        socket_timeout=15,
+        socket_connect_timeout=3,
+        socket_keepalive=True,
+        health_check_interval=10,
+        socket_read_size=1 << 20,  # windows are large: fewer, larger reads
+        retry=Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Foreign errors become ours, at the border, with their cause."""
+    try:
+        yield
+    except RedisError as error:
+        raise StoreError(f"the store does not answer as it should: {error}") from error
+
+
+class Store:
+    """What is stored of markets and sources. Every method may raise StoreError; every write may be repeated."""
+
+    def __init__(self, redis: Redis, ring: Ring):
+        self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
+        self.ring = ring
+
+    # Series
+
+    def tail(self, market: str, now: float, count: int) -> np.ndarray:
+        """The newest ``count`` slots of ``market``: float64 (fields, count), NaN where none is stored."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for first, last in self.ring.tail_ranges(now, count):
+                pipe.getrange(_ring_key(market), first, last)
+            return self.ring.decode_tail(pipe.execute(), now, count)
+
+    def windows(self, markets: Sequence[str], now: float) -> np.ndarray:
+        """The windows of ``markets``: float64 (fields, markets, rows), oldest slot first, NaN where none is stored."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for market in markets:
+                pipe.get(_ring_key(market))
+            return self.ring.decode(pipe.execute(), now)
+
+    def write(
+        self, source: str, market: str, slots: np.ndarray, values: np.ndarray, now: float,
+        new: bool = False, refused: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        """Stores what ``source`` answered for ``market``: ``values`` (n, fields) at ``slots`` (n,), ascending.
+
+        Notes that it answered, and how many candles of its answer were ``refused`` for what. ``new``: the market may
+        have no ring yet. A new ring is made whole at first: SETRANGE beyond a string's end reserves twice its size.
+        """
+        key = _ring_key(market)
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            if new:
+                pipe.set(key, bytes(self.ring.size), nx=True)
+            for offset, run in self.ring.encode(slots, values, now):
+                pipe.setrange(key, offset, run)
+            pipe.expire(key, RING_LIFE)
+            pipe.hset(_status_key(source), "last_success", f"{now:.3f}")
+            for reason, count in refused.items():
+                pipe.hincrby(_status_key(source), f"refused:{reason}", count)
+            pipe.execute()
+
+    # Summaries and ranks
+
+    def save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> None:
+        """Stores the summaries and rank entries of ``metrics`` (n); one without samples loses both."""
+        slots = self.ring.first(now) + stats.at * self.ring.step
+        columns = (slots, stats.last, stats.mean_1h, stats.mean, stats.stddev)
+        rows = list(zip(metrics, zip(*(column.tolist() for column in columns), strict=True), strict=True))
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for field in {metric.field for metric in metrics}:
+                found = {metric.id: numbers for metric, numbers in rows if metric.field == field}
+                ranked = {id: numbers for id, numbers in found.items() if not math.isnan(numbers[-1])}
+                if ranked:
+                    pipe.zadd(_rank_key(field), {id: numbers[-1] for id, numbers in ranked.items()})
+                    pipe.hset(_summary_key(field), mapping={id: SUMMARY.pack(*row) for id, row in ranked.items()})
+                if gone := found.keys() - ranked.keys():
+                    pipe.zrem(_rank_key(field), *gone)
+                    pipe.hdel(_summary_key(field), *gone)
+            pipe.execute()
+
+    def summaries(self, field: str) -> dict[str, Summary]:
+        """Metric id -> its summary, of every evaluated metric of ``field``."""
+        with translated():
+            packed = self.redis.hgetall(_summary_key(field))
+        return {metric.decode(): Summary(*SUMMARY.unpack(value)) for metric, value in packed.items()}
+
+    def ranking(self, field: str) -> list[str]:
+        """Metric ids of ``field`` by rank, the most volatile first; equal ones by id, backwards."""
+        with translated():
+            return [metric.decode() for metric in self.redis.zrevrange(_rank_key(field), 0, -1)]
+
+    def standing(self, metric: Metric) -> tuple[Summary, Rank] | None:
+        """A metric's summary and rank; None if it has not been evaluated or has no samples."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.hget(_summary_key(metric.field), metric.id)
+            pipe.zrevrank(_rank_key(metric.field), metric.id)
+            pipe.zcard(_rank_key(metric.field))
+            packed, above, count = pipe.execute()
+        if packed is None or above is None:
+            return None
+        return Summary(*SUMMARY.unpack(packed)), Rank(above + 1, count)
+
+    # Watch lists
+
+    def watch(self, source: str, markets: Sequence[Market]) -> None:
+        """Replaces the watch list of ``source``."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=True)
+            pipe.delete(_markets_key(source))
+            if markets:
+                mapping = {market.id: f"{market.base}/{market.quote}" for market in markets}
+                pipe.hset(_markets_key(source), mapping=mapping)
+            pipe.execute()
+
+    def watched(self, source: str) -> dict[str, Market]:
+        """Market id -> market, of the watch list of ``source``, by id."""
+        with translated():
+            stored = self.redis.hgetall(_markets_key(source))
+        return {market.id: market for market in sorted(map(_market, stored.items()), key=lambda market: market.id)}
+
+    def find(self, market: str, sources: Sequence[str]) -> Market | None:
+        """``market`` if one of ``sources`` has it on its watch list."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for source in sources:
+                pipe.hget(_markets_key(source), market)
+            found = [pair for pair in pipe.execute() if pair is not None]
+        return _market((market.encode(), found[0])) if found else None
+
+    # Ticks and statuses
+
+    def claim(self, source: str, slot: int, task: str, life: float) -> bool:
+        """Whether ``task`` owns the tick of ``source`` at ``slot``: the first to claim does, and does so again."""
+        key = f"{PREFIX}:tick:{source}:{slot}"
+        with translated():
+            claimed = self.redis.set(key, task, nx=True, px=int(life * 1000), get=True)
+        return claimed is None or claimed.decode() == task
+
+    def failed(self, source: str, now: float, reason: str, message: str) -> None:
+        """Notes and counts that ``source`` gave nothing that can be stored."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.hset(_status_key(source), mapping={"last_error": message[:500], "last_error_at": f"{now:.3f}"})
+            pipe.hincrby(_status_key(source), f"refused:{reason}", 1)
+            pipe.execute()
+
+    def status(self, source: str) -> dict[str, str]:
+        """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts."""
+        with translated():
+            return {key.decode(): value.decode() for key, value in self.redis.hgetall(_status_key(source)).items()}
+
+
+def _market(stored: tuple[bytes, bytes]) -> Market:
+    id, pair = stored
+    base, _, quote = pair.decode().partition("/")
+    return Market(id.decode(), base, quote)
+
+
+def _ring_key(market: str) -> str:
+    return f"{PREFIX}:ring:{market}"
+
+
+def _rank_key(field: str) -> str:
+    return f"{PREFIX}:rank:{field}"
+
+
+def _summary_key(field: str) -> str:
+    return f"{PREFIX}:summary:{field}"
+
+
+def _markets_key(source: str) -> str:
+    return f"{PREFIX}:markets:{source}"
+
+
+def _status_key(source: str) -> str:
+    return f"{PREFIX}:status:{source}"

@@ -1,0 +1,119 @@
+"""The Celery app and its tasks: the only module that speaks Celery. What the tasks do is in pipeline.py."""
+
+import logging
+import math
+import time
+from functools import cache
+from typing import Any
+
+from celery import Celery, Task, chain
+from celery.exceptions import SoftTimeLimitExceeded
+from celery.signals import beat_init
+
+from tracker import pipeline
+from tracker.channels import log as log_channel
+from tracker.errors import SourceError, StoreError
+from tracker.outbox import Outbox
+from tracker.rules import DEFAULT_RULES
+from tracker.settings import settings
+from tracker.sources import Source, open_source
+from tracker.store import Store, connect
+
+log = logging.getLogger(__name__)
+app = Celery("tracker")
+app.config_from_object("celeryconfig")
+
+#: A tick makes more than one market a task only beyond this many tasks.
+TASKS_A_TICK = 300
+#: Seconds a fetch task goes on to its next market. One market may take as long again, and stay below the time limit.
+FETCH_BUDGET = 12
+
+
+# Opened once a process, after the fork.
+
+
+@cache
+def store() -> Store:
+    return Store(connect(settings().redis_url), settings().ring)
+
+
+@cache
+def source(name: str) -> Source:
+    return open_source(name, settings())
+
+
+@app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
+def refresh_markets(self: Task, name: str) -> None:
+    """Makes the catalogue of the source ``name`` its watch list, and sees to markets that left."""
+    markets = pipeline.refresh(store(), name, source(name))
+    log.info("%s: %d markets", name, len(markets))
+    gone = pipeline.leavers(store(), settings().sources)
+    _publish([(evaluate.si(gone[at : at + TASKS_A_TICK]), None) for at in range(0, len(gone), TASKS_A_TICK)])
+
+
+@app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
+def schedule_fetches(self: Task, name: str) -> None:
+    """A tick of the source ``name``: publishes the fetches of all its markets, unless another beat's tick has."""
+    interval, now = settings().interval, settings().clock.now()
+    slot = int(now // interval * interval)
+    if not store().claim(name, slot, self.request.id, life=2 * interval):
+        log.info("%s: the tick of %d is taken", name, slot)
+        return
+    markets = list(store().watched(name)) or pipeline.refresh(store(), name, source(name))
+    size = settings().markets_per_task or math.ceil(len(markets) / TASKS_A_TICK)
+    batches = [markets[at : at + size] for at in range(0, len(markets), size)]
+    _publish([(fetch.si(name, batch), evaluate.si(batch)) for batch in batches])
+
+
+@app.task
+def fetch(name: str, markets: list[str]) -> None:
+    """Fetches ``markets`` one by one; what time does not suffice for goes into a new task."""
+    started = time.monotonic()
+    for done, market in enumerate(markets):
+        if time.monotonic() - started > FETCH_BUDGET:
+            rest = markets[done:]
+            return _publish([(fetch.si(name, rest), evaluate.si(rest))])
+        try:
+            pipeline.fetch(store(), name, source(name), market, settings().clock)
+        except SoftTimeLimitExceeded:
+            store().failed(name, settings().clock.now(), "too_slow", f"{market}: the time limit came first")
+        except StoreError:
+            raise
+        except Exception as error:  # a fault of ours with one market must not take its batch along
+            log.exception("%s: fetching %s failed", name, market)
+            store().failed(name, settings().clock.now(), "internal_error", f"{market}: {error!r}")
+
+
+@app.task
+def evaluate(markets: list[str]) -> None:
+    """Recomputes summaries and ranks of ``markets`` and checks the rules."""
+    outbox = Outbox(store().redis)
+    alerts = pipeline.evaluate(store(), outbox, DEFAULT_RULES, markets, settings().clock.now())
+    _publish([(notify.si(alert.id), None) for alert in alerts])
+
+
+@app.task
+def notify(alert_id: str) -> None:
+    """Sends an alert to the log."""
+    alert = Outbox(store().redis).get(alert_id)
+    if alert:
+        log_channel.send(alert)
+
+
+@beat_init.connect
+def first_tick(sender: Any, **_: Any) -> None:
+    """A beat that starts ticks at once: its schedule alone would wait for an interval."""
+    for name in settings().sources:
+        chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
+
+
+def _publish(signatures: list[tuple[Any, Any]]) -> None:
+    """Publishes (task, what follows it or None) pairs in one pipelined batch; each expires after an interval."""
+    if not signatures:
+        return
+    life = max(settings().interval / settings().clock.speed, 5)
+    with app.producer_pool.acquire(block=True) as producer, producer.batch():
+        for signature, then in signatures:
+            signature.apply_async(
+                producer=producer, expires=life, link=[then.set(expires=life)] if then else None, retry=False
+            )
