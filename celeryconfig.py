@@ -2,7 +2,7 @@
 
 import sys
 
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from tracker.errors import SettingsError
 from tracker.settings import settings
@@ -33,7 +33,7 @@ broker_transport_options = {
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
 # One queue a task kind, so that a slow source does not hold up evaluation, nor a slow channel either.
-task_queues = [Queue("fetch"), Queue("evaluate"), Queue("notify")]
+task_queues = [Queue(name, Exchange(name), routing_key=name) for name in ("fetch", "evaluate", "notify")]
 task_create_missing_queues = False
 task_default_queue = "fetch"
 task_routes = {
@@ -57,8 +57,9 @@ task_soft_time_limit = 30
 task_time_limit = 45
 # Whatever leaks, leaks this long (prefork).
 worker_max_tasks_per_child = 2000
-# SIGTERM waits this long for running tasks, then hands them back to the queue (needs REMAP_SIGTERM=SIGQUIT).
-worker_soft_shutdown_timeout = 20
+# SIGTERM waits this long if a task is running (the whole of it: Celery sleeps), then hands back what still runs. A
+# fetch takes a second, mostly. Needs REMAP_SIGTERM=SIGQUIT, which `python -m tracker worker` sets.
+worker_soft_shutdown_timeout = 5
 
 # JSON only: a pickle from a broker that others can write to would run their code.
 task_serializer = "json"

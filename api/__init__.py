@@ -7,7 +7,6 @@ import orjson
 from apiflask import APIFlask
 from flask import Response
 from flask.json.provider import JSONProvider
-from redis import Redis
 
 from api import problems, service, v1
 from tracker.errors import SettingsError
@@ -30,7 +29,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     )
     app.json = Json(app)
     app.url_map.merge_slashes = False  # a doubled slash is an unknown path, not a redirect
-    app.extensions.update(settings=settings, store=Store(_client(settings), settings.ring))
+    app.extensions.update(settings=settings, store=Store(connect(settings.redis_url, tries=2, patience=PATIENCE), settings.ring))
     app.register_blueprint(service.bp)
     app.register_blueprint(v1.bp)
     problems.install(app)
@@ -60,8 +59,3 @@ def _from_environment() -> Settings:
     except SettingsError as error:
         sys.exit(f"api: {error}")
 
-
-def _client(settings: Settings) -> Redis:
-    client = connect(settings.redis_url, tries=2)
-    client.connection_pool.connection_kwargs.update(socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
-    return client

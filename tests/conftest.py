@@ -1,5 +1,6 @@
 """One real store for the whole run, emptied for each test; and an HTTP server that answers whatever a test says."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +9,7 @@ import hypothesis
 import pytest
 from redis import Redis
 
-from tests.servers import StoreServer
+from tests.servers import StoreServer, wait_for
 from tracker.ring import Ring
 from tracker.store import Store, connect
 
@@ -44,10 +45,12 @@ class HttpServer:
         self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda request: None
         self.asked: list[str] = []
         self.headers: dict[str, str] = {}
+        self._closing = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
@@ -76,14 +79,23 @@ class HttpServer:
         self.answer = answer
 
     def sends(self, *pieces: bytes) -> None:
-        """From now on every answer is these bytes, head and all, and then the connection is closed."""
+        """From now on every answer is these bytes, head and all, and then the connection is closed; see ``settle``."""
 
         def answer(request: BaseHTTPRequestHandler) -> None:
             request.close_connection = True
-            for piece in pieces:
-                request.wfile.write(piece)
+            self._closing += 1
+            try:
+                for piece in pieces:
+                    request.wfile.write(piece)
+                request.connection.shutdown(socket.SHUT_RDWR)
+            finally:
+                self._closing -= 1
 
         self.answer = answer
+
+    def settle(self) -> None:
+        """Waits until the connections that ``sends`` closes are closed: a client would be right to use an open one."""
+        wait_for(lambda: not self._closing, "the server has closed the connection")
 
     def __enter__(self) -> "HttpServer":
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

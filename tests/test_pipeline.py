@@ -88,9 +88,9 @@ def window(store, now, market="x:ab"):
     return store.windows([market], now)[:, 0].T
 
 
-def assert_final(store, exchange, market="x:ab"):
-    """All closed slots in the window hold what the exchange says in the end."""
-    now = exchange.clock.now()
+def assert_final(store, exchange, market="x:ab", ago=0):
+    """All slots that were closed ``ago`` seconds ago hold what the exchange says in the end."""
+    now = exchange.clock.now() - ago
     slots = store.ring.slots(now)[:-1]
     np.testing.assert_array_equal(window(store, now, market)[:-1], expected(exchange.trades[market], slots, math.inf))
 
@@ -223,11 +223,7 @@ def test_two_fetches_of_one_market_at_once_make_the_same_as_one(store_server, st
         for thread in threads:
             thread.join(30)
         exchange.clock.time += 60
-        assert_final_until = exchange.clock.now() - 60
-        slots = store.ring.slots(assert_final_until)[:-1]
-        np.testing.assert_array_equal(
-            window(store, assert_final_until)[:-1], expected(exchange.trades["x:ab"], slots, math.inf)
-        )
+        assert_final(store, exchange, ago=60)
 
 
 @pytest.mark.parametrize("late", [0, 30, 90, 600])
@@ -460,9 +456,9 @@ def rising_edges(series, first_alerting):
             continue
         for at, value in ((now - 2, final[now - 2]), (now - 1, final[now - 1]), (now, series[slots[now]][0])):
             before, baseline = was_firing[at]
-            if baseline and value > 3 * baseline and not before:
-                if not alerts or slots[at] - alerts[-1][0] >= 3_600:
-                    alerts.append((slots[at], value, baseline))
+            rising = baseline and value > 3 * baseline and not before
+            if rising and (not alerts or slots[at] - alerts[-1][0] >= 3_600):
+                alerts.append((slots[at], value, baseline))
     return alerts
 
 

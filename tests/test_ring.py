@@ -37,7 +37,7 @@ def runs(ring, values, now):
 
 def put(stored, offset, run):
     """SETRANGE on a string that is long enough."""
-    assert 0 <= offset and offset + len(run) <= len(stored)
+    assert offset >= 0 and offset + len(run) <= len(stored)
     stored[offset : offset + len(run)] = run
 
 
@@ -71,12 +71,11 @@ def test_runs_of_several_writers_may_interleave(case, data):
     stored, now = bytearray(ring.size), made[-1][0]
     slot_of_row = {int(slot) // step % ring.rows: int(slot) for slot in ring.slots(now)}
     width = ring.row_type.itemsize
-    for (offset, run), values in data.draw(
-        st.permutations([(run, values) for _, values in made for run in runs(ring, values, now)])
-    ):
+    sent = [(*run, values) for _, values in made for run in runs(ring, values, now)]
+    for offset, run, said in data.draw(st.permutations(sent)):
         put(stored, offset, run)
         slots = [slot_of_row[offset // width + row] for row in range(len(run) // width)]
-        written |= {slot: values[slot] for slot in slots}
+        written |= {slot: said[slot] for slot in slots}
     assert read(ring, stored, now) == written
 
 
@@ -199,7 +198,9 @@ def test_the_real_store_agrees(case, store_server):
         redis.flushall()
         store = Store(redis, ring)
         for at, (now, values) in enumerate(made):
-            store.write("source", "a:b", np.array(list(values), np.int64), np.array(list(values.values())), now, new=not at)
+            store.write(
+                "source", "a:b", np.array(list(values), np.int64), np.array(list(values.values())), now, new=not at
+            )
             written |= held(ring, values, now)
             window = store.windows(["a:b"], now)[:, 0]
             expected = [written.get(int(slot), (np.nan, np.nan)) for slot in ring.slots(now)]

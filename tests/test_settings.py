@@ -49,7 +49,6 @@ def test_the_default_of(name):
 def test_every_variable_says_what_it_means():
     for field in module.fields(module.Settings):
         assert field.metadata["name"].isupper() and field.metadata["meaning"]
-        assert field.name in DEFAULTS or f"{field.name.removesuffix('_given')}_url" in DEFAULTS
 
 
 GOOD = {
@@ -128,7 +127,9 @@ def test_a_bad_value_is_named_with_what_was_expected(name, value, expected):
     assert "expected" in text and expected in text
 
 
-@pytest.mark.parametrize("value", ["redis//:hunter2@host", "http://:hunter2@host", "redis://:hunter2@host:x", "hunter2"])
+@pytest.mark.parametrize(
+    "value", ["redis//:hunter2@host", "http://:hunter2@host", "redis://:hunter2@host:x", "hunter2"]
+)
 def test_a_secret_is_in_no_message_and_no_cause(value, tmp_path):
     (tmp_path / "url").write_text(value)
     for environment in ({"REDIS_URL": value}, {"REDIS_URL_FILE": str(tmp_path / "url")}):

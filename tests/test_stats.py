@@ -16,13 +16,15 @@ def exact(values):
 
 @st.composite
 def windows(draw):
-    """(n, columns) of non-negative numbers of 20 magnitudes, with gaps; each row has one closed sample an hour at least."""
+    """(n, columns) of non-negative numbers of 20 magnitudes, with gaps; the newest closed slot is always there."""
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     rows, columns = draw(st.integers(1, 5)), draw(st.sampled_from([62, 200, COLUMNS]))
     scale = 10 ** random.uniform(-8, 12, (rows, 1))
     kind = draw(st.sampled_from(["price", "volume", "wild"]))
     if kind == "price":
-        values = scale * (1 + draw(st.sampled_from([1e-6, 1e-3, 0.1])) * random.standard_normal((rows, columns)).clip(-5, 5))
+        values = scale * (
+            1 + draw(st.sampled_from([1e-6, 1e-3, 0.1])) * random.standard_normal((rows, columns)).clip(-5, 5)
+        )
     elif kind == "volume":
         values = scale * random.pareto(1.5, (rows, columns)) * (random.random((rows, columns)) < 0.7)
     else:

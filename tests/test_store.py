@@ -22,7 +22,9 @@ def spread(stddev, mean=1_000.0):
 
 def save(store, field, **stddevs):
     """Saves what an evaluation finds of markets ``x:NAME``."""
-    rows = np.array([spread(stddev) if stddev is not None else np.full(RING.rows, np.nan) for stddev in stddevs.values()])
+    rows = np.array(
+        [spread(stddev) if stddev is not None else np.full(RING.rows, np.nan) for stddev in stddevs.values()]
+    )
     store.save([Metric(f"x:{name}", field) for name in stddevs], describe(rows, 60), NOW)
 
 

@@ -29,16 +29,20 @@ SUMMARY = struct.Struct("<q4d")
 RING_LIFE = DAY + HOUR
 
 
-def connect(url: str, tries: int = 6) -> Redis:
-    """A client of the server at ``url``. ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once."""
+def connect(url: str, tries: int = 6, patience: float = 15) -> Redis:
+    """A client of the server at ``url``, which is given ``patience`` seconds to accept and to answer.
+
+    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once.
+    """
+    keepalive = {} if url.startswith("unix:") else {"socket_keepalive": True}
     return Redis.from_url(
         url,
-        socket_timeout=15,
-        socket_connect_timeout=3,
-        socket_keepalive=True,
+        socket_timeout=patience,
+        socket_connect_timeout=min(patience, 3),
         health_check_interval=10,
         socket_read_size=1 << 20,  # windows are large: fewer, larger reads
         retry=Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
+        **keepalive,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import requests
-from redis import Redis
+from redis import Redis, RedisError
 
 from tests.servers import free_port, wait_for
 from tracker.outbox import Outbox
@@ -78,6 +78,12 @@ class Stack:
         answer = requests.get(self.api + path, timeout=10)
         assert answer.status_code == 200, (answer.status_code, answer.text)
         return answer.json()
+
+    def redis_answers(self) -> bool:
+        try:
+            return bool(self.redis.ping())
+        except RedisError:
+            return False
 
     def stop(self, number: int = signal.SIGINT) -> list[psutil.Process]:
         """Ends it as Ctrl-C does; returns the processes that it left behind."""

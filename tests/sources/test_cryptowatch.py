@@ -1,0 +1,422 @@
+import json
+import math
+import time
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tracker.errors import SourceError, TrackerError
+from tracker.models import Candles, Market
+from tracker.ring import DAY, Ring
+from tracker.settings import load
+from tracker.sources import open_source
+from tracker.sources.cryptowatch import PAGE, PAGES, Cryptowatch
+
+SLOT = 1_700_000_040
+NOW = SLOT + 30.5
+CLOCK = SimpleNamespace(now=lambda: NOW)
+#: Hypothesis shares one server among examples, each of which sets the whole answer.
+shared_server = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+
+
+@pytest.fixture
+def source(server):
+    source = Cryptowatch(server.url, "", 60, CLOCK)
+    yield source
+    source.session.close()
+
+
+def candle(slot, price=2.0, volume=3.0):
+    """As the service writes it: closing time, open, high, low, close, volume, quote volume."""
+    return [slot + 60, 9.0, 9.0, 9.0, price, volume, 99.0]
+
+
+def answers(server, *candles):
+    """From now on the server's answer to everything."""
+    says(server, {"result": {"60": list(candles)}, "allowance": {"cost": 0.015, "remaining": 9.985}})
+
+
+def says(server, document):
+    server.says(json.dumps(document).encode(), Content_Type="application/json")
+
+
+def refused(source, since=SLOT - 600, market="kraken:btcusd"):
+    with pytest.raises(SourceError) as refusal:
+        source.candles(market, since)
+    assert len(str(refusal.value)) < 500
+    return refusal.value.reason
+
+
+# Candles
+
+
+def test_a_candle_is_named_by_its_opening(source, server):
+    # given the recorded example, whose times are closing times; the last one is unfinished and closes in the future
+    answers(
+        server,
+        [SLOT, 29141.6, 29141.7, 29140, 29140, 0.60156626, 17529.658333979],
+        [SLOT + 60, 29140.1, 29142.7, 29140, 29142.7, 29.70829964, 865703.066041696],
+    )
+    # when
+    candles = source.candles("kraken:btcusd", SLOT - 60)
+    # then
+    assert candles.slots.tolist() == [SLOT - 60, SLOT]
+    assert candles.values.tolist() == [[29140.0, 0.60156626], [29142.7, 29.70829964]]
+    assert candles.covered == SLOT - 60
+
+
+def test_what_is_asked_for_is_what_is_missing(source, server):
+    answers(server)
+    source.candles("kraken:btcusd", SLOT - 60)
+    [asked] = server.asked
+    assert urlsplit(asked).path == "/markets/kraken/btcusd/ohlc"
+    query = {name: int(value) for name, [value] in parse_qs(urlsplit(asked).query).items()}
+    assert query["periods"] == 60
+    assert query["after"] <= SLOT  # the closing time of the first one
+    assert "before" not in query
+
+
+def test_candles_before_those_asked_for_are_left_out(source, server):
+    answers(server, *(candle(SLOT - 60 * age) for age in range(10, -1, -1)))
+    assert source.candles("kraken:btcusd", SLOT - 60).slots.tolist() == [SLOT - 60, SLOT]
+
+
+@pytest.mark.parametrize("result", [{"60": []}, {"60": None}])
+def test_no_candles_are_an_answer(source, server, result):
+    says(server, {"result": result})
+    assert source.candles("kraken:btcusd", SLOT - 600).slots.tolist() == []
+
+
+def archive(server, slots, most=PAGE, inclusive=True):
+    """A server that has ``slots`` and answers as the service did: bounds on closing times, at most 1,000 candles."""
+
+    def answer(request):
+        query = {name: int(value) for name, [value] in parse_qs(urlsplit(request.path).query).items()}
+        margin = 0 if inclusive else 1
+        closing = [
+            slot + 60
+            for slot in slots
+            if query.get("after", 0) + margin <= slot + 60 <= query.get("before", 2**62) - margin
+        ]
+        body = json.dumps({"result": {"60": [candle(close - 60) for close in closing[-most:]]}}).encode()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    server.answer = answer
+
+
+@pytest.mark.parametrize("inclusive", [True, False])
+@pytest.mark.parametrize("age", [0, 1, 998, 999, 1_000, 1_001, 1_440])
+def test_a_day_is_more_than_one_answer_holds(source, server, age, inclusive):
+    # given: whether a bound belongs to its range is written nowhere
+    archive(server, range(SLOT - 2 * DAY, SLOT + 1, 60), inclusive=inclusive)
+    candles = source.candles("kraken:btcusd", SLOT - 60 * age)
+    assert candles.slots.tolist() == list(range(SLOT - 60 * age, SLOT + 1, 60))
+    assert len(server.asked) <= 3
+
+
+@pytest.mark.parametrize("step", [180, 300, 900, 1_800, 3_600])
+def test_other_steps_are_other_periods(server, step):
+    source = Cryptowatch(server.url, "", step, CLOCK)
+    slot = Ring(step).slot(NOW)
+    says(server, {"result": {str(step): [[slot + step, 1, 1, 1, 2.0, 3.0, 1]]}})
+    assert source.candles("kraken:btcusd", slot).slots.tolist() == [slot]
+    assert f"periods={step}" in server.asked[0]
+
+
+def test_a_key_is_sent_and_shown_to_nobody(server):
+    source = open_source("cryptowatch", load({"CRYPTOWATCH_URL": server.url, "CRYPTOWATCH_KEY": "hunter2"}))
+    server.says(b'{"error": "unknown key"}', 401)
+    with pytest.raises(SourceError) as refusal:
+        source.candles("kraken:btcusd", SLOT)
+    assert server.headers["X-CW-API-Key"] == "hunter2"
+    assert "hunter2" not in str(refusal.value)
+    assert refusal.value.reason == "http_401"
+
+
+@pytest.mark.parametrize("key", [" hunter2", "hunter2\n", "hun\nter2", "hunter2é☃"])
+def test_a_key_that_cannot_be_sent_is_shown_to_nobody_either(server, key):
+    says(server, {"result": {"60": []}})
+    try:
+        source = open_source("cryptowatch", load({"CRYPTOWATCH_URL": server.url, "CRYPTOWATCH_KEY": key}))
+        source.candles("kraken:btcusd", Ring().slot(time.time()))
+    except TrackerError as error:
+        assert "ter2" not in str(error)
+
+
+@pytest.mark.parametrize("pair", ["a/b", "a..", "a?b=c", "a#b", "ü", "a b", "%2e%2e", "a:b"])
+def test_a_market_of_odd_characters_stays_in_its_place(source, server, pair):
+    server.says(b"{}", 404)
+    assert refused(source, market=f"x:{pair}") == "http_404"
+    assert server.asked[0].startswith("/markets/x/") and server.asked[0].partition("?")[0].endswith("/ohlc")
+    assert server.asked[0].count("/") == 4
+
+
+# Lies: each is a SourceError, and a good answer afterwards is taken
+
+
+LIES = {
+    "a number": 5,
+    "a list": [],
+    "null": None,
+    "no result": {},
+    "an error": {"error": "Exchange not found"},
+    "result null": {"result": None},
+    "result a list": {"result": []},
+    "result text": {"result": "60"},
+    "no period": {"result": {}},
+    "another period": {"result": {"180": []}},
+    "period a number": {"result": {"60": 0}},
+    "period false": {"result": {"60": False}},
+    "period an object": {"result": {"60": {}}},
+    "candle null": {"result": {"60": [None]}},
+    "candle an object": {"result": {"60": [{"0": 1}]}},
+    "candle text": {"result": {"60": ["1234567"]}},
+    "candle empty": {"result": {"60": [[]]}},
+    "candle short": {"result": {"60": [candle(SLOT)[:5]]}},
+    "time text": {"result": {"60": [[str(SLOT + 60), *candle(SLOT)[1:]]]}},
+    "time float": {"result": {"60": [[SLOT + 60.0, *candle(SLOT)[1:]]]}},
+    "time true": {"result": {"60": [[True, *candle(SLOT)[1:]]]}},
+    "time odd": {"result": {"60": [candle(SLOT + 1)]}},
+    "time in milliseconds": {"result": {"60": [[(SLOT + 60) * 1_000, *candle(SLOT)[1:]]]}},
+    "time of 63 bits": {"result": {"60": [candle(60 * 2**57)]}},
+    "time beyond 64 bits": {"result": {"60": [candle(60 * 2**70)]}},
+    "time in two minutes": {"result": {"60": [candle(SLOT), candle(SLOT + 120)]}},
+    "time in a year": {"result": {"60": [candle(SLOT + 365 * DAY)]}},
+    "unsorted": {"result": {"60": [candle(SLOT), candle(SLOT - 60)]}},
+    "twice": {"result": {"60": [candle(SLOT), candle(SLOT)]}},
+    "too many": {"result": {"60": [candle(SLOT)] * (10 * PAGE + 1)}},
+    "price text": {"result": {"60": [candle(SLOT, price="2.0")]}},
+    "price null": {"result": {"60": [candle(SLOT, price=None)]}},
+    "price true": {"result": {"60": [candle(SLOT, price=True)]}},
+    "price 0": {"result": {"60": [candle(SLOT, price=0)]}},
+    "price negative": {"result": {"60": [candle(SLOT, price=-1.5)]}},
+    "price huge": {"result": {"60": [candle(SLOT, price=1e308)]}},
+    "price beyond 64 bits": {"result": {"60": [candle(SLOT, price=10**30)]}},
+    "volume negative": {"result": {"60": [candle(SLOT, volume=-1e-9)]}},
+    "volume text": {"result": {"60": [candle(SLOT, volume="3")]}},
+    "volume a list": {"result": {"60": [candle(SLOT, volume=[3])]}},
+    "volume huge": {"result": {"60": [candle(SLOT, volume=1e308)]}},
+    "price NaN": {"result": {"60": [candle(SLOT, price=math.nan)]}},
+    "volume infinite": {"result": {"60": [candle(SLOT, volume=math.inf)]}},
+}
+
+
+@pytest.mark.parametrize("document", LIES.values(), ids=LIES)
+def test_a_lie_is_refused_and_the_next_answer_taken(source, server, document):
+    says(server, document)
+    assert refused(source) in {
+        "not_candles", "not_json", "bad_time", "future", "unsorted", "not_a_number", "negative", "implausible",
+    }  # fmt: skip
+    answers(server, candle(SLOT))
+    assert source.candles("kraken:btcusd", SLOT - 600).slots.tolist() == [SLOT]
+
+
+def test_a_number_beyond_what_floats_hold_is_refused(source, server):
+    server.says(b'{"result":{"60":[[%d,1,1,1,1e999,1,1]]}}' % (SLOT + 60))
+    assert refused(source) in {"not_json", "not_finite"}
+
+
+def test_a_bad_candle_leaves_the_good_ones(source, server):
+    answers(server, candle(SLOT - 180), candle(SLOT - 120, price=-1), candle(SLOT - 60, volume="3"), candle(SLOT))
+    candles = source.candles("kraken:btcusd", SLOT - 600)
+    assert candles.slots.tolist() == [SLOT - 180, SLOT]
+    assert candles.refused == {"negative": 1, "not_a_number": 1}
+    assert candles.refused_slots == {SLOT - 120, SLOT - 60}
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, b'{"error":"Instrument not found"}'), (429, b""), (502, b"<html>")])
+def test_an_error_is_refused_by_its_status(source, server, status, body):
+    server.says(body, status)
+    assert refused(source) == f"http_{status}"
+
+
+def test_a_page_of_html_is_refused(source, server):
+    server.says(b"<!DOCTYPE html><title>Just a moment...</title>", Content_Type="text/html")
+    assert refused(source) == "not_json"
+
+
+def test_one_bad_page_refuses_all_pages(source, server):
+    # given: the second page fails
+    def answer(request):
+        good = len(server.asked) % 2 == 1
+        body = json.dumps({"result": {"60": [candle(SLOT - DAY)]}}).encode() if good else b"<html>"
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    server.answer = answer
+    assert refused(source, since=SLOT - DAY) == "not_json"
+
+
+# Anything at all
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.sampled_from(["60", "result", "x"]), inner),
+    max_leaves=10,
+)
+numbers = json_values | st.floats(0, 1e18) | st.integers(0, 100)
+some_candles = st.tuples(
+    st.integers(-12, 4).map(lambda age: SLOT + 60 * age) | json_values, numbers, numbers, numbers, numbers, numbers
+)
+
+
+answer_like = st.fixed_dictionaries({"60": json_values | st.lists(some_candles, max_size=5)})
+
+
+@shared_server
+@given(document=json_values | st.fixed_dictionaries({"result": answer_like}))
+def test_whatever_the_document_it_is_candles_or_a_source_error(source, server, document):
+    says(server, document)
+    try:
+        assert isinstance(source.candles("kraken:btcusd", SLOT - 600), Candles)
+    except SourceError as refusal:
+        assert refusal.reason
+
+
+@shared_server
+@given(body=st.binary(max_size=200))
+def test_whatever_the_bytes_it_is_candles_or_a_source_error(source, server, body):
+    server.says(body)
+    with pytest.raises(SourceError):
+        source.candles("kraken:btcusd", SLOT - 600)
+
+
+# Markets
+
+
+def pair(symbol="btcusd", base="btc", quote="usd"):
+    return {"id": 9, "symbol": symbol, "base": {"id": 60, "symbol": base}, "quote": {"id": 98, "symbol": quote}}
+
+
+def listing(exchange="kraken", pair="btcusd", active=True):
+    return {"id": 87, "exchange": exchange, "pair": pair, "active": active}
+
+
+def catalogue(server, pairs, markets, cursor=None):
+    """A server of these lists; ``cursor``: path -> what a page's cursor is, given the page's number from 0."""
+    pages = {"/pairs": pairs, "/markets": markets}
+
+    def answer(request):
+        path = urlsplit(request.path).path
+        page = len([asked for asked in server.asked if urlsplit(asked).path == path]) - 1
+        document = {"result": pages[path], **({"cursor": cursor(page)} if cursor else {})}
+        body = json.dumps(document).encode()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    server.answer = answer
+
+
+def test_markets_are_the_active_ones_with_their_currencies(source, server):
+    catalogue(
+        server,
+        [pair(), pair("etheur", "eth", "eur")],
+        [listing(), listing("Bitfinex", "BTCUSD"), listing(pair="etheur"), listing("gateio", active=False)],
+    )
+    assert source.markets() == [
+        Market("kraken:btcusd", "btc", "usd"),
+        Market("bitfinex:btcusd", "btc", "usd"),
+        Market("kraken:etheur", "eth", "eur"),
+    ]
+
+
+def test_a_market_whose_pair_is_missing_is_left_out(source, server):
+    catalogue(server, [pair()], [listing(pair="nosuch"), listing()])
+    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a:b", "a/b", "a*", "ü", "x" * 65, "-x", None, 5, True, [], {}, "a\n", "\x00"]
+)
+def test_a_market_whose_name_is_no_id_is_left_out(source, server, name):
+    catalogue(server, [pair(), pair(name)], [listing(name), listing(pair=name), listing()])
+    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
+
+
+@pytest.mark.parametrize("active", [False, None, 0, 1, "true", "false", [], {}])
+def test_only_true_is_active(source, server, active):
+    catalogue(server, [pair()], [listing("a", active=active), {"exchange": "b", "pair": "btcusd"}, listing()])
+    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
+
+
+def test_a_market_listed_twice_is_one(source, server):
+    catalogue(server, [pair()], [listing(), listing("KRAKEN")])
+    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"symbol": "btcusd"}, {"symbol": "btcusd", "base": "btc"}, {"symbol": "btcusd", "base": {"symbol": 5}}]
+)
+def test_a_market_whose_currencies_are_not_told_is_left_out(source, server, odd):
+    catalogue(server, [odd, pair("ethusd", "eth")], [listing(), listing(pair="ethusd")])
+    assert [market.id for market in source.markets()] == ["kraken:ethusd"]
+
+
+def test_pages_are_followed_to_the_last(source, server):
+    catalogue(server, [pair()], [listing()], lambda page: {"last": f"c{page}", "hasMore": page < 3})
+    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
+    assert [asked for asked in server.asked if asked.startswith("/markets")] == [
+        "/markets", "/markets?cursor=c0", "/markets?cursor=c1", "/markets?cursor=c2",
+    ]  # fmt: skip
+
+
+def test_a_cursor_that_never_ends_is_given_up(source, server):
+    catalogue(server, [pair()], [listing()], lambda page: {"last": "again", "hasMore": True})
+    with pytest.raises(SourceError) as refusal:
+        source.markets()
+    assert refusal.value.reason == "too_long"
+    assert len(server.asked) == PAGES
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        None, [], "c", 5, {}, {"hasMore": True}, {"last": "c"}, {"last": "", "hasMore": True},
+        {"last": "c", "hasMore": "yes"}, {"last": None, "hasMore": True},
+    ],
+)  # fmt: skip
+def test_a_cursor_that_leads_nowhere_ends_the_pages(source, server, cursor):
+    catalogue(server, [pair()], [listing()], lambda page: cursor)
+    assert len(source.markets()) == 1
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        5, [], None, {}, {"result": None}, {"result": {}}, {"result": "x"}, {"result": [1]}, {"result": [None]},
+        {"result": [[]]}, {"error": "Route not found"},
+    ],
+)  # fmt: skip
+def test_a_catalogue_of_another_shape_is_refused(source, server, document):
+    says(server, document)
+    with pytest.raises(SourceError) as refusal:
+        source.markets()
+    assert refusal.value.reason == "not_markets"
+
+
+entry_like = st.dictionaries(
+    st.sampled_from(["exchange", "pair", "active", "symbol", "base", "quote"]), json_values | st.just(True)
+)
+
+
+@shared_server
+@given(result=st.lists(entry_like | st.just(listing()) | st.just(pair()), max_size=6) | json_values, cursor=json_values)
+def test_whatever_the_catalogue_it_is_markets_or_a_source_error(source, server, result, cursor):
+    server.asked.clear()
+    catalogue(server, result, result, lambda page: cursor)
+    try:
+        assert all(isinstance(market, Market) and market.base and market.quote for market in source.markets())
+    except SourceError as refusal:
+        assert refusal.reason in {"not_markets", "not_json"}

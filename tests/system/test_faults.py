@@ -1,0 +1,102 @@
+"""The shipped supervision under fire: the store, a worker, a beat are killed while fetches run, and all comes right."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.exchange import Exchange
+from tests.servers import wait_for
+from tests.system.stack import Stack
+from tests.system.truth import assert_complete
+from tracker.clock import Clock
+from tracker.sources.simulator.feeds import Generated
+from tracker.sources.simulator.server import create_app
+
+FEED = Generated(seed=3, markets=8, exchanges=2)
+INTERVAL = 2
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    with Exchange(create_app(FEED, Clock())) as exchange:
+        yield exchange
+
+
+@pytest.fixture(params=["prefork", "threads"])
+def stack(request: pytest.FixtureRequest, exchange: Exchange, tmp_path: Path) -> Iterator[Stack]:
+    variables = {"SIMULATOR_URL": exchange.url, "INTERVAL": str(INTERVAL), "WORKER_POOL": request.param}
+    with Stack(tmp_path, **variables) as stack:
+        yield stack.ready()
+
+
+def assert_recovers(stack: Stack, exchange: Exchange) -> None:
+    """Fetches are consumed within 15 s, and then nothing is lost, nothing is twice."""
+    before = exchange.asked.total()
+    wait_for(lambda: exchange.asked.total() > before, "fetches are consumed again", 15)
+    exchange.delay = 0
+    wait_for(lambda: not exchange.busy(), "slow answers are through")
+    assert_complete(stack.store, FEED, seconds=15)
+    alerts = Counter(alert.id for alert in stack.outbox.newest(1_000))
+    assert not [id for id, count in alerts.items() if count > 1]
+    assert len(stack.store.ranking("volume")) == len(FEED.markets)
+
+
+def test_everything_is_killed_in_turn_while_fetches_run(stack: Stack, exchange: Exchange) -> None:
+    for victim in ("valkey-server", "worker fetch", "valkey-server", "worker evaluate"):
+        exchange.delay = 1
+        wait_for(exchange.busy, "a fetch is under way")
+        stack.find(*part(victim)).send_signal(signal.SIGKILL)
+        wait_for(lambda victim=victim: running(stack, victim), f"{victim} runs again", 15)
+        wait_for(lambda: stack.redis_answers(), "the store answers", 15)
+        assert_recovers(stack, exchange)
+
+
+def test_a_second_beat_adds_no_fetch_and_takes_over(stack: Stack, exchange: Exchange) -> None:
+    second = stack.run("beat")
+    try:
+        started = time.time()
+        wait_for(lambda: time.time() - started > 5 * INTERVAL, "five intervals have passed")
+        ticks = Counter(int(when // INTERVAL) for when, market in exchange.times if market == exchange.times[0][1])
+        asked = sum(count for tick, count in ticks.items() if started // INTERVAL < tick < started // INTERVAL + 5)
+        assert 3 <= asked <= 5  # one fetch a tick, though two beats send ticks
+
+        stack.find(*part("beat")).send_signal(signal.SIGSTOP)  # hangs: its supervisor sees nothing
+        assert_recovers(stack, exchange)
+    finally:
+        stack.find(*part("beat")).send_signal(signal.SIGCONT)
+        second.terminate()
+        second.wait(30)
+
+
+def test_a_hung_store_is_waited_for(stack: Stack, exchange: Exchange) -> None:
+    store = stack.find("valkey-server")
+    exchange.delay = 1
+    wait_for(exchange.busy, "a fetch is under way")
+    store.send_signal(signal.SIGSTOP)
+    before = exchange.asked.total()
+    wait_for(lambda: not exchange.busy(), "the exchange has answered what was asked")
+    os.kill(store.pid, signal.SIGCONT)
+    wait_for(lambda: exchange.asked.total() > before, "fetches are consumed again", 15)
+    assert_recovers(stack, exchange)
+
+
+def part(name: str) -> list[str]:
+    """Words on the command line of a part's main process, as it is once the part has become Celery or the store."""
+    return {
+        "valkey-server": ["valkey-server"],
+        "worker fetch": ["celery", "worker", "fetch"],
+        "worker evaluate": ["celery", "worker", "evaluate"],
+        "beat": ["celery", "beat"],
+    }[name]
+
+
+def running(stack: Stack, name: str) -> bool:
+    try:
+        return stack.find(*part(name)).is_running()
+    except AssertionError:
+        return False

@@ -1,0 +1,129 @@
+"""The whole stack on real candles, replayed: what is served is what the files say, and alerts are what the rule says.
+
+What is expected is computed here by itself, in plain loops and plain numpy, from the files.
+"""
+
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.candle_files import FOLDER, candles
+from tests.servers import wait_for
+from tests.system.stack import Stack
+
+PAIRS = sorted(path.name.removesuffix(".csv.gz") for path in FOLDER.glob("*.csv.gz"))
+FIRST = min(min(candles(pair)) for pair in PAIRS)
+DAY, MINUTE = 86_400, 60
+
+
+def expected_series(pair: str, field: str, first: int, last: int) -> list[float | None]:
+    """Values of the minutes ``first`` to ``last`` of the file: gaps have volume 0 and the price of the last trade."""
+    file, values, price = candles(pair), [], None
+    for minute in range(min(file), last + MINUTE, MINUTE):
+        if minute in file:
+            price = file[minute][0]
+        if minute >= first:
+            values.append(price if field == "price" else file.get(minute, (0.0, 0.0))[1])
+    return [None] * ((last - first) // MINUTE + 1 - len(values)) + values
+
+
+@cache
+def expected_edges(pair: str, field: str) -> dict[int, float]:
+    """Minute -> mean of the hour before it, of each minute of the file in which "above 3 x that mean" is entered anew:
+
+    from a value at or below 2 x its mean, or for the first time.
+    """
+    edges, firing = {}, False
+    series = expected_series(pair, field, FIRST, max(candles(pair)))
+    for at in range(60, len(series)):
+        hour = [value for value in series[at - 60 : at] if value is not None]
+        if series[at] is None or len(hour) < 30 or sum(hour) <= 0:
+            continue
+        mean = sum(hour) / len(hour)
+        if series[at] > 3 * mean:
+            if not firing:
+                edges[FIRST + at * MINUTE] = mean
+            firing = True
+        elif series[at] <= 2 * mean:
+            firing = False
+    return edges
+
+
+def expected_alerts(first: int, last: int) -> dict[tuple[str, int], float]:
+    """(metric, minute) -> mean of the hour before, of all markets, between the minutes: at most one an hour a metric."""
+    alerts = {}
+    for pair in PAIRS:
+        for field in ("price", "volume"):
+            allowed = first
+            for minute, mean in expected_edges(pair, field).items():
+                if allowed <= minute <= last:
+                    alerts[f"replay:{pair}:{field}", minute] = mean
+                    allowed = minute + 60 * MINUTE
+    return alerts
+
+
+def test_series_ranks_and_deviations_are_those_of_the_candles(tmp_path: Path) -> None:
+    at = FIRST + 20 * 3600  # the first four hours of the window are before the first candle
+    with Stack(tmp_path, "--candles", str(FOLDER), "--at", str(at), INTERVAL="5") as stack:
+        stack.ready()
+        opened = float((next(tmp_path.glob("replay-*")) / "first-start.json").read_text())
+        shift = int(opened // MINUTE * MINUTE) - at
+        # In the middle of a minute, after a fetch in it: then the closed minutes are what they will stay.
+        wait_for(lambda: 15 < time.time() % MINUTE < 45 and fetched_this_minute(stack), "mid-minute", 90)
+        deviations: dict[str, dict[str, float]] = {"price": {}, "volume": {}}
+        served = {}
+        for pair in PAIRS:
+            for field, found in deviations.items():
+                metric = stack.get(f"/v1/metrics/replay:{pair}:{field}")
+                first = metric["start"] - shift
+                expected = expected_series(pair, field, first, first + DAY)
+                assert metric["values"][:-1] == expected[:-1], metric["id"]
+                closed = np.array([value for value in expected[:-1] if value is not None])
+                assert metric["stddev_24h"] == pytest.approx(np.std(closed), rel=1e-9)
+                assert metric["mean_1h"] == pytest.approx(np.mean(closed[-60:]), rel=1e-9)
+                found[metric["id"]] = float(np.std(closed))
+                served[metric["id"]] = metric["rank"]
+        assert None in metric["values"][:240]
+        for found in deviations.values():
+            order = sorted(found, key=lambda id: found[id], reverse=True)
+            assert {id: served[id]["text"] for id in order} == {id: f"{i}/10" for i, id in enumerate(order, 1)}
+
+
+def fetched_this_minute(stack: Stack) -> bool:
+    success = float(stack.store.status("simulator").get("last_success", 0))
+    return success // MINUTE == time.time() // MINUTE and success % MINUTE > 10
+
+
+def test_alerts_are_those_of_the_rule(tmp_path: Path) -> None:
+    """Fifteen minutes of the market at 15 x: the alerts of the stack beside those of a plain loop over the candles."""
+    minutes = 15
+    at, expected = busiest_start(minutes)
+    assert len(expected) >= 5
+    with Stack(tmp_path, "--candles", str(FOLDER), "--at", str(at), "--speed", "15", INTERVAL="20") as stack:
+        stack.ready()
+        opened = float((next(tmp_path.glob("replay-*")) / "first-start.json").read_text())
+        shift = int(opened // MINUTE * MINUTE) - at
+        end = opened + (minutes + 2) * MINUTE / 15
+        wait_for(lambda: time.time() > end, "the replay ran", 120)
+        found = {
+            (alert.metric, alert.slot - shift): alert
+            for alert in stack.outbox.newest(1_000)
+            if alert.slot - shift <= at + minutes * MINUTE
+        }
+    assert {key: alert.baseline for key, alert in found.items()} == pytest.approx(expected, rel=1e-9)
+    for alert in found.values():
+        assert alert.value > 3 * alert.baseline
+
+
+def busiest_start(minutes: int) -> tuple[int, dict[tuple[str, int], float]]:
+    """A minute to start at, and the alerts due in the ``minutes`` after it, as many as can be.
+
+    Starts around which something fires are passed over: whether that is still fresh would depend on the start's speed.
+    """
+    starts = range(FIRST + 2 * DAY, FIRST + 5 * DAY, 5 * MINUTE)
+    quiet = [at for at in starts if not expected_alerts(at - 4 * MINUTE, at + 4 * MINUTE)]
+    at = max(quiet, key=lambda at: len(expected_alerts(at, at + minutes * MINUTE)))
+    return at, expected_alerts(at, at + minutes * MINUTE)

@@ -1,0 +1,145 @@
+"""Real workers on a real broker, by pytest-celery: what becomes of fetches when one of them is killed under way."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pytest_celery import CeleryTestSetup, CeleryTestWorker, RedisTestBroker
+
+from tests.exchange import Exchange
+from tests.servers import free_port, wait_for
+from tests.system.processes import LocalProcess
+from tests.system.stack import CLEAN
+from tests.system.truth import assert_complete
+from tracker.clock import Clock
+from tracker.embedded import command
+from tracker.ring import Ring
+from tracker.settings import load
+from tracker.sources.simulator.feeds import Generated
+from tracker.sources.simulator.server import create_app
+from tracker.store import Store, connect
+
+FEED = Generated(seed=7, markets=4, exchanges=2)
+MARKETS = [f"{listing.exchange}:{listing.pair}" for listing in FEED.markets]
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    with Exchange(create_app(FEED, Clock())) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def celery_broker(tmp_path: Path) -> Iterator[RedisTestBroker]:
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    broker = RedisTestBroker(LocalProcess(
+        "store", command(load({"STORE_PORT": str(port), "DATA_DIR": str(tmp_path)})), tmp_path,
+        prompt="Ready to accept connections", celeryconfig={"url": url, "host_url": url},
+    ))  # fmt: skip
+    broker.ready()
+    yield broker
+    broker.teardown()
+
+
+@pytest.fixture
+def celery_backend_cluster() -> None:
+    """Results are ignored: there is no backend."""
+
+
+@pytest.fixture(params=["prefork", "threads"])
+def celery_worker(
+    request: pytest.FixtureRequest, celery_broker: RedisTestBroker, exchange: Exchange, tmp_path: Path
+) -> Iterator[CeleryTestWorker]:
+    environment = CLEAN | {
+        "REDIS_URL": celery_broker.config()["url"], "SIMULATOR_URL": exchange.url, "WORKER_POOL": request.param,
+    }  # fmt: skip
+    line = [sys.executable, "-m", "tracker", "worker", "--name", "worker", "--concurrency", "2"]
+    worker = CeleryTestWorker(LocalProcess("worker", line, tmp_path, "ready.", environment), app=None)
+    worker.ready()
+    yield worker
+    worker.teardown()
+
+
+@pytest.fixture
+def store(celery_broker: RedisTestBroker) -> Store:
+    return Store(connect(celery_broker.config()["url"]), Ring())
+
+
+def send_fetches(setup: CeleryTestSetup, markets: list[str] = MARKETS) -> None:
+    for market in markets:
+        link = [setup.app.signature("tracker.tasks.evaluate", ([market],), immutable=True, queue="evaluate")]
+        setup.app.send_task("tracker.tasks.fetch", ("simulator", [market]), queue="fetch", link=link)
+
+
+def stored(store: Store) -> bool:
+    return len(store.ranking("price")) == len(MARKETS)
+
+
+def test_fetches_store_and_rank(celery_setup: CeleryTestSetup, store: Store) -> None:
+    send_fetches(celery_setup)
+    wait_for(lambda: stored(store), "every market is ranked")
+    assert_complete(store, FEED)
+
+
+def test_the_store_is_killed_while_fetches_run(
+    celery_setup: CeleryTestSetup, exchange: Exchange, store: Store
+) -> None:
+    """The worker itself reconnects and goes on: no supervisor here."""
+    for _ in range(2):
+        exchange.delay = 1.5
+        send_fetches(celery_setup)
+        wait_for(exchange.busy, "a fetch is under way")
+        celery_setup.broker.kill()
+        celery_setup.broker.container.start()
+        celery_setup.broker.ready()
+        exchange.delay = 0
+        before = exchange.asked.total()
+        send_fetches(celery_setup)
+        wait_for(lambda before=before: exchange.asked.total() > before, "fetches are consumed again", 15)
+    assert celery_setup.worker.container.status == "running"
+    wait_for(lambda: stored(store), "every market is ranked")
+    assert_complete(store, FEED)
+
+
+def test_a_child_killed_inside_a_fetch_loses_nothing(
+    celery_setup: CeleryTestSetup, exchange: Exchange, store: Store
+) -> None:
+    worker = psutil.Process(celery_setup.worker.container.process.pid)
+    if not worker.children():
+        exchange.delay = 0  # threads have no children: then it is the worker that is killed, and started again
+    exchange.delay = 1.5
+    send_fetches(celery_setup, MARKETS[:1])
+    wait_for(exchange.busy, "the fetch is under way")
+    if children := worker.children():
+        for child in children:
+            os.kill(child.pid, signal.SIGKILL)
+    else:
+        celery_setup.worker.kill()
+        celery_setup.worker.restart()
+        send_fetches(celery_setup, MARKETS[:1])  # as the next tick does; the lost one comes back after 180 s
+    exchange.delay = 0
+    wait_for(lambda: exchange.asked[MARKETS[0]] >= 2, "it is fetched again")
+    send_fetches(celery_setup, MARKETS[1:])
+    wait_for(lambda: stored(store), "every market is ranked")
+    assert_complete(store, FEED)
+    assert celery_setup.worker.container.status == "running"
+
+
+def test_sigterm_hands_back_what_runs_and_leaves_no_process(
+    celery_setup: CeleryTestSetup, exchange: Exchange, store: Store
+) -> None:
+    exchange.delay = 1
+    send_fetches(celery_setup)
+    wait_for(exchange.busy, "a fetch is under way")
+    everything = psutil.Process(celery_setup.worker.container.process.pid).children(recursive=True)
+    celery_setup.worker.kill("SIGTERM")
+    assert not any(each.is_running() for each in everything)
+    exchange.delay = 0
+    celery_setup.worker.restart()
+    wait_for(lambda: stored(store), "the worker's successor did the rest")
+    assert_complete(store, FEED)
