@@ -29,7 +29,9 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     )
     app.json = Json(app)
     app.url_map.merge_slashes = False  # a doubled slash is an unknown path, not a redirect
-    app.extensions.update(settings=settings, store=Store(connect(settings.redis_url, tries=2, patience=PATIENCE), settings.ring))
+    app.extensions.update(
+        settings=settings, store=Store(connect(settings.redis_url, tries=2, patience=PATIENCE), settings.ring)
+    )
     app.register_blueprint(service.bp)
     app.register_blueprint(v1.bp)
     problems.install(app)
@@ -58,4 +60,3 @@ def _from_environment() -> Settings:
         return load()
     except SettingsError as error:
         sys.exit(f"api: {error}")
-

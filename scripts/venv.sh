@@ -25,7 +25,7 @@ install() {
     local installed=$venv/installed.txt name files=()
     for name in "$@"; do files+=(-r "$name"); done
     [ -x "$python" ] || make_venv
-    cat "$@" | cmp -s - "$installed" && return
+    cat "$@" constraints.txt | cmp -s - "$installed" && return
     printf 'installing %s into %s\n' "$*" "$venv"
     "$python" -m pip install --disable-pip-version-check --no-input "${files[@]}" >"$venv/install.log" 2>&1 &
     local pip=$! shown=
@@ -38,6 +38,6 @@ install() {
     done
     trap - INT TERM
     wait "$pip" || fail "the install failed, $venv/install.log says more: $(grep -m 1 '^ERROR' "$venv/install.log")"
-    cat "$@" >"$installed"
+    cat "$@" constraints.txt >"$installed"
     printf 'installed in %d s\n' "$SECONDS"
 }

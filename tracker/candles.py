@@ -90,7 +90,7 @@ def fill(candles: Candles, until: int, step: int, price: float) -> tuple[np.ndar
     if math.isnan(price) and not len(candles.slots):
         return candles.slots, candles.values
     first = int(candles.slots[0]) if math.isnan(price) else candles.covered
-    last = max(until, *candles.slots[-1:].tolist())
+    last = max([until, *candles.slots[-1:].tolist()])  # the source's clock may be ahead
     slots = np.arange(first, last + 1, step)
     traded = (candles.slots - first) // step
     values = np.zeros((len(slots), len(FIELDS)))

@@ -100,12 +100,16 @@ def _parser() -> argparse.ArgumentParser:
 
     replay = command(start, "run everything on this machine, until Ctrl-C")
     _simulator_flags(replay)
-    replay.add_argument("--speed", dest="CLOCK_SPEED", help="let time run this many times as fast, for the whole stack")
+    replay.add_argument(
+        "--speed", metavar="N", dest="CLOCK_SPEED", help="let time run this many times as fast, for the whole stack"
+    )
     _simulator_flags(command(simulate, "run the simulated exchange, which speaks Cryptowatch's REST format"))
     command(store, "run the embedded store, a valkey-server that keeps its data in DATA_DIR")
     one = command(worker, "run a worker; start as many as there is work for, on any machine that reaches the store")
     one.add_argument("queues", nargs="*", metavar="QUEUE", help=f"what to take tasks from: {', '.join(QUEUES)}; all")
-    one.add_argument("-c", "--concurrency", type=int, help="processes; FETCH_CONCURRENCY or EVALUATE_CONCURRENCY")
+    one.add_argument(
+        "-c", "--concurrency", metavar="N", type=int, help="processes; FETCH_CONCURRENCY or EVALUATE_CONCURRENCY"
+    )
     one.add_argument("-n", "--name", help="its name in Flower; the queues and the process id")
     command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")
     command(api, "run the API")
@@ -117,11 +121,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _simulator_flags(parser: argparse.ArgumentParser) -> None:
     """Flags that overrule environment variables of the same meaning."""
-    parser.add_argument("--candles", dest="SIMULATOR_CANDLES", help="replay the candle files of this folder")
-    parser.add_argument("--at", dest="SIMULATOR_AT", help="opening time (Unix) of the candle that opens now; the last")
-    parser.add_argument("--markets", dest="SIMULATOR_MARKETS", help="markets to generate; 60")
-    parser.add_argument("--seed", dest="SIMULATOR_SEED", help="seed to generate them from; 1")
-    parser.add_argument("--budget", dest="SIMULATOR_BUDGET", help="credits a day before it answers 429; unlimited")
+    parser.add_argument(
+        "--candles", metavar="DIR", dest="SIMULATOR_CANDLES", help="replay the candle files of this folder"
+    )
+    parser.add_argument(
+        "--at", metavar="TIME", dest="SIMULATOR_AT", help="opening time (Unix) of the candle that opens now; the last"
+    )
+    parser.add_argument("--markets", metavar="N", dest="SIMULATOR_MARKETS", help="markets to generate; 60")
+    parser.add_argument("--seed", metavar="N", dest="SIMULATOR_SEED", help="seed to generate them from; 1")
+    parser.add_argument(
+        "--budget", metavar="N", dest="SIMULATOR_BUDGET", help="credits a day before it answers 429; unlimited"
+    )
 
 
 def _overrule_environment(options: argparse.Namespace) -> None:

@@ -1,11 +1,11 @@
 """Alerts in Redis: recorded once, before anything is sent.
 
 ``dt1:alert:{id}`` hash, the alert; ``dt1:alerts`` stream of ids, newest last;
-``dt1:fired:{rule}:{metric}`` string, the slot of the metric's last alert, for as long as the cooldown can ask for it.
+``dt1:fired:{rule}:{metric}`` string, the slot of the metric's last alert and a token of who wrote it.
 """
 
 from dataclasses import asdict, fields
-
+from secrets import token_hex
 from typing import Any
 
 from redis import Redis, WatchError
@@ -31,22 +31,25 @@ class Outbox:
         Checked and written in one transaction per (rule, metric), so two evaluations at once make one alert.
         """
         fired = f"{PREFIX}:fired:{alert.rule}:{alert.metric}"
+        mine = f"{alert.slot}:{token_hex(8)}"
         with translated(), self.redis.pipeline(transaction=True) as pipe:
             while True:
                 try:
                     pipe.watch(fired)
-                    last = pipe.get(fired)
-                    if last is not None and alert.slot - int(last) < max(cooldown, 1):
+                    last = (pipe.get(fired) or b"").decode()
+                    if last == mine:
+                        return True  # written by the try before, and only its answer was lost
+                    if last and alert.slot - int(last.partition(":")[0]) < max(cooldown, 1):
                         return False
                     pipe.multi()
-                    pipe.set(fired, alert.slot, ex=max(cooldown, ALERT_LIFE))
+                    pipe.set(fired, mine, ex=max(cooldown, ALERT_LIFE))
                     pipe.hset(_alert_key(alert.id), mapping=asdict(alert))
                     pipe.expire(_alert_key(alert.id), ALERT_LIFE)
                     pipe.xadd(f"{PREFIX}:alerts", {"id": alert.id}, maxlen=KEPT, approximate=True)
                     pipe.execute()
                     return True
                 except WatchError:
-                    continue  # another evaluation of the metric was faster: look again
+                    continue  # another evaluation of the metric was faster, or the connection was lost: look again
 
     def get(self, id: str) -> Alert | None:
         """The alert of that id, None if there is none (any more)."""

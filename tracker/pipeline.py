@@ -12,7 +12,7 @@ import numpy as np
 from tracker import candles, rules, stats
 from tracker.clock import Clock
 from tracker.errors import SourceError
-from tracker.models import FIELDS, Alert, Metric
+from tracker.models import FIELDS, VOLUME, Alert, Candles, Metric
 from tracker.outbox import Outbox
 from tracker.ring import Ring
 from tracker.sources import Source
@@ -20,10 +20,10 @@ from tracker.store import Store
 
 log = logging.getLogger(__name__)
 
-#: Newest slots looked at to find where a fetch goes on from. Older ones are only looked at if these are all missing.
+#: Newest slots looked at to find where a fetch goes on from. Older ones are only looked at if these have no trade.
 TAIL = 64
 #: Markets whose windows are read and computed at a time: few enough for a core's cache, enough for a pipeline.
-CHUNK = 64
+CHUNK = 128
 
 
 def refresh(store: Store, name: str, source: Source) -> list[str]:
@@ -51,7 +51,7 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) ->
         return
     slots, values = candles.fill(answer, store.ring.slot(asked), store.ring.step, price)
     now = clock.now()
-    final = _final(slots, store.ring, asked, now)
+    final = _final(slots, answer, store.ring, asked, now)
     store.write(name, market, slots[final], values[final], now, new=known is None, refused=answer.refused)
     if answer.refused:
         log.warning("%s: refused candles of %s: %s", name, market, answer.refused)
@@ -81,16 +81,21 @@ def leavers(store: Store, sources: Sequence[str]) -> list[str]:
 
 def _resume(store: Store, market: str, now: float) -> tuple[int, float] | None:
     slots = store.ring.slots(now)
-    found = candles.resume(store.tail(market, now, TAIL), slots[-TAIL:])
-    return found or candles.resume(store.windows([market], now)[:, 0], slots)
+    tail = store.tail(market, now, min(TAIL, len(slots)))
+    if not (tail[VOLUME] > 0).any():  # the silence may have begun earlier, and is all asked for again
+        tail = store.windows([market], now)[:, 0]
+    return candles.resume(tail, slots[-tail.shape[1] :])
 
 
-def _final(slots: np.ndarray, ring: Ring, asked: float, now: float) -> np.ndarray:
-    """Which slots to write: all, or where a slot has ended since the source was asked only those closed by then.
+def _final(slots: np.ndarray, answer: Candles, ring: Ring, asked: float, now: float) -> np.ndarray:
+    """Which slots to write: all, or where a slot has ended since the source was asked only those final by then.
 
-    An unfinished candle that waited, in a stopped process say, must not be written over the finished one.
+    An unfinished candle that waited, in a stopped process say, must not be written over the finished one; nor must
+    what was inferred from the silence of a source that lags.
     """
-    return slots < (ring.slot(asked) if ring.slot(asked) < ring.slot(now) else np.inf)
+    if ring.slot(asked) == ring.slot(now):
+        return np.ones(len(slots), bool)
+    return slots < min([ring.slot(asked), *answer.slots[-1:].tolist()])
 
 
 def _alerts(ring: Ring, rule: rules.Rule, metrics: list[Metric], values: np.ndarray, now: float) -> list[Alert]:

@@ -63,6 +63,14 @@ class Ring:
         width = self.row_type.itemsize
         return [(int(rows[a]) * width, packed[a:b].tobytes()) for a, b in zip(starts, ends, strict=True) if b > a]
 
+    def encode_slot(self, slot: int, values: np.ndarray) -> tuple[int, list[bytes]]:
+        """One slot of many rings: (offset, a row for each), ``values`` float64 (rings, fields)."""
+        packed = np.empty(len(values), self.row_type)
+        packed["cycle"] = self._cycles(np.array(slot))
+        packed["values"] = values
+        raw, width = packed.tobytes(), self.row_type.itemsize
+        return slot // self.step % self.rows * width, [raw[at : at + width] for at in range(0, len(raw), width)]
+
     def decode(self, rings: list[bytes | None], now: float) -> np.ndarray:
         """The windows of ``rings``: float64 (fields, n, rows), oldest slot first, NaN where none is stored."""
         raw = b"".join((ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings)

@@ -10,6 +10,8 @@ from tracker.stats import last_present, mean_present
 
 #: A slot is fresh, and may alert, for this many steps after the one in progress: history never pages anyone.
 FRESH_STEPS = 2
+#: A mean of decimal fractions is off by a few last digits: exactly 3 x it is not above 3 x it.
+ROUNDING = 1 + 1e-12
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,11 @@ def edges(values: np.ndarray, rule: Rule, step: int, steps: int = FRESH_STEPS) -
 def _levels(values: np.ndarray, column: int, rule: Rule, step: int) -> tuple[np.ndarray, ...]:
     """(above, clear, baseline, samples) of each row at ``column``."""
     baseline, samples = mean_present(values[:, max(0, column - rule.baseline // step) : column])
-    judged = (samples >= rule.min_samples) & (baseline > rule.min_baseline)
-    value = values[:, column]
-    above = judged & (value > rule.factor * baseline)
-    clear = judged & (value <= rule.clear_factor * baseline)
+    enough = min(rule.min_samples, rule.baseline // step)  # long slots: no more than there are
+    judged = (samples >= enough) & (baseline > rule.min_baseline)
+    value, exact = values[:, column], baseline * ROUNDING
+    above = judged & (value > rule.factor * exact)
+    clear = judged & (value <= rule.clear_factor * exact)
     return above, clear, baseline, samples
 
 

@@ -68,6 +68,12 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def key(text: str) -> str:
+    if not (text.isascii() and text.strip().isprintable()):
+        raise Unusable("printable ASCII, as it goes into a header")
+    return text.strip()
+
+
 def source_names(text: str) -> tuple[str, ...]:
     from tracker.sources import SOURCES  # here, since sources know settings
 
@@ -90,7 +96,8 @@ def markets_per_task(text: str) -> int | None:
 
 
 def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool = False) -> Any:
-    return field(metadata={"name": name, "default": default, "parse": parse, "meaning": meaning, "secret": secret})
+    metadata = {"name": name, "default": default, "parse": parse, "meaning": meaning, "secret": secret}
+    return field(repr=not secret, metadata=metadata)
 
 
 PORT = number(1, 65_535)
@@ -129,7 +136,7 @@ class Settings:
     cryptowatch_url: str = variable(
         "CRYPTOWATCH_URL", "https://api.cryptowat.ch", HTTP, "where the source `cryptowatch` is"
     )
-    cryptowatch_key: str = variable("CRYPTOWATCH_KEY", "", str, "its API key, if any", secret=True)
+    cryptowatch_key: str = variable("CRYPTOWATCH_KEY", "", key, "its API key, if any", secret=True)
     simulator_given: str = variable(
         "SIMULATOR_URL", "", or_empty(HTTP, ""), "where the source `simulator` is; empty: on this machine"
     )

@@ -25,7 +25,8 @@ def describe(values: np.ndarray, step: int) -> Stats:
     ``stddev_over_time``), in two passes around the last sample, so that a constant series has exactly 0.
     """
     at, last = last_present(values)
-    deviations = values[:, :-1] - last[:, None]
+    _, pivot = last_present(values[:, :-1])  # of the closed ones: the one in progress may be of another size
+    deviations = values[:, :-1] - pivot[:, None]
     count = np.full(len(values), deviations.shape[1])
     sums = np.einsum("ij->i", deviations)
     gappy = np.flatnonzero(np.isnan(sums))
@@ -41,7 +42,7 @@ def describe(values: np.ndarray, step: int) -> Stats:
             deviations[gappy] = np.where(holes, 0.0, deviations[gappy])
         stddev = np.sqrt(np.einsum("ij,ij->i", deviations, deviations) / count)
     mean_1h, _ = mean_present(values[:, -1 - HOUR // step : -1])
-    return Stats(at, last, mean_1h, last + offset, stddev)
+    return Stats(at, last, mean_1h, pivot + offset, stddev)
 
 
 def mean_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

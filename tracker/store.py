@@ -75,10 +75,7 @@ class Store:
     def windows(self, markets: Sequence[str], now: float) -> np.ndarray:
         """The windows of ``markets``: float64 (fields, markets, rows), oldest slot first, NaN where none is stored."""
         with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            for market in markets:
-                pipe.get(_ring_key(market))
-            return self.ring.decode(pipe.execute(), now)
+            return self.ring.decode(self.redis.mget(map(_ring_key, markets)), now)
 
     def write(
         self, source: str, market: str, slots: np.ndarray, values: np.ndarray, now: float,
@@ -100,6 +97,15 @@ class Store:
             pipe.hset(_status_key(source), "last_success", f"{now:.3f}")
             for reason, count in refused.items():
                 pipe.hincrby(_status_key(source), f"refused:{reason}", count)
+            pipe.execute()
+
+    def write_slot(self, markets: Sequence[str], slot: int, values: np.ndarray) -> None:
+        """Stores one slot, now in the window, of many ``markets`` that have rings: ``values`` (markets, fields)."""
+        offset, rows = self.ring.encode_slot(slot, values)
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for market, row in zip(markets, rows, strict=True):
+                pipe.setrange(_ring_key(market), offset, row)
             pipe.execute()
 
     # Summaries and ranks

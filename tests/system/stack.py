@@ -26,7 +26,9 @@ class Stack:
 
     def __init__(self, folder: Path, *arguments: str, **settings: str):
         ports = {name: free_port() for name in ("STORE_PORT", "API_PORT", "FLOWER_PORT", "SIMULATOR_PORT")}
-        self.environment = CLEAN | {"DATA_DIR": str(folder)} | {name: str(port) for name, port in ports.items()} | settings
+        self.environment = (
+            CLEAN | {"DATA_DIR": str(folder)} | {name: str(port) for name, port in ports.items()} | settings
+        )
         self.api = f"http://127.0.0.1:{self.environment['API_PORT']}"
         self.flower = f"http://127.0.0.1:{self.environment['FLOWER_PORT']}"
         self.redis = Redis.from_url(f"redis://127.0.0.1:{self.environment['STORE_PORT']}/0")

@@ -53,7 +53,7 @@ def expected_edges(pair: str, field: str) -> dict[int, float]:
 
 
 def expected_alerts(first: int, last: int) -> dict[tuple[str, int], float]:
-    """(metric, minute) -> mean of the hour before, of all markets, between the minutes: at most one an hour a metric."""
+    """(metric, minute) -> mean of the hour before it, of all markets, at most one an hour a metric."""
     alerts = {}
     for pair in PAIRS:
         for field in ("price", "volume"):

@@ -86,9 +86,7 @@ def test_fetches_store_and_rank(celery_setup: CeleryTestSetup, store: Store) -> 
     assert_complete(store, FEED)
 
 
-def test_the_store_is_killed_while_fetches_run(
-    celery_setup: CeleryTestSetup, exchange: Exchange, store: Store
-) -> None:
+def test_the_store_is_killed_while_fetches_run(celery_setup: CeleryTestSetup, exchange: Exchange, store: Store) -> None:
     """The worker itself reconnects and goes on: no supervisor here."""
     for _ in range(2):
         exchange.delay = 1.5

@@ -42,7 +42,7 @@ class Cryptowatch:
         found = {}
         for entry in self._pages("/markets"):
             name = _text(entry, "pair")
-            if entry.get("active") is True and name in pairs:
+            if entry.get("active") is True and all(pairs.get(name, ("",))):
                 try:
                     market = Market(f"{_text(entry, 'exchange')}:{name}", *pairs[name])
                 except BadId:
@@ -56,17 +56,19 @@ class Cryptowatch:
         rows: list[tuple] = []
         start = since
         while True:
-            end = start + PAGE * self.step
-            bounds = {"after": start + self.step, "periods": self.step}
+            # A candle more on either side: whether bounds are inclusive is written nowhere.
+            end = start + (PAGE - 2) * self.step
+            bounds = {"after": start, "periods": self.step}
             ended = end > self.clock.now()
-            rows += self._rows(url, bounds if ended else {**bounds, "before": end}, start)
+            page = self._rows(url, bounds if ended else {**bounds, "before": end + self.step}, start)
+            rows += page if ended else [row for row in page if row[0] < end]
             if ended:
                 return accept(rows, since, self.step, self.clock.now())
             start = end
 
     def _rows(self, url: str, params: dict[str, int], start: int) -> list[tuple]:
         """One answer's (opening time, close, volume) from the slot ``start`` on."""
-        result = _result(get_json(self.session, url, params))
+        result = _result(get_json(self.session, url, params), "not_candles")
         candles = result.get(str(self.step)) if isinstance(result, dict) else None
         if candles is None and isinstance(result, dict) and str(self.step) in result:
             return []  # null: no candle in these bounds
@@ -84,7 +86,7 @@ class Cryptowatch:
         params: dict[str, Any] = {}
         for _ in range(PAGES):
             answer = get_json(self.session, self.url + path, params)
-            entries = _result(answer)
+            entries = _result(answer, "not_markets")
             if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
                 raise SourceError("not_markets", f"{self.url}{path} answered no list of objects")
             yield from entries
@@ -95,9 +97,9 @@ class Cryptowatch:
         raise SourceError("too_long", f"{self.url}{path} has more than {PAGES} pages")
 
 
-def _result(answer: Any) -> Any:
+def _result(answer: Any, reason: str) -> Any:
     if not isinstance(answer, dict) or "result" not in answer:
-        raise SourceError("not_candles", f"the answer has no result: {answer!r:.80}")
+        raise SourceError(reason, f"the answer has no result: {answer!r:.80}")
     return answer["result"]
 
 

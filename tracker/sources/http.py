@@ -1,31 +1,91 @@
 """GET a JSON document, bounded in time and size; whatever goes wrong is a SourceError with a counted reason."""
 
+import io
 import time
+from http.client import HTTPResponse
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import orjson
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from tracker.errors import SourceError
 
 CONNECT_TIMEOUT = 4
 READ_TIMEOUT = 10
-#: Seconds for a whole answer, however busily it drips; a task's soft time limit bounds what happens before the body.
+#: Seconds for a whole answer, head and body, however busily it drips.
 DEADLINE = 15
-#: Bytes of an answer, unpacked. The largest real one, the catalogue of 20,000 markets, has about 4 MB.
-LARGEST = 32_000_000
+#: Bytes of an answer, unpacked: parsed, JSON may take 30 x. The largest real one, 20,000 markets, has about 4 MB.
+LARGEST = 8_000_000
 CHUNK = 65_536
 
 
 def session(headers: dict[str, str]) -> requests.Session:
     """A session to keep for a process: it reuses connections and never retries, which is the task's to decide."""
-    made = requests.Session()
+    made = _Session()
+    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none kept: they would be sent back, and grow
     made.headers.update({"User-Agent": "data-tracker", "Accept": "application/json", **headers})
     made.trust_env = False  # no .netrc look-up a request, and no proxy by surprise
     for scheme in ("http://", "https://"):
-        made.mount(scheme, HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0))
+        adapter = HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0)
+        adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        made.mount(scheme, adapter)
     return made
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: requests reads all of a redirect's body, however long, even if it does not follow it."""
+
+
+class _Answer(HTTPResponse):
+    """An answer, head and body, that must be there within DEADLINE: READ_TIMEOUT bounds only the next byte."""
+
+    def __init__(self, sock: Any, *arguments: Any, **options: Any):
+        super().__init__(sock, *arguments, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Deadlined(sock, time.monotonic() + DEADLINE))
+
+
+class _Deadlined(io.RawIOBase):
+    """What a socket receives until ``deadline``; then TimeoutError."""
+
+    def __init__(self, sock: Any, deadline: float):
+        self.sock = sock
+        self.raw = sock.makefile("rb", buffering=0)
+        self.deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"not through after {DEADLINE} s")
+        self.sock.settimeout(min(left, READ_TIMEOUT))
+        return self.raw.readinto(buffer)
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _Answer
+
+
+class _TlsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Answer
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
 
 
 def get_json(session: requests.Session, url: str, params: dict[str, Any] | None = None) -> Any:
@@ -38,10 +98,10 @@ def get_json(session: requests.Session, url: str, params: dict[str, Any] | None 
         with session.get(
             url, params=params, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), stream=True, allow_redirects=False
         ) as response:
-            body = _read(response, time.monotonic() + DEADLINE)
-    except requests.Timeout as error:
+            body = _read(response)
+    except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
         raise SourceError("too_slow", f"{url} did not answer in time: {error}") from error
-    except (requests.RequestException, ValueError) as error:  # ValueError: headers that urllib3 cannot make sense of
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: odd headers
         raise SourceError("unreachable", f"{url}: {error}") from error
     if response.status_code != 200:
         raise SourceError(f"http_{response.status_code}", f"{url} answered {response.status_code}: {_excerpt(body)}")
@@ -51,15 +111,13 @@ def get_json(session: requests.Session, url: str, params: dict[str, Any] | None 
         raise SourceError("not_json", f"{url} answered what is no JSON ({error}): {_excerpt(body)}") from error
 
 
-def _read(response: requests.Response, deadline: float) -> bytes:
+def _read(response: requests.Response) -> bytes:
     chunks, size = [], 0
-    for chunk in response.iter_content(CHUNK):
+    while chunk := response.raw.read1(CHUNK, decode_content=True):  # as it arrives, unpacked
         chunks.append(chunk)
         size += len(chunk)
         if size > LARGEST:
             raise SourceError("too_long", f"{response.url} sent more than {LARGEST:,} bytes")
-        if time.monotonic() > deadline:
-            raise SourceError("too_slow", f"{response.url} was not through after {DEADLINE} s")
     return b"".join(chunks)
 
 
