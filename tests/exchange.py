@@ -21,12 +21,14 @@ class _Quiet(WSGIRequestHandler):
 class Exchange:
     """Serves ``app`` on a free port; ``delay`` seconds pass before each answer to a request for candles.
 
-    ``asked``: market -> number of requests for its candles; ``waiting``: those being answered now.
+    ``wrong``: markets that are answered with a page of HTML; ``asked``: market -> number of requests for its candles;
+    ``waiting``: those being answered now.
     """
 
     def __init__(self, app: Callable, delay: float = 0):
         self.app = app
         self.delay = delay
+        self.wrong: set[str] = set()
         self.asked: Counter[str] = Counter()
         self.times: list[tuple[float, str]] = []
         self.waiting: Counter[str] = Counter()
@@ -45,6 +47,9 @@ class Exchange:
             self.waiting[market] += 1
         try:
             time.sleep(self.delay)
+            if market in self.wrong:
+                start_response("200 OK", [("Content-Type", "text/html")])
+                return [b"<html>We will be back soon</html>"]
             return self.app(environ, start_response)
         finally:
             with self._lock:

@@ -15,7 +15,7 @@ QUEUES = ("fetch", "evaluate", "notify")
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command; a TrackerError ends it with one line and exit status 1."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         _overrule_environment(options)
         options.run(options, load())
@@ -88,10 +88,11 @@ def status(options: argparse.Namespace, settings: Settings) -> None:
     print(report(settings))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """All commands and their flags; a flag named in capitals overrules the environment variable of that name."""
     about = "Tracks crypto market metrics of the last 24 hours."
-    parser = argparse.ArgumentParser("python -m tracker", description=about)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    root = argparse.ArgumentParser("python -m tracker", description=about)
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(run: Callable, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(run.__name__, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     command(flower, "run Flower, which shows workers and tasks")
     command(status, "show what is stored, and how each source does")
     command(variables, "list the environment variables that configure all this, with their defaults")
-    return parser
+    return root
 
 
 def _simulator_flags(parser: argparse.ArgumentParser) -> None:

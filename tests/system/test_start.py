@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from redis import Redis
 
-from tests.servers import free_port, wait_for
+from tests.servers import StoreServer, free_port, wait_for
 from tests.system.stack import CLEAN, ROOT, Stack
 
 
@@ -37,6 +38,15 @@ def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -
         shift = (later["start"] - series["start"]) // series["step"]
         assert later["values"][: 1440 - shift - 2] == series["values"][shift : 1440 - 2]
         assert again.stop() == []
+
+
+def test_a_given_store_is_used(tmp_path: Path, store_server: StoreServer, redis: Redis) -> None:
+    with Stack(tmp_path, SIMULATOR_MARKETS="3", REDIS_URL=store_server.url) as stack:
+        stack.ready()
+        assert redis.zcard("dt1:rank:price") == 3
+        assert not any("valkey" in " ".join(each.cmdline()) for each in stack.processes())
+        assert stack.stop() == []
+    assert store_server.answers()
 
 
 def test_a_killed_start_takes_its_processes_along(tmp_path: Path) -> None:

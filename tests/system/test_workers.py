@@ -3,9 +3,11 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from pytest_celery import CeleryTestSetup, CeleryTestWorker, RedisTestBroker
@@ -86,6 +88,18 @@ def test_fetches_store_and_rank(celery_setup: CeleryTestSetup, store: Store) -> 
     assert_complete(store, FEED)
 
 
+def test_a_market_that_fails_does_not_touch_its_batch(
+    celery_setup: CeleryTestSetup, exchange: Exchange, store: Store
+) -> None:
+    exchange.wrong = {MARKETS[1]}
+    link = [celery_setup.app.signature("tracker.tasks.evaluate", (MARKETS,), immutable=True, queue="evaluate")]
+    celery_setup.app.send_task("tracker.tasks.fetch", ("simulator", MARKETS), queue="fetch", link=link)
+    wait_for(lambda: len(store.ranking("price")) == len(MARKETS) - 1, "the others are ranked")
+    assert store.status("simulator")["refused:not_json"] == "1"
+    assert MARKETS[1] in store.status("simulator")["last_error"]
+    assert np.isnan(store.windows([MARKETS[1]], time.time())).all()
+
+
 def test_the_store_is_killed_while_fetches_run(celery_setup: CeleryTestSetup, exchange: Exchange, store: Store) -> None:
     """The worker itself reconnects and goes on: no supervisor here."""
     for _ in range(2):
@@ -108,15 +122,13 @@ def test_a_child_killed_inside_a_fetch_loses_nothing(
     celery_setup: CeleryTestSetup, exchange: Exchange, store: Store
 ) -> None:
     worker = psutil.Process(celery_setup.worker.container.process.pid)
-    if not worker.children():
-        exchange.delay = 0  # threads have no children: then it is the worker that is killed, and started again
     exchange.delay = 1.5
     send_fetches(celery_setup, MARKETS[:1])
     wait_for(exchange.busy, "the fetch is under way")
     if children := worker.children():
         for child in children:
             os.kill(child.pid, signal.SIGKILL)
-    else:
+    else:  # threads: it is the worker that is killed, and started again
         celery_setup.worker.kill()
         celery_setup.worker.restart()
         send_fetches(celery_setup, MARKETS[:1])  # as the next tick does; the lost one comes back after 180 s

@@ -1,0 +1,70 @@
+"""What README, Compose and Dockerfile say is true of the code."""
+
+import re
+import shlex
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tracker.cli import QUEUES, parser
+from tracker.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+VARIABLES = {field.metadata["name"]: field.metadata for field in fields(Settings)}
+
+
+def test_the_readme_lists_every_variable_with_its_default_and_meaning() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\| (.*) \|$", README, re.MULTILINE)
+    assert rows == [(name, each["default"], each["meaning"]) for name, each in VARIABLES.items()]
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)\)", README))))
+def test_what_the_readme_links_to_exists(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("script", sorted(set(re.findall(r"\./(scripts/[\w.-]+)", README))))
+def test_scripts_that_the_readme_names_can_be_run(script: str) -> None:
+    assert (ROOT / script).stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("name", [name for name in COMPOSE["services"] if name != "redis"])
+def test_a_service_of_compose_is_a_command_of_the_tracker(name: str) -> None:
+    service = COMPOSE["services"][name]
+    options = parser().parse_args(shlex.split(service["command"]))
+    assert set(getattr(options, "queues", [])) <= set(QUEUES)
+    assert set(service["environment"]) <= set(VARIABLES)
+    assert service["restart"] == "always"
+
+
+def test_compose_runs_every_part_and_two_beats() -> None:
+    commands = [service["command"] for service in COMPOSE["services"].values()]
+    assert commands.count("beat") == 2
+    for part in ("simulate", "api", "flower", *(f"worker {queue}" for queue in QUEUES)):
+        assert part in commands
+
+
+def test_the_dockerfile_copies_what_exists_and_is_not_ignored() -> None:
+    copied = [
+        word
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY")
+        for word in line.split()[1:-1]
+    ]
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied
+    assert set(copied) == kept
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_every_program_of_supervisord_is_a_command_of_the_tracker() -> None:
+    lines = re.findall(
+        r"^command = %\(ENV_PYTHON\)s -m tracker (.*)$", (ROOT / "supervisord.conf").read_text(), re.MULTILINE
+    )
+    assert len(lines) == 7
+    for line in lines:
+        parser().parse_args(shlex.split(line.replace("%(process_num)d", "0")))

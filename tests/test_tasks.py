@@ -1,0 +1,75 @@
+"""Ticks: what a tick publishes. Run in a process of its own, for Celery's app reads its settings once."""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.servers import StoreServer
+from tests.system.stack import CLEAN
+from tracker.models import Market
+from tracker.store import Store
+
+ROOT = Path(__file__).parents[1]
+TICKS = """
+import sys
+from tracker.tasks import schedule_fetches
+for task_id in sys.argv[1:]:
+    schedule_fetches.apply(args=("simulator",), task_id=task_id, throw=True)
+"""
+
+
+def tick(server: StoreServer, *task_ids: str, **variables: str) -> None:
+    """Runs ticks with these ids, one after the other, in one interval of an hour."""
+    environment = CLEAN | {"REDIS_URL": server.url, "INTERVAL": "3600", **variables}
+    subprocess.run([sys.executable, "-c", TICKS, *task_ids], cwd=ROOT, env=environment, check=True, timeout=60)
+
+
+def published(redis: Redis) -> list[dict]:
+    """The fetch tasks in the queue: their headers, and their markets under ``markets``."""
+    tasks = []
+    for raw in redis.lrange("fetch", 0, -1):
+        message = json.loads(raw)
+        arguments, _, embedded = json.loads(base64.b64decode(message["body"]))
+        tasks.append(message["headers"] | {"markets": arguments[1], "then": embedded["callbacks"]})
+    return tasks
+
+
+def watch(store: Store, count: int) -> list[str]:
+    markets = [Market(f"bench:pair{number:05}", "a", "b") for number in range(count)]
+    store.watch("simulator", markets)
+    return [market.id for market in markets]
+
+
+@pytest.mark.parametrize(
+    ("count", "setting", "tasks", "largest"),
+    [(1, "auto", 1, 1), (300, "auto", 300, 1), (301, "auto", 151, 2), (3_100, "auto", 282, 11), (10, "4", 3, 4)],
+)
+def test_a_tick_makes_one_task_a_market_until_that_is_over_300(
+    store_server: StoreServer, redis: Redis, store: Store, count: int, setting: str, tasks: int, largest: int
+) -> None:
+    watched = watch(store, count)
+    tick(store_server, "one", MARKETS_PER_TASK=setting)
+    found = published(redis)
+    assert len(found) == tasks
+    assert max(len(task["markets"]) for task in found) == largest
+    assert sorted(market for task in found for market in task["markets"]) == watched
+    for task in found:
+        assert [(then["task"], then["args"]) for then in task["then"]] == [
+            ("tracker.tasks.evaluate", [task["markets"]])
+        ]
+        assert task["expires"]
+
+
+def test_a_second_tick_of_an_interval_publishes_nothing_and_a_redelivered_one_again(
+    store_server: StoreServer, redis: Redis, store: Store
+) -> None:
+    watch(store, 5)
+    tick(store_server, "one", "two")
+    assert len(published(redis)) == 5
+    tick(store_server, "one")  # its worker may have died before it published
+    assert len(published(redis)) == 10
