@@ -65,9 +65,9 @@ worker_soft_shutdown_timeout = 5
 task_serializer = "json"
 accept_content = ["json"]
 
-# Flower sees every task.
+# Flower sees every task that a worker takes. (That one was sent would be a second message for each.)
 worker_send_task_events = True
-task_send_sent_event = True
+task_send_sent_event = False
 
 timezone = "UTC"
 worker_hijack_root_logger = True
