@@ -61,9 +61,9 @@ def run(options: argparse.Namespace, stack: ExitStack) -> None:
     def nothing(linked: bool) -> None:
         count = -(-options.markets // options.batch)
         if linked:
-            tasks._publish([(fetch_nothing.si(), evaluate_nothing.si())] * count)
+            tasks.publish([(fetch_nothing.si(), evaluate_nothing.si())] * count)
         else:
-            tasks._publish([(fetch_nothing.si(), None), (evaluate_nothing.si(), None)] * count)
+            tasks.publish([(fetch_nothing.si(), None), (evaluate_nothing.si(), None)] * count)
 
     print(f"backfill of {options.markets} markets ...", flush=True)
     began = time.monotonic()

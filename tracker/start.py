@@ -21,6 +21,8 @@ from tracker.store import Store, connect, translated
 ROOT = Path(__file__).parent.parent
 #: Seconds the programs have to stop: a worker has 20 for its tasks, the others go at once.
 STOP = 60
+#: Seconds without progress after which the backfill is no longer watched.
+PATIENCE = 30
 PR_SET_PDEATHSIG = 1
 
 
@@ -48,7 +50,8 @@ def run(settings: Settings) -> None:
     )  # fmt: skip
     try:
         _show_progress(settings, supervisor, began)
-        print(_welcome(settings, folder), flush=True)
+        if supervisor.poll() is None:
+            print(_welcome(settings, folder), flush=True)
         supervisor.wait()
     except Stopped:
         pass
@@ -159,25 +162,28 @@ def _socket_path(folder: Path) -> str:
 
 
 def _show_progress(settings: Settings, supervisor: subprocess.Popen, began: float) -> None:
-    """Until every market has a rank: a line that is written over on a terminal, a line a change elsewhere."""
+    """Until every market has a rank: a line that is written over on a terminal, a line a change elsewhere.
+
+    Gives up when nothing changes for PATIENCE seconds, and says how to find out why.
+    """
     store = Store(connect(settings.redis_url, tries=1), settings.ring)
-    shown = ""
-    while True:
-        if supervisor.poll() is not None:
-            return
+    shown, changed, terminal = "", began, sys.stdout.isatty()
+    while supervisor.poll() is None:
+        now = time.monotonic()
         done, of = _ranked(store, settings)
         text = f"24 h of {done} of {of} markets fetched" if of else "starting"
-        if text != shown or sys.stdout.isatty():
-            seconds = time.monotonic() - began
-            sys.stdout.write(
-                f"\r\033[K{text} ({seconds:.0f} s)" if sys.stdout.isatty() else f"{text} ({seconds:.1f} s)\n"
-            )
+        if text != shown or terminal:
+            sys.stdout.write(f"\r\033[K{text} ({now - began:.0f} s)" if terminal else f"{text} ({now - began:.1f} s)\n")
             sys.stdout.flush()
-        shown = text
-        if of and done >= of and _answers(settings.bind, settings.api_port):
-            break
+        if text != shown:
+            shown, changed = text, now
+        complete = of and done >= of and _answers(settings.bind, settings.api_port)
+        if complete or now - changed > PATIENCE:
+            print("\n" if terminal else "", end="")
+            if not complete:
+                print(f"no progress for {PATIENCE} s: python -m tracker status, and the logs, say why")
+            return
         time.sleep(0.2)
-    print("\n" if sys.stdout.isatty() else "", end="")
 
 
 def _ranked(store: Store, settings: Settings) -> tuple[int, int]:

@@ -48,7 +48,7 @@ def refresh_markets(self: Task, name: str) -> None:
     markets = pipeline.refresh(store(), name, source(name))
     log.info("%s: %d markets", name, len(markets))
     gone = pipeline.leavers(store(), settings().sources)
-    _publish([(evaluate.si(gone[at : at + TASKS_A_TICK]), None) for at in range(0, len(gone), TASKS_A_TICK)])
+    publish([(evaluate.si(gone[at : at + TASKS_A_TICK]), None) for at in range(0, len(gone), TASKS_A_TICK)])
 
 
 @app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
@@ -62,7 +62,7 @@ def schedule_fetches(self: Task, name: str) -> None:
     markets = list(store().watched(name)) or pipeline.refresh(store(), name, source(name))
     size = settings().markets_per_task or math.ceil(len(markets) / TASKS_A_TICK)
     batches = [markets[at : at + size] for at in range(0, len(markets), size)]
-    _publish([(fetch.si(name, batch), evaluate.si(batch)) for batch in batches])
+    publish([(fetch.si(name, batch), evaluate.si(batch)) for batch in batches])
 
 
 @app.task
@@ -72,7 +72,7 @@ def fetch(name: str, markets: list[str]) -> None:
     for done, market in enumerate(markets):
         if time.monotonic() - started > FETCH_BUDGET:
             rest = markets[done:]
-            return _publish([(fetch.si(name, rest), evaluate.si(rest))])
+            return publish([(fetch.si(name, rest), evaluate.si(rest))])
         try:
             pipeline.fetch(store(), name, source(name), market, settings().clock)
         except SoftTimeLimitExceeded:
@@ -89,7 +89,7 @@ def evaluate(markets: list[str]) -> None:
     """Recomputes summaries and ranks of ``markets`` and checks the rules."""
     outbox = Outbox(store().redis)
     alerts = pipeline.evaluate(store(), outbox, DEFAULT_RULES, markets, settings().clock.now())
-    _publish([(notify.si(alert.id), None) for alert in alerts])
+    publish([(notify.si(alert.id), None) for alert in alerts])
 
 
 @app.task
@@ -107,7 +107,7 @@ def first_tick(sender: Any, **_: Any) -> None:
         chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
 
 
-def _publish(signatures: list[tuple[Any, Any]]) -> None:
+def publish(signatures: list[tuple[Any, Any]]) -> None:
     """Publishes (task, what follows it or None) pairs in one pipelined batch; each expires after an interval."""
     if not signatures:
         return

@@ -49,6 +49,14 @@ def test_a_given_store_is_used(tmp_path: Path, store_server: StoreServer, redis:
     assert store_server.answers()
 
 
+def test_a_source_that_is_away_is_told_and_the_rest_runs(tmp_path: Path) -> None:
+    with Stack(tmp_path, SIMULATOR_URL=f"http://127.0.0.1:{free_port()}") as stack:
+        stack.ready()
+        assert any("no progress" in line and "tracker status" in line for line in stack.lines)
+        assert stack.get("/v1/metrics") == {"metrics": [], "next": None, "total": 0}
+        assert stack.stop() == []
+
+
 def test_a_killed_start_takes_its_processes_along(tmp_path: Path) -> None:
     with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
         stack.ready()
