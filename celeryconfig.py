@@ -1,7 +1,9 @@
 """Celery's settings: broker, queues, routes, limits, beat's schedule. Each says which fault it answers."""
 
 import sys
+from datetime import datetime
 
+from celery.schedules import schedstate, schedule
 from kombu import Exchange, Queue
 
 from tracker.errors import SettingsError
@@ -29,11 +31,12 @@ broker_transport_options = {
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
 }
-# Publishing while the broker restarts: a few tries, then the caller learns of it; the next tick heals.
+# Publishing while the broker restarts: a few tries, then the caller learns of it. (Not of ticks: see tasks.publish.)
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
 # One queue a task kind, so that a slow source does not hold up evaluation, nor a slow channel either.
 task_queues = [Queue(name, Exchange(name), routing_key=name) for name in ("fetch", "evaluate", "notify")]
+# A misspelt queue is an error, not a queue that nobody reads.
 task_create_missing_queues = False
 task_default_queue = "fetch"
 task_routes = {
@@ -69,9 +72,26 @@ accept_content = ["json"]
 worker_send_task_events = True
 task_send_sent_event = False
 
+# Clocks on two machines agree whatever their zones.
 timezone = "UTC"
-worker_hijack_root_logger = True
+# What a library prints is no log line of ours.
 worker_redirect_stdouts = False
+
+
+class EachInterval(schedule):
+    """Due once in every interval of the clock, a tenth after it begins.
+
+    A tick claims the interval it is executed in: away from its edges, one that waited a little, or was sent by a beat
+    whose clock differs a little, still is in its own.
+    """
+
+    def is_due(self, last_run_at: datetime) -> schedstate:
+        every, clock = _settings.interval, _settings.clock
+        began = clock.now() - every / 10
+        latest = began // every * every + every / 10  # when it was due last
+        due = clock.at(last_run_at.timestamp()) < latest
+        return schedstate(due, (latest + every - clock.now()) / clock.speed)
+
 
 # Any number of beats: a tick claims its slot, and a second beat's finds it taken. A tick that no worker takes within
 # an interval is of no more use.
@@ -84,7 +104,8 @@ beat_schedule = {
         "options": {"expires": max(_interval, 5)},
     }
     for source in _settings.sources
-    for task, every in (("schedule_fetches", _interval), ("refresh_markets", 3600))
+    for task, every in (("schedule_fetches", EachInterval()), ("refresh_markets", 3600))
 }
+# In memory: a beat that starts anew has nothing to remember, and survives an outage of Redis.
 beat_scheduler = "celery.beat:Scheduler"
 beat_max_loop_interval = min(5, _interval)

@@ -106,12 +106,11 @@ class SourceHealth(BaseModel):
 
 
 class Health(BaseModel):
-    """The API and its store answer. Whether samples are fresh is told by `newest_slot` and `sources`."""
+    """The API and its store answer. Whether samples are fresh is told by `sources`."""
 
     status: str = Field(examples=["ok"], description="Always `ok`: anything else is a problem with status 503.")
     store: str = Field(examples=["ok"], description="Always `ok`, likewise.")
     metrics: int = Field(ge=0, description="Number of ranked metrics.")
-    newest_slot: int | None = Field(description="Newest slot of any of them, Unix seconds. Null without samples.")
     sources: dict[str, SourceHealth] = Field(description="By name, as configured.")
 
 

@@ -1,7 +1,6 @@
 """About the service itself, whatever the API's version: what is where, and how it does."""
 
 from http import HTTPStatus
-from itertools import chain
 
 from apiflask import APIBlueprint
 from flask import Response, current_app, jsonify, url_for
@@ -29,12 +28,10 @@ def health() -> Response:
     """Do the API and its store answer?"""
     store: Store = current_app.extensions["store"]
     settings: Settings = current_app.extensions["settings"]
-    slots = [summary.slot for summary in chain(*(store.summaries(field).values() for field in FIELDS))]
     return jsonify(
         status="ok",
         store="ok",
-        metrics=len(slots),
-        newest_slot=max(slots, default=None),
+        metrics=sum(store.ranked(field) for field in FIELDS),
         sources={source: _times(store.status(source)) for source in settings.sources},
     )
 

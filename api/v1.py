@@ -87,18 +87,24 @@ def _parsed(id: str) -> Metric:
 
 
 def _rows(ids: list[str], watched: dict[str, Market], ranking: dict[str, list[str]]) -> list[dict[str, Any]]:
-    summaries = {id: each for field in ranking for id, each in _summaries(field).items()}
+    page = [Metric.parse(id) for id in ids]
+    summaries = _summaries(page)
     ranks = {id: (at, len(ranked)) for ranked in ranking.values() for at, id in enumerate(ranked, start=1)}
     return [
-        _row(metric, watched.get(metric.market), summaries.get(id), Rank(*ranks[id]) if id in ranks else None)
-        for id, metric in zip(ids, map(Metric.parse, ids), strict=True)
+        _row(
+            metric,
+            watched.get(metric.market),
+            summaries.get(metric.id),
+            Rank(*ranks[metric.id]) if metric.id in ranks else None,
+        )
+        for metric in page
     ]
 
 
-def _summaries(field: str) -> dict[str, Summary]:
+def _summaries(metrics: list[Metric]) -> dict[str, Summary]:
     """Metric id -> its summary. One whose newest sample has left the window since is left out."""
     oldest = _store().ring.first(_settings().clock.now())
-    return {id: summary for id, summary in _store().summaries(field).items() if summary.slot >= oldest}
+    return {id: summary for id, summary in _store().summaries(metrics).items() if summary.slot >= oldest}
 
 
 def _row(metric: Metric, market: Market | None, summary: Summary | None, rank: Rank | None) -> dict[str, Any]:

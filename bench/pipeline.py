@@ -60,10 +60,13 @@ def run(options: argparse.Namespace, stack: ExitStack) -> None:
 
     def nothing(linked: bool) -> None:
         count = -(-options.markets // options.batch)
-        if linked:
-            tasks.publish([(fetch_nothing.si(), evaluate_nothing.si())] * count)
-        else:
-            tasks.publish([(fetch_nothing.si(), None), (evaluate_nothing.si(), None)] * count)
+        with tasks.app.producer_pool.acquire(block=True) as producer, producer.batch():
+            for _ in range(count):
+                if linked:
+                    fetch_nothing.apply_async(link=[evaluate_nothing.si()], producer=producer)
+                else:
+                    fetch_nothing.apply_async(producer=producer)
+                    evaluate_nothing.apply_async(producer=producer)
 
     print(f"backfill of {options.markets} markets ...", flush=True)
     began = time.monotonic()

@@ -16,13 +16,15 @@ make_venv() {
     command -v "$chosen" >/dev/null || fail "$chosen is not to be found: install Python 3.11 or newer, or set PYTHON to it"
     "$chosen" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "Python 3.11 or newer is needed, $chosen is $("$chosen" -V 2>&1): set PYTHON to a newer one, e.g. PYTHON=python3.12 $0"
-    "$chosen" -m venv "$venv" ||
+    "$chosen" -m venv "$venv" && [ -x "$venv/bin/pip" ] || {
+        rm -rf "$venv"
         fail "no virtual environment could be made in $PWD/$venv: is the folder writable, and (on Debian) python3-venv installed?"
+    }
 }
 
 # install FILE...: installs requirement files, showing one line of progress, unless just these are installed already.
 install() {
-    local installed=$venv/installed.txt name files=()
+    local installed=$venv/installed-${!#} name files=()
     for name in "$@"; do files+=(-r "$name"); done
     [ -x "$python" ] || make_venv
     cat "$@" constraints.txt | cmp -s - "$installed" && return
@@ -37,7 +39,7 @@ install() {
         sleep 0.5
     done
     trap - INT TERM
-    wait "$pip" || fail "the install failed, $venv/install.log says more: $(grep -m 1 '^ERROR' "$venv/install.log")"
+    wait "$pip" || fail "the install failed, $venv/install.log says more: $(grep '^ERROR' "$venv/install.log" || tail -n 1 "$venv/install.log")"
     cat "$@" constraints.txt >"$installed"
     printf 'installed in %d s\n' "$SECONDS"
 }

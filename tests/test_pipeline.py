@@ -339,11 +339,13 @@ def test_after_24_hours_a_sample_is_gone(store):
 
 def test_refresh_takes_the_catalogue_and_refuses_an_empty_one(store):
     exchange = Exchange(HandClock(START), {"x:cd": {}, "x:ab": {}})
-    assert pipeline.refresh(store, "exchange", exchange) == ["x:ab", "x:cd"]
+    assert pipeline.refresh(store, "exchange", exchange, START) == ["x:ab", "x:cd"]
     exchange.trades = {}
     with pytest.raises(SourceError) as refusal:
-        pipeline.refresh(store, "exchange", exchange)
+        pipeline.refresh(store, "exchange", exchange, START)
     assert refusal.value.reason == "no_markets"
+    assert store.status("exchange")["refused:no_markets"] == "1"
+    assert "catalogue" in store.status("exchange")["last_error"]
     assert list(store.watched("exchange")) == ["x:ab", "x:cd"]
 
 
@@ -400,7 +402,7 @@ def test_many_markets_are_evaluated_as_each_would_be(store, redis):
     # when
     evaluated(store, redis, ids, START + 6_000)
     # then
-    summaries = store.summaries("volume")
+    summaries = store.summaries([Metric(id, "volume") for id in ids])
     assert set(summaries) == {f"{id}:volume" for id in ids if id != ids[3]}
     for id in set(ids) - {ids[3]}:
         assert summaries[f"{id}:volume"].stddev == pytest.approx(np.nanstd(window(store, START + 6_000, id)[:-1, 1]))
@@ -413,11 +415,11 @@ def test_evaluating_no_markets_is_nothing(store, redis):
 def test_a_delisted_market_is_evaluated_until_its_samples_are_gone(store, redis):
     # given a market that was ranked and left the catalogue
     exchange = Exchange(HandClock(START + 600), {"x:ab": every_minute(START, 10), "x:cd": every_minute(START, 10)})
-    for id in pipeline.refresh(store, "exchange", exchange):
+    for id in pipeline.refresh(store, "exchange", exchange, START):
         fetched(store, exchange, id)
     evaluated(store, redis, ["x:ab", "x:cd"], START + 600)
     del exchange.trades["x:ab"]
-    pipeline.refresh(store, "exchange", exchange)
+    pipeline.refresh(store, "exchange", exchange, START)
     assert pipeline.leavers(store, ["exchange"]) == ["x:ab"]
     # when its samples leave the window
     evaluated(store, redis, ["x:ab"], START + 600 + DAY + 60)
@@ -466,7 +468,7 @@ def test_real_candles_replayed_minute_by_minute(store, redis):
     # given four real markets, 30 s into a minute
     clock = HandClock(REPLAY_FROM + 30)
     exchange = Exchange(clock, {f"real:{pair}": real_candles(pair) for pair in PAIRS})
-    markets = pipeline.refresh(store, "exchange", exchange)
+    markets = pipeline.refresh(store, "exchange", exchange, START)
     # when
     alerts = []
     for _ in range(MINUTES):

@@ -112,7 +112,8 @@ BAD = [
     ("SIMULATOR_START", "nan", "a number"),
     ("SIMULATOR_BUDGET", "-1", "a number"),
     ("CLOCK_START", "-1", "a number"),
-    ("CLOCK_SPEED", "0", "a number from 1 to 3600"),
+    ("CLOCK_SPEED", "0", "a number from 1 to 60"),
+    ("BIND_ADDRESS", "localhost", "an IPv4 address"),
 ]
 SECRET = {"REDIS_URL", "CRYPTOWATCH_KEY", "SIMULATOR_KEYS"}
 

@@ -74,7 +74,7 @@ def test_a_market_whose_samples_are_gone_loses_rank_and_summary(store):
     save(store, "volume", b=None)
     assert rank(store, "a") == "1/1"
     assert store.standing(Metric("x:b", "volume")) is None
-    assert list(store.summaries("volume")) == ["x:a:volume"]
+    assert list(store.summaries([Metric("x:a", "volume"), Metric("x:b", "volume")])) == ["x:a:volume"]
 
 
 def test_a_summary_says_what_was_computed(store):
@@ -85,7 +85,7 @@ def test_a_summary_says_what_was_computed(store):
     # when
     store.save([Metric("x:a", "price")], describe(values, 60), NOW)
     # then
-    summary = store.summaries("price")["x:a:price"]
+    summary = store.summaries([Metric("x:a", "price")])["x:a:price"]
     assert store.standing(Metric("x:a", "price"))[0] == summary
     assert (summary.slot, summary.last) == (RING.slot(NOW) - 60, 1_234.5)
     assert summary.mean == pytest.approx(values[0, :-1].mean(), rel=1e-12)
@@ -95,7 +95,7 @@ def test_a_summary_says_what_was_computed(store):
 
 def test_nothing_evaluated_has_no_standing(store):
     assert store.standing(Metric("x:a", "price")) is None
-    assert (store.ranking("price"), store.summaries("price")) == ([], {})
+    assert (store.ranking("price"), store.summaries([Metric("x:a", "price")])) == ([], {})
     store.save([], describe(np.empty((0, RING.rows)), 60), NOW)
     assert store.ranking("price") == []
 
@@ -245,7 +245,9 @@ EVERY_CALL = {
     "windows": lambda store: store.windows(["x:a"], NOW),
     "write": lambda store: store.write("one", "x:a", RING.slots(NOW), np.ones((RING.rows, 2)), NOW),
     "save": lambda store: save(store, "price", a=1),
-    "summaries": lambda store: store.summaries("price"),
+    "summaries": lambda store: store.summaries([Metric("x:a", "price")]),
+    "ranked": lambda store: store.ranked("price"),
+    "answered": lambda store: store.answered(["x:a"]),
     "ranking": lambda store: store.ranking("price"),
     "standing": lambda store: store.standing(Metric("x:a", "price")),
     "watch": lambda store: store.watch("one", [Market("x:a", "a", "b")]),

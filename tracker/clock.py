@@ -16,4 +16,8 @@ class Clock:
 
     def now(self) -> float:
         """Unix seconds on this clock."""
-        return self.start + (time.time() - self.start) * self.speed
+        return self.at(time.time())
+
+    def at(self, wall: float) -> float:
+        """Unix seconds on this clock when the wall clock shows ``wall``."""
+        return self.start + (wall - self.start) * self.speed

@@ -26,14 +26,18 @@ TAIL = 64
 CHUNK = 128
 
 
-def refresh(store: Store, name: str, source: Source) -> list[str]:
-    """Makes the source's catalogue its watch list and returns its market ids; raises SourceError.
+def refresh(store: Store, name: str, source: Source, now: float) -> list[str]:
+    """Makes the source's catalogue its watch list and returns its market ids; raises SourceError, counted.
 
     An empty catalogue is refused: the watch list stays.
     """
-    markets = source.markets()
-    if not markets:
-        raise SourceError("no_markets", f"the catalogue of {name} is empty")
+    try:
+        markets = source.markets()
+        if not markets:
+            raise SourceError("no_markets", f"the catalogue of {name} is empty")
+    except SourceError as error:
+        store.failed(name, now, error.reason, f"catalogue: {error.reason}: {error}")
+        raise
     store.watch(name, markets)
     return sorted(market.id for market in markets)
 
@@ -90,8 +94,8 @@ def _resume(store: Store, market: str, now: float) -> tuple[int, float] | None:
 def _final(slots: np.ndarray, answer: Candles, ring: Ring, asked: float, now: float) -> np.ndarray:
     """Which slots to write: all, or where a slot has ended since the source was asked only those final by then.
 
-    An unfinished candle that waited, in a stopped process say, must not be written over the finished one; nor must
-    what was inferred from the silence of a source that lags.
+    An unfinished candle that had to wait, for a slow answer or a stopped process, must not be written over the finished
+    one; nor must what was inferred from the silence of a source that lags.
     """
     if ring.slot(asked) == ring.slot(now):
         return np.ones(len(slots), bool)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -74,6 +75,13 @@ def key(text: str) -> str:
     return text.strip()
 
 
+def address(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise Unusable("an IPv4 address, e.g. 127.0.0.1, or 0.0.0.0 for all") from None
+
+
 def source_names(text: str) -> tuple[str, ...]:
     from tracker.sources import SOURCES  # here, since sources know settings
 
@@ -114,7 +122,9 @@ class Settings:
     )
     store_port: int = variable("STORE_PORT", "6390", PORT, "port of the embedded store")
     data_dir: Path = variable("DATA_DIR", "var", Path, "folder of the embedded store's data and of all logs")
-    bind: str = variable("BIND_ADDRESS", "127.0.0.1", str, "address that API, Flower and simulated exchange listen on")
+    bind: str = variable(
+        "BIND_ADDRESS", "127.0.0.1", address, "IPv4 address that API, Flower and simulated exchange listen on"
+    )
     api_port: int = variable("API_PORT", "8000", PORT, "port of the API")
     flower_port: int = variable("FLOWER_PORT", "5555", PORT, "port of Flower")
     sources: tuple[str, ...] = variable(
@@ -161,7 +171,7 @@ class Settings:
         "CLOCK_START", "0", number(0, 2**40, float), "Unix time from which CLOCK_SPEED counts"
     )
     clock_speed: float = variable(
-        "CLOCK_SPEED", "1", number(1, 3_600, float), "how fast time runs for everything, to replay a day in minutes"
+        "CLOCK_SPEED", "1", number(1, 60, float), "how fast time runs for everything, to replay a day in minutes"
     )
 
     @property
@@ -170,7 +180,11 @@ class Settings:
 
     @property
     def simulator_url(self) -> str:
-        return self.simulator_given or f"http://127.0.0.1:{self.simulator_port}"
+        return self.simulator_given or self.local_url(self.simulator_port)
+
+    def local_url(self, port: int) -> str:
+        """Where a part of this machine that listens on ``port`` is reached from it."""
+        return f"http://{'127.0.0.1' if self.bind == '0.0.0.0' else self.bind}:{port}"
 
     @property
     def ring(self) -> Ring:

@@ -1,5 +1,6 @@
 """Everything on one machine: checks what it needs, runs supervisord.conf, shows the backfill, stops all on Ctrl-C."""
 
+import contextlib
 import ctypes
 import fcntl
 import hashlib
@@ -11,19 +12,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
+
 from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.ring import DAY
 from tracker.settings import Settings
 from tracker.store import Store, connect, translated
 
 ROOT = Path(__file__).parent.parent
-#: Seconds the programs have to stop: a worker has 20 for its tasks, the others go at once.
-STOP = 60
-#: Seconds without progress after which the backfill is no longer watched.
+#: Seconds the programs have to stop: more than supervisord.conf gives them one after the other.
+STOP = 100
+#: Seconds without progress after which the backfill is no longer watched; fewer once every market was answered for.
 PATIENCE = 30
+QUIET = 8
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 class Stopped(Exception):
@@ -38,17 +45,21 @@ def run(settings: Settings) -> None:
     if settings.redis_given:
         _check_store(settings)
     if settings.simulator_candles:
-        _check_candles(settings)
+        _check_candles(settings, folder)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
+    _adopt_orphans()
     began = time.monotonic()
-    supervisor = subprocess.Popen(
-        [sys.executable, "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")],
-        cwd=ROOT, env=_environment(settings, folder), stdout=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
-        preexec_fn=_die_with_parent,
-    )  # fmt: skip
+    supervisor = None
     try:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")],
+            cwd=ROOT,
+            env=_environment(settings, folder),
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
+            preexec_fn=_die_with_parent,
+        )
         _show_progress(settings, supervisor, began)
         if supervisor.poll() is None:
             print(_welcome(settings, folder), flush=True)
@@ -58,14 +69,16 @@ def run(settings: Settings) -> None:
     finally:
         _stop_all(supervisor)
         lock.close()
-    if supervisor.returncode:
+    if supervisor and supervisor.returncode:
         raise TrackerError(f"the supervisor ended with status {supervisor.returncode}: see {folder}/log")
 
 
 def _folder(settings: Settings) -> Path:
-    """The data folder; each replay has one of its own, since its past is not the past of another."""
-    replay = (settings.simulator_candles, settings.simulator_at, settings.clock_speed)
-    if replay == ("", None, 1):
+    """The data folder; each replay, seed and speed has one of its own, since its past is not the past of another."""
+    candles = settings.simulator_candles and str(Path(settings.simulator_candles).resolve())
+    start = settings.simulator_start, settings.clock_start
+    replay = (candles, settings.simulator_at, settings.clock_speed, settings.simulator_seed, *start)
+    if replay == ("", None, 1, 1, None, 0):
         return settings.data_dir.resolve()
     return settings.data_dir.resolve() / f"replay-{hashlib.sha256(repr(replay).encode()).hexdigest()[:8]}"
 
@@ -114,14 +127,18 @@ def _check_store(settings: Settings) -> None:
         raise SettingsError(f"REDIS_URL={shown}: expected a server that answers: {error}") from error
 
 
-def _check_candles(settings: Settings) -> None:
-    from tracker.sources.simulator.serve import SimulatorConfig, build_feed
+def _check_candles(settings: Settings, folder: Path) -> None:
+    """The files are good, and the replay that this folder began, if it did, has not ended a day ago."""
+    from tracker.sources.simulator.feeds import Replay
 
+    start = settings.simulator_start or _first_start(folder)
     try:
-        build_feed(SimulatorConfig.of(settings))
+        feed = Replay(Path(settings.simulator_candles), start, settings.simulator_at)
     except (ValueError, OSError) as error:
         at = "" if settings.simulator_at is None else f" SIMULATOR_AT={settings.simulator_at}"
         raise SettingsError(f"SIMULATOR_CANDLES='{settings.simulator_candles}'{at}: {error}") from error
+    if feed.end + DAY < replace(settings.clock, start=start).now():
+        raise TrackerError(f"the replay that is in {folder} has ended: delete that folder to begin it anew")
 
 
 def _runs_simulator(settings: Settings) -> bool:
@@ -164,36 +181,44 @@ def _socket_path(folder: Path) -> str:
 def _show_progress(settings: Settings, supervisor: subprocess.Popen, began: float) -> None:
     """Until every market has a rank: a line that is written over on a terminal, a line a change elsewhere.
 
-    Gives up when nothing changes for PATIENCE seconds, and says how to find out why.
+    Gives up when nothing changes any more, and if that is because a source does not answer says how to find out why.
     """
     store = Store(connect(settings.redis_url, tries=1), settings.ring)
-    shown, changed, terminal = "", began, sys.stdout.isatty()
+    terminal, shown, changed, up = sys.stdout.isatty(), "", began, False
     while supervisor.poll() is None:
         now = time.monotonic()
-        done, of = _ranked(store, settings)
-        text = f"24 h of {done} of {of} markets fetched" if of else "starting"
+        ranked, answered, of = _progress(store, settings)
+        text = f"24 h of {ranked} of {of} markets fetched" if of else "starting"
         if text != shown or terminal:
             sys.stdout.write(f"\r\033[K{text} ({now - began:.0f} s)" if terminal else f"{text} ({now - began:.1f} s)\n")
             sys.stdout.flush()
-        if text != shown:
+        was_up, up = up, up or _answers(settings.bind, settings.api_port)
+        if (text, up) != (shown, was_up):
             shown, changed = text, now
-        complete = of and done >= of and _answers(settings.bind, settings.api_port)
-        if complete or now - changed > PATIENCE:
+        complete = of and ranked >= of and up
+        silent = now - changed > (QUIET if up and of and answered >= of else PATIENCE)
+        if complete or silent:
             print("\n" if terminal else "", end="")
             if not complete:
-                print(f"no progress for {PATIENCE} s: python -m tracker status, and the logs, say why")
+                print(_why(ranked, answered, of))
             return
         time.sleep(0.2)
 
 
-def _ranked(store: Store, settings: Settings) -> tuple[int, int]:
-    """(markets evaluated, markets watched)."""
+def _why(ranked: int, answered: int, of: int) -> str:
+    if of and answered >= of:
+        return f"{of - ranked} of {of} markets have not traded in 24 h"
+    return f"no progress for {PATIENCE} s: .venv/bin/python -m tracker status, and the logs, say why"
+
+
+def _progress(store: Store, settings: Settings) -> tuple[int, int, int]:
+    """(markets ranked, markets that their source has answered for, markets watched)."""
     try:
         watched = {market for source in settings.sources for market in store.watched(source)}
-        evaluated = {metric.rpartition(":")[0] for metric in store.ranking("price")}
+        ranked = {metric.rpartition(":")[0] for metric in store.ranking("price")}
+        return len(watched & ranked), store.answered(list(watched)), len(watched)
     except StoreError:
-        return 0, 0  # not up yet
-    return len(watched & evaluated), len(watched)
+        return 0, 0, 0  # not up yet
 
 
 def _answers(host: str, port: int) -> bool:
@@ -205,13 +230,14 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _welcome(settings: Settings, folder: Path) -> str:
-    def address(port: int) -> str:
-        return f"http://{settings.bind}:{port}"
-
     lines = [
-        f"API       {address(settings.api_port)}/v1/metrics",
-        f"Flower    {address(settings.flower_port)}",
-        *([f"Exchange  {address(settings.simulator_port)} (simulated)"] if _runs_simulator(settings) else []),
+        f"API       {settings.local_url(settings.api_port)}/v1/metrics",
+        f"Flower    {settings.local_url(settings.flower_port)}",
+        *(
+            [f"Exchange  {settings.local_url(settings.simulator_port)} (simulated)"]
+            if _runs_simulator(settings)
+            else []
+        ),
         f"Logs      {folder}/log",
         "Ctrl-C stops everything.",
     ]
@@ -224,16 +250,27 @@ def _stop(number: int, frame: object) -> None:
     raise Stopped
 
 
-def _stop_all(supervisor: subprocess.Popen) -> None:
-    if supervisor.poll() is None:
-        print("\nstopping ...", flush=True)
+def _stop_all(supervisor: subprocess.Popen | None) -> None:
+    """Asks the supervisor to stop all, in order; then ends whatever is left, as after a supervisor that was killed."""
+    print("\nstopping ...", flush=True)
+    if supervisor and supervisor.poll() is None:
         supervisor.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             supervisor.wait(STOP)
-        except subprocess.TimeoutExpired:
-            os.killpg(supervisor.pid, signal.SIGKILL)
-            supervisor.wait()
-        print("stopped", flush=True)
+    left = psutil.Process().children(recursive=True)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(left, timeout=10)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    print("stopped", flush=True)
+
+
+def _adopt_orphans() -> None:
+    """What a killed supervisor leaves behind becomes a child of this process, which ends it (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _die_with_parent() -> None:

@@ -11,7 +11,7 @@ def report(settings: Settings) -> str:
     try:
         store = Store(connect(settings.redis_url, tries=1, patience=3), settings.ring)
         now = settings.clock.now()
-        ranked = ", ".join(f"{len(store.ranking(field))} of {field}" for field in FIELDS)
+        ranked = ", ".join(f"{store.ranked(field)} of {field}" for field in FIELDS)
         return "\n".join([f"ranked metrics: {ranked}", *(_source(store, name, now) for name in settings.sources)])
     except StoreError as error:
         raise StoreError(

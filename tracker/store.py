@@ -128,11 +128,25 @@ class Store:
                     pipe.hdel(_summary_key(field), *gone)
             pipe.execute()
 
-    def summaries(self, field: str) -> dict[str, Summary]:
-        """Metric id -> its summary, of every evaluated metric of ``field``."""
+    def summaries(self, metrics: Sequence[Metric]) -> dict[str, Summary]:
+        """Metric id -> its summary, of those of ``metrics`` that were evaluated and have samples."""
+        found: dict[str, Summary] = {}
         with translated():
-            packed = self.redis.hgetall(_summary_key(field))
-        return {metric.decode(): Summary(*SUMMARY.unpack(value)) for metric, value in packed.items()}
+            for field in {metric.field for metric in metrics}:
+                ids = [metric.id for metric in metrics if metric.field == field]
+                packed = zip(ids, self.redis.hmget(_summary_key(field), ids), strict=True)
+                found |= {id: Summary(*SUMMARY.unpack(value)) for id, value in packed if value}
+        return found
+
+    def ranked(self, field: str) -> int:
+        """How many metrics of ``field`` have a rank."""
+        with translated():
+            return self.redis.zcard(_rank_key(field))
+
+    def answered(self, markets: Sequence[str]) -> int:
+        """How many of ``markets`` a source has answered for in the last day, be it that there were no trades."""
+        with translated():
+            return self.redis.exists(*map(_ring_key, markets)) if markets else 0
 
     def ranking(self, field: str) -> list[str]:
         """Metric ids of ``field`` by rank, the most volatile first; equal ones by id, backwards."""

@@ -25,7 +25,8 @@ app.config_from_object("celeryconfig")
 
 #: A tick makes more than one market a task only beyond this many tasks.
 TASKS_A_TICK = 300
-#: Seconds a fetch task goes on to its next market. One market may take as long again, and stay below the time limit.
+#: Seconds a fetch task goes on to its next market; the rest of its batch goes into a new task. A market that then
+#: takes long is given up by the soft time limit.
 FETCH_BUDGET = 12
 
 
@@ -45,10 +46,11 @@ def source(name: str) -> Source:
 @app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def refresh_markets(self: Task, name: str) -> None:
     """Makes the catalogue of the source ``name`` its watch list, and sees to markets that left."""
-    markets = pipeline.refresh(store(), name, source(name))
+    markets = pipeline.refresh(store(), name, source(name), settings().clock.now())
     log.info("%s: %d markets", name, len(markets))
     gone = pipeline.leavers(store(), settings().sources)
-    publish([(evaluate.si(gone[at : at + TASKS_A_TICK]), None) for at in range(0, len(gone), TASKS_A_TICK)])
+    if gone:
+        evaluate.delay(gone)
 
 
 @app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
@@ -59,10 +61,10 @@ def schedule_fetches(self: Task, name: str) -> None:
     if not store().claim(name, slot, self.request.id, life=2 * interval):
         log.info("%s: the tick of %d is taken", name, slot)
         return
-    markets = list(store().watched(name)) or pipeline.refresh(store(), name, source(name))
+    markets = list(store().watched(name)) or pipeline.refresh(store(), name, source(name), now)
     size = settings().markets_per_task or math.ceil(len(markets) / TASKS_A_TICK)
     batches = [markets[at : at + size] for at in range(0, len(markets), size)]
-    publish([(fetch.si(name, batch), evaluate.si(batch)) for batch in batches])
+    publish(name, batches)
 
 
 @app.task
@@ -71,8 +73,7 @@ def fetch(name: str, markets: list[str]) -> None:
     started = time.monotonic()
     for done, market in enumerate(markets):
         if time.monotonic() - started > FETCH_BUDGET:
-            rest = markets[done:]
-            return publish([(fetch.si(name, rest), evaluate.si(rest))])
+            return publish(name, [markets[done:]])
         try:
             pipeline.fetch(store(), name, source(name), market, settings().clock)
         except SoftTimeLimitExceeded:
@@ -89,7 +90,8 @@ def evaluate(markets: list[str]) -> None:
     """Recomputes summaries and ranks of ``markets`` and checks the rules."""
     outbox = Outbox(store().redis)
     alerts = pipeline.evaluate(store(), outbox, DEFAULT_RULES, markets, settings().clock.now())
-    publish([(notify.si(alert.id), None) for alert in alerts])
+    for alert in alerts:
+        notify.delay(alert.id)  # never expires: whoever comes late is still told
 
 
 @app.task
@@ -107,13 +109,14 @@ def first_tick(sender: Any, **_: Any) -> None:
         chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
 
 
-def publish(signatures: list[tuple[Any, Any]]) -> None:
-    """Publishes (task, what follows it or None) pairs in one pipelined batch; each expires after an interval."""
-    if not signatures:
-        return
+def publish(name: str, batches: list[list[str]]) -> None:
+    """Publishes the fetches of batches of markets, each with its evaluation chained, in one pipeline.
+
+    Both expire after an interval: the next tick does their work.
+    """
     life = max(settings().interval / settings().clock.speed, 5)
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
-        for signature, then in signatures:
-            signature.apply_async(
-                producer=producer, expires=life, link=[then.set(expires=life)] if then else None, retry=False
-            )
+        for batch in batches:
+            then = evaluate.si(batch).set(expires=life)
+            # No retry: what a pipeline that broke has published is not known, and the next tick heals.
+            fetch.apply_async((name, batch), link=[then], expires=life, producer=producer, retry=False)

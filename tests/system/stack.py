@@ -94,7 +94,7 @@ class Stack:
             self.process.send_signal(number)
         self.process.wait(90)
         self._reader.join(10)
-        return [each for each in started if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+        return alive(started)
 
     def __enter__(self) -> "Stack":
         self.start()
@@ -104,6 +104,11 @@ class Stack:
         for left in self.stop():
             left.kill()
         self.redis.close()
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; one that has ended and that nobody has asked about is a zombie."""
+    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
 def _command(process: psutil.Process) -> list[str]:

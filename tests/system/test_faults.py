@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.exchange import Exchange
@@ -14,11 +15,27 @@ from tests.servers import wait_for
 from tests.system.stack import Stack
 from tests.system.truth import assert_complete
 from tracker.clock import Clock
+from tracker.ring import DAY
 from tracker.sources.simulator.feeds import Generated
 from tracker.sources.simulator.server import create_app
 
-FEED = Generated(seed=3, markets=8, exchanges=2)
 INTERVAL = 2
+
+
+class Spiking(Generated):
+    """Generated markets that all trade a thousand times as much in the minute ``spike``."""
+
+    spike = 0
+
+    def candles(self, exchange: str, pair: str, first: int, last: int) -> np.ndarray:
+        rows = super().candles(exchange, pair, first, last).copy()
+        rows[rows[:, 0] == self.spike, 5] *= 1_000
+        return rows
+
+
+FEED = Spiking(seed=3, markets=8, exchanges=2)
+#: Markets that trade every minute, so that they surely spike.
+BUSY = [f"{each.exchange}:{each.pair}:volume" for each in FEED.markets if len(FEED.candles(*each[:2], 0, DAY)) == 1441]
 
 
 @pytest.fixture
@@ -47,6 +64,8 @@ def assert_recovers(stack: Stack, exchange: Exchange) -> None:
 
 
 def test_everything_is_killed_in_turn_while_fetches_run(stack: Stack, exchange: Exchange) -> None:
+    alerted = {alert.metric for alert in stack.outbox.newest(1_000)}
+    FEED.spike = int(time.time() // 60 * 60)
     for victim in ("valkey-server", "worker fetch", "valkey-server", "worker evaluate"):
         exchange.delay = 1
         wait_for(exchange.busy, "a fetch is under way")
@@ -54,6 +73,11 @@ def test_everything_is_killed_in_turn_while_fetches_run(stack: Stack, exchange: 
         wait_for(lambda victim=victim: running(stack, victim), f"{victim} runs again", 15)
         wait_for(lambda: stack.redis_answers(), "the store answers", 15)
         assert_recovers(stack, exchange)
+    spiking = {alert.metric for alert in stack.outbox.newest(1_000) if alert.slot == FEED.spike}
+    assert spiking >= set(BUSY) - alerted
+    assert spiking
+    log = (stack.folder / "log" / "evaluate.log").read_text(errors="replace")
+    assert all(f"/{metric}/{FEED.spike}]" in log for metric in spiking)
 
 
 def test_a_second_beat_adds_no_fetch_and_takes_over(stack: Stack, exchange: Exchange) -> None:
@@ -62,8 +86,8 @@ def test_a_second_beat_adds_no_fetch_and_takes_over(stack: Stack, exchange: Exch
         started = time.time()
         wait_for(lambda: time.time() - started > 5 * INTERVAL, "five intervals have passed")
         ticks = Counter(int(when // INTERVAL) for when, market in exchange.times if market == exchange.times[0][1])
-        asked = sum(count for tick, count in ticks.items() if started // INTERVAL < tick < started // INTERVAL + 5)
-        assert 3 <= asked <= 5  # one fetch a tick, though two beats send ticks
+        inner = range(int(started // INTERVAL) + 1, int(started // INTERVAL) + 5)
+        assert [ticks[tick] for tick in inner] == [1] * 4  # one fetch a tick, though two beats send ticks
 
         stack.find(*part("beat")).send_signal(signal.SIGSTOP)  # hangs: its supervisor sees nothing
         assert_recovers(stack, exchange)

@@ -15,6 +15,7 @@ from tests.servers import wait_for
 from tests.system.stack import Stack
 
 PAIRS = sorted(path.name.removesuffix(".csv.gz") for path in FOLDER.glob("*.csv.gz"))
+assert PAIRS, f"no candle files in {FOLDER}: the tests that replay real candles need them there"
 FIRST = min(min(candles(pair)) for pair in PAIRS)
 DAY, MINUTE = 86_400, 60
 

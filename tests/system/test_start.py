@@ -10,10 +10,16 @@ import requests
 from redis import Redis
 
 from tests.servers import StoreServer, free_port, wait_for
-from tests.system.stack import CLEAN, ROOT, Stack
+from tests.system.stack import CLEAN, ROOT, Stack, alive
 
 
 def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    # A first start that is ended in the middle of its backfill ...
+    with Stack(tmp_path) as stack:
+        wait_for(lambda: any(line.startswith("24 h of 1") for line in list(stack.lines)), "a sixth is fetched", 90)
+        assert stack.stop() == []
+
+    # ... loses nothing: the second one goes on.
     with Stack(tmp_path) as stack:
         stack.ready()
 
@@ -31,13 +37,23 @@ def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -
         assert stack.process.returncode == 0
         assert stack.lines[-1] == "stopped"
 
-    # A second start finds what the first one stored, and stores on.
+    # What it stored is there for the next.
     with Stack(tmp_path) as again:
         again.ready()
         later = again.get(f"/v1/metrics/{series['id']}")
         shift = (later["start"] - series["start"]) // series["step"]
         assert later["values"][: 1440 - shift - 2] == series["values"][shift : 1440 - 2]
         assert again.stop() == []
+
+
+def test_a_killed_supervisor_leaves_nothing(tmp_path: Path) -> None:
+    with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
+        stack.ready()
+        started = stack.processes()
+        stack.find("supervisor.supervisord").kill()
+        wait_for(lambda: stack.process.poll() is not None, "the start has ended", 60)
+        assert alive(started) == []
+        assert "the supervisor ended" in stack.lines[-1]
 
 
 def test_a_given_store_is_used(tmp_path: Path, store_server: StoreServer, redis: Redis) -> None:
@@ -62,7 +78,7 @@ def test_a_killed_start_takes_its_processes_along(tmp_path: Path) -> None:
         stack.ready()
         started = stack.processes()
         stack.process.kill()
-        wait_for(lambda: not any(each.is_running() for each in started), "all processes are gone", 60)
+        wait_for(lambda: not alive(started), "all processes are gone", 60)
 
 
 @pytest.mark.parametrize("name", ["API_PORT", "FLOWER_PORT", "SIMULATOR_PORT", "STORE_PORT"])
