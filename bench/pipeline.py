@@ -1,8 +1,9 @@
 """CPU of the workers per market, from tick to rank, against two tasks that do nothing and one bare GET.
 
 A tick of ``--markets`` markets runs through real workers, a real store and the simulated exchange; so do, in the same
-workers and just after, as many pairs of no-op tasks; and as many GETs of the same URLs with a plain requests session.
-CPU is that of all worker processes, user and system, by the process accounting.
+workers and just after, as many pairs of no-op tasks, scheduled by a task and chained as ours are; as many pairs that
+are not chained; and as many GETs of the same URLs with a plain requests session. CPU is that of all worker processes,
+user and system, by the process accounting.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace, stack: ExitStack) -> None:
         for queues in ("fetch", "evaluate,notify")
     ]  # fmt: skip
     redis = Redis.from_url(server.url)
-    from bench.noop import evaluate_nothing, fetch_nothing
+    from bench.noop import schedule_nothing
     from tracker import tasks
 
     def tick() -> None:
@@ -58,32 +59,24 @@ def run(options: argparse.Namespace, stack: ExitStack) -> None:
             redis.delete(key)
         tasks.schedule_fetches.delay("simulator")
 
-    def nothing(linked: bool) -> None:
-        count = -(-options.markets // options.batch)
-        with tasks.app.producer_pool.acquire(block=True) as producer, producer.batch():
-            for _ in range(count):
-                if linked:
-                    fetch_nothing.apply_async(link=[evaluate_nothing.si()], producer=producer)
-                else:
-                    fetch_nothing.apply_async(producer=producer)
-                    evaluate_nothing.apply_async(producer=producer)
-
+    count = -(-options.markets // options.batch)
     print(f"backfill of {options.markets} markets ...", flush=True)
     began = time.monotonic()
     cpu(workers, redis, tick, 1_200, lambda: redis.zcard("dt1:rank:price") == options.markets)
     print(f"... took {time.monotonic() - began:.0f} s")
-    figures: dict[str, list[float]] = {"pipeline": [], "two no-ops, linked": [], "two no-ops": [], "bare GET": []}
+    figures: dict[str, list[float]] = {"pipeline": [], "no-ops, chained": [], "no-ops, apart": [], "bare GET": []}
     for _ in range(options.rounds):
         figures["pipeline"].append(cpu(workers, redis, tick) / options.markets)
-        figures["two no-ops, linked"].append(cpu(workers, redis, lambda: nothing(True)) / options.markets)
-        figures["two no-ops"].append(cpu(workers, redis, lambda: nothing(False)) / options.markets)
+        for name, chained in (("no-ops, chained", True), ("no-ops, apart", False)):
+            spent_on = cpu(workers, redis, lambda chained=chained: schedule_nothing.delay(count, chained))
+            figures[name].append(spent_on / options.markets)
         figures["bare GET"].append(bare_get(url, options.markets))
     medians = {name: sorted(values)[len(values) // 2] * 1e3 for name, values in figures.items()}
     for name, median in medians.items():
         print(f"{name:20}{median:7.3f} ms CPU a market  ({', '.join(f'{value * 1e3:.3f}' for value in figures[name])})")
-    for name in ("two no-ops, linked", "two no-ops"):
+    for name in ("no-ops, chained", "no-ops, apart"):
         base = medians[name] + medians["bare GET"]
-        print(f"ratio to {name} and a bare GET: {medians['pipeline'] / base:.2f}")
+        print(f"ratio to two {name}, and a bare GET: {medians['pipeline'] / base:.2f}")
 
 
 def start(stack: ExitStack, *command: str) -> psutil.Process:
