@@ -73,8 +73,19 @@ class Ring:
 
     def decode(self, rings: list[bytes | None], now: float) -> np.ndarray:
         """The windows of ``rings``: float64 (fields, n, rows), oldest slot first, NaN where none is stored."""
-        raw = b"".join((ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings)
-        return self._unpack(np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows), self.slots(now))
+        raw = b"".join([(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings])
+        packed = np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows)
+        slots = self.slots(now)
+        oldest = int(slots[0] // self.step % self.rows)
+        values = np.empty((len(FIELDS), len(rings), self.rows))
+        for column in range(len(FIELDS)):
+            stored = packed["values"][:, :, column]
+            values[column, :, : self.rows - oldest] = stored[:, oldest:]
+            values[column, :, self.rows - oldest :] = stored[:, :oldest]
+        absent = packed["cycle"] != np.roll(self._cycles(slots), oldest)
+        if absent.any():
+            values[:, np.roll(absent, -oldest, axis=1)] = np.nan
+        return values
 
     def tail_ranges(self, now: float, count: int) -> list[tuple[int, int]]:
         """The byte ranges (first, last inclusive) that hold the newest ``count`` slots, oldest first."""
@@ -97,17 +108,3 @@ class Ring:
 
     def _cycles(self, slots: np.ndarray) -> np.ndarray:
         return (slots // (self.step * self.rows) % 65_535 + 1).astype("<u2")
-
-    def _unpack(self, packed: np.ndarray, slots: np.ndarray) -> np.ndarray:
-        """Rows as stored (n, rows) -> chronological values (fields, n, rows)."""
-        oldest = int(slots[0] // self.step % self.rows)
-        cycles = np.roll(self._cycles(slots), oldest)
-        values = np.empty((len(FIELDS), *packed.shape))
-        for column in range(len(FIELDS)):
-            stored = packed["values"][:, :, column]
-            values[column, :, : self.rows - oldest] = stored[:, oldest:]
-            values[column, :, self.rows - oldest :] = stored[:, :oldest]
-        absent = packed["cycle"] != cycles
-        if absent.any():
-            values[:, np.roll(absent, -oldest, axis=1)] = np.nan
-        return values
