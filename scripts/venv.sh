@@ -16,9 +16,9 @@ make_venv() {
     command -v "$chosen" >/dev/null || fail "$chosen is not to be found: install Python 3.11 or newer, or set PYTHON to it"
     "$chosen" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "Python 3.11 or newer is needed, $chosen is $("$chosen" -V 2>&1): set PYTHON to a newer one, e.g. PYTHON=python3.12 $0"
-    "$chosen" -m venv "$venv" && [ -x "$venv/bin/pip" ] || {
+    "$chosen" -m venv --clear "$venv" && [ -x "$venv/bin/pip" ] || {
         rm -rf "$venv"
-        fail "no virtual environment could be made in $PWD/$venv: is the folder writable, and (on Debian) python3-venv installed?"
+        fail "no virtual environment could be made in $(realpath -m "$venv"): is the folder writable, and (on Debian) python3-venv installed?"
     }
 }
 
@@ -26,7 +26,7 @@ make_venv() {
 install() {
     local installed=$venv/installed-${!#} name files=()
     for name in "$@"; do files+=(-r "$name"); done
-    [ -x "$python" ] || make_venv
+    [ -x "$venv/bin/pip" ] || make_venv # pip comes last: without it, the making was broken off
     cat "$@" constraints.txt | cmp -s - "$installed" && return
     printf 'installing %s into %s\n' "$*" "$venv"
     "$python" -m pip install --disable-pip-version-check --no-input "${files[@]}" >"$venv/install.log" 2>&1 &

@@ -1,6 +1,7 @@
 """Real servers for tests: each on a free port, each stopped by who started it."""
 
 import contextlib
+import random
 import socket
 import subprocess
 import time
@@ -15,10 +16,12 @@ from tracker.settings import load
 
 
 def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nothing listens on now, and that no outgoing connection is given (those are from 32,768 on)."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = random.SystemRandom().randrange(15_000, 32_000)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) -> object:

@@ -63,7 +63,7 @@ def test_the_dockerfile_copies_what_exists_and_is_not_ignored() -> None:
 
 def test_every_program_of_supervisord_is_a_command_of_the_tracker() -> None:
     lines = re.findall(
-        r"^command = %\(ENV_PYTHON\)s -m tracker (.*)$", (ROOT / "supervisord.conf").read_text(), re.MULTILINE
+        r"^command = \"%\(ENV_PYTHON\)s\" -m tracker (.*)$", (ROOT / "supervisord.conf").read_text(), re.MULTILINE
     )
     assert len(lines) == 7
     for line in lines:

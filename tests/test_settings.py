@@ -54,7 +54,6 @@ def test_every_variable_says_what_it_means():
 GOOD = {
     ("REDIS_URL", "redis://:pw@db.example:6379/1"): ("redis_url", "redis://:pw@db.example:6379/1"),
     ("REDIS_URL", "rediss://db.example"): ("redis_url", "rediss://db.example"),
-    ("REDIS_URL", "unix:///run/redis.sock"): ("redis_url", "unix:///run/redis.sock"),
     ("STORE_PORT", "7000"): ("redis_url", "redis://127.0.0.1:7000/0"),
     ("SIMULATOR_PORT", "7001"): ("simulator_url", "http://127.0.0.1:7001"),
     ("SOURCES", "cryptowatch, simulator"): ("sources", ("cryptowatch", "simulator")),
@@ -78,7 +77,8 @@ def test_a_good_value_is_taken(variable, expected):
 
 
 BAD = [
-    ("REDIS_URL", "localhost:6379", "redis:// or rediss:// or unix://"),
+    ("REDIS_URL", "localhost:6379", "redis:// or rediss:// and names a host"),
+    ("REDIS_URL", "unix:///run/redis.sock", "redis:// or rediss://"),  # no broker for Celery
     ("REDIS_URL", "redis://", "names a host"),
     ("REDIS_URL", "redis://host:port", "names a host"),
     ("REDIS_URL", "redis://[::1", "names a host"),

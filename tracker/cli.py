@@ -3,11 +3,13 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import NoReturn
 
-from tracker.errors import TrackerError
+from tracker import ports
+from tracker.errors import SettingsError, TrackerError
 from tracker.settings import Settings, load
 
 QUEUES = ("fetch", "evaluate", "notify")
@@ -18,7 +20,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     try:
         _overrule_environment(options)
-        options.run(options, load())
+        settings = load()
+        if settings.clock_speed != 1 and not settings.clock_start and options.run not in (start, simulate):
+            raise SettingsError(
+                f"CLOCK_START='': expected with CLOCK_SPEED={settings.clock_speed:g}, as start prints it"
+            )
+        options.run(options, settings)
     except TrackerError as error:
         sys.exit(f"{options.command}: {error}")
     except KeyboardInterrupt:
@@ -34,12 +41,15 @@ def start(options: argparse.Namespace, settings: Settings) -> None:
 def simulate(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.sources.simulator.serve import SimulatorConfig, serve
 
+    if settings.clock_speed != 1 and not settings.clock_start:
+        settings = replace(settings, clock_start=time.time())
     serve(SimulatorConfig.of(settings))
 
 
 def store(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.embedded import command
 
+    ports.check("STORE_PORT", "127.0.0.1", settings.store_port)
     _become(*command(settings))
 
 
@@ -61,6 +71,7 @@ def beat(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def flower(options: argparse.Namespace, settings: Settings) -> None:
+    ports.check("FLOWER_PORT", settings.bind, settings.flower_port)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     _celery(
         settings, "flower", f"--address={settings.bind}", f"--port={settings.flower_port}",
@@ -69,6 +80,7 @@ def flower(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def api(options: argparse.Namespace, settings: Settings) -> None:
+    ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
     _become(
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
         "--port", str(settings.api_port), "--workers", "2", "--respawn-failed-workers", "--workers-kill-timeout", "5",
@@ -99,17 +111,13 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    replay = command(start, "run everything on this machine, until Ctrl-C")
-    _simulator_flags(replay)
-    replay.add_argument(
-        "--speed", metavar="N", dest="CLOCK_SPEED", help="let time run this many times as fast, for the whole stack"
-    )
+    _simulator_flags(command(start, "run everything on this machine, until Ctrl-C"))
     _simulator_flags(command(simulate, "run the simulated exchange, which speaks Cryptowatch's REST format"))
     command(store, "run the embedded store, a valkey-server that keeps its data in DATA_DIR")
     one = command(worker, "run a worker; start as many as there is work for, on any machine that reaches the store")
     one.add_argument("queues", nargs="*", metavar="QUEUE", help=f"what to take tasks from: {', '.join(QUEUES)}; all")
     one.add_argument(
-        "-c", "--concurrency", metavar="N", type=int, help="processes; FETCH_CONCURRENCY or EVALUATE_CONCURRENCY"
+        "-c", "--concurrency", metavar="N", type=_processes, help="processes; FETCH_CONCURRENCY or EVALUATE_CONCURRENCY"
     )
     one.add_argument("-n", "--name", help="its name in Flower; the queues and the process id")
     command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")
@@ -128,11 +136,20 @@ def _simulator_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at", metavar="TIME", dest="SIMULATOR_AT", help="opening time (Unix) of the candle that opens now; the last"
     )
+    parser.add_argument(
+        "--speed", metavar="N", dest="CLOCK_SPEED", help="let time run this many times as fast, for all that is started"
+    )
     parser.add_argument("--markets", metavar="N", dest="SIMULATOR_MARKETS", help="markets to generate; 60")
     parser.add_argument("--seed", metavar="N", dest="SIMULATOR_SEED", help="seed to generate them from; 1")
     parser.add_argument(
         "--budget", metavar="N", dest="SIMULATOR_BUDGET", help="credits a day before it answers 429; unlimited"
     )
+
+
+def _processes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 256")
+    return int(text)
 
 
 def _overrule_environment(options: argparse.Namespace) -> None:

@@ -49,7 +49,7 @@ def url(*schemes: str) -> Parser:
     def parse(text: str) -> str:
         try:
             parts = urlsplit(text)
-            usable = parts.scheme in schemes and (parts.hostname or parts.scheme == "unix") and (parts.port or True)
+            usable = parts.scheme in schemes and parts.hostname and (parts.port or True)
         except ValueError:
             usable = False
         if not usable:
@@ -109,7 +109,7 @@ def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool 
 
 
 PORT = number(1, 65_535)
-REDIS = url("redis", "rediss", "unix")
+REDIS = url("redis", "rediss")
 HTTP = url("http", "https")
 
 

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,10 +19,12 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.models import Metric
 from tracker.ring import DAY
 from tracker.settings import Settings
-from tracker.store import Store, connect, translated
+from tracker.store import Store, connect, server_version
 
 ROOT = Path(__file__).parent.parent
 #: Seconds the programs have to stop: more than supervisord.conf gives them one after the other.
@@ -29,6 +32,9 @@ STOP = 100
 #: Seconds without progress after which the backfill is no longer watched; fewer once every market was answered for.
 PATIENCE = 30
 QUIET = 8
+#: The oldest major version of the server whose commands are used.
+OLDEST = 7
+FIRST_START = "first-start.json"
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -40,29 +46,29 @@ class Stopped(Exception):
 def run(settings: Settings) -> None:
     """Runs until a signal; raises TrackerError, before anything is started, for what stands in the way."""
     folder = _folder(settings)
+    if settings.simulator_candles:
+        _check_candles(settings, folder)  # first: a replay that is refused begins no folder
     lock = _writable(folder)
     _check_ports(settings)
     if settings.redis_given:
         _check_store(settings)
-    if settings.simulator_candles:
-        _check_candles(settings, folder)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     _adopt_orphans()
-    began = time.monotonic()
+    environment = _environment(settings, folder)
     supervisor = None
     try:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")],
             cwd=ROOT,
-            env=_environment(settings, folder),
+            env=environment,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
             preexec_fn=_die_with_parent,
         )
-        _show_progress(settings, supervisor, began)
+        _show_progress(settings, supervisor)
         if supervisor.poll() is None:
-            print(_welcome(settings, folder), flush=True)
+            print(_welcome(settings, folder, environment), flush=True)
         supervisor.wait()
     except Stopped:
         pass
@@ -85,6 +91,9 @@ def _folder(settings: Settings) -> Path:
 
 def _writable(folder: Path):
     """Makes the folder; returns the open file whose lock keeps a second start out."""
+    for path in (folder, ROOT):
+        if "%" in str(path):
+            raise SettingsError(f"'{path}': expected a path without %, which supervisord.conf gives a meaning")
     try:
         (folder / "log").mkdir(parents=True, exist_ok=True)
         lock = (folder / "start.lock").open("w")
@@ -106,25 +115,18 @@ def _check_ports(settings: Settings) -> None:
     for name, port in ports.items():
         if clash := [other for other in ports if other != name and ports[other] == port]:
             raise SettingsError(f"{name}={port}: expected a port of its own, {clash[0]} is the same")
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((settings.bind, port))
-            except OSError as error:
-                raise SettingsError(
-                    f"{name}={port}: expected a port that can be listened on ({error.strerror}): "
-                    f"stop what uses it, or choose another, e.g. {name}={port + 1} ./scripts/start"
-                ) from None
+        ports_of.check(name, "127.0.0.1" if name == "STORE_PORT" else settings.bind, port)
 
 
 def _check_store(settings: Settings) -> None:
     where = urlsplit(settings.redis_url)
+    shown = f"{where.scheme}://{where.hostname or ''}:{where.port or 6379}{where.path}"
     try:
-        with translated():
-            connect(settings.redis_url, tries=1).ping()
+        version = server_version(connect(settings.redis_url, tries=1))
     except StoreError as error:
-        shown = f"{where.scheme}://{where.hostname or ''}:{where.port or 6379}{where.path}"
         raise SettingsError(f"REDIS_URL={shown}: expected a server that answers: {error}") from error
+    if int(version.partition(".")[0]) < OLDEST:
+        raise SettingsError(f"REDIS_URL={shown}: expected Redis or Valkey {OLDEST} or newer, it is {version}")
 
 
 def _check_candles(settings: Settings, folder: Path) -> None:
@@ -146,7 +148,9 @@ def _runs_simulator(settings: Settings) -> bool:
 
 
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
-    start = f"{_first_start(folder):.0f}"
+    began = _first_start(folder)
+    (folder / FIRST_START).write_text(json.dumps(began))
+    start = f"{began:.0f}"
     clock = {"CLOCK_START": start} if settings.clock_speed != 1 and not settings.clock_start else {}
     shift = {"SIMULATOR_START": start} if settings.simulator_candles and settings.simulator_start is None else {}
     candles = (
@@ -154,6 +158,7 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     )
     return os.environ | clock | shift | candles | {
         "PYTHON": sys.executable,
+        "CLOCK_SPEED": f"{settings.clock_speed:g}",
         "DATA_DIR": str(folder),
         "SUPERVISOR_SOCKET": _socket_path(folder),
         "START_STORE": str(not settings.redis_given).lower(),
@@ -163,11 +168,11 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
 
 
 def _first_start(folder: Path) -> float:
-    """When this data folder was first started: a replay goes on from there, it does not begin anew."""
-    file = folder / "first-start.json"
-    if not file.exists():
-        file.write_text(json.dumps(time.time()))
-    return float(json.loads(file.read_text()))
+    """When this data folder was first started, else now: a replay goes on from there, it does not begin anew."""
+    try:
+        return float(json.loads((folder / FIRST_START).read_text()))
+    except FileNotFoundError:
+        return time.time()
 
 
 def _socket_path(folder: Path) -> str:
@@ -178,45 +183,49 @@ def _socket_path(folder: Path) -> str:
     return f"{tempfile.gettempdir()}/data-tracker-{hashlib.sha256(path.encode()).hexdigest()[:16]}.sock"
 
 
-def _show_progress(settings: Settings, supervisor: subprocess.Popen, began: float) -> None:
-    """Until every market has a rank: a line that is written over on a terminal, a line a change elsewhere.
+def _show_progress(settings: Settings, supervisor: subprocess.Popen) -> None:
+    """Until every market is ranked up to now: a line that is written over on a terminal, a line a change elsewhere.
 
     Gives up when nothing changes any more, and if that is because a source does not answer says how to find out why.
     """
     store = Store(connect(settings.redis_url, tries=1), settings.ring)
+    began, since = time.monotonic(), settings.clock.now()
     terminal, shown, changed, up = sys.stdout.isatty(), "", began, False
     while supervisor.poll() is None:
         now = time.monotonic()
-        ranked, answered, of = _progress(store, settings)
-        text = f"24 h of {ranked} of {of} markets fetched" if of else "starting"
+        fetched, answered, of = _progress(store, settings, since)
+        text = f"24 h of {fetched} of {of} markets fetched" if of else "starting"
         if text != shown or terminal:
             sys.stdout.write(f"\r\033[K{text} ({now - began:.0f} s)" if terminal else f"{text} ({now - began:.1f} s)\n")
             sys.stdout.flush()
         was_up, up = up, up or _answers(settings.bind, settings.api_port)
         if (text, up) != (shown, was_up):
             shown, changed = text, now
-        complete = of and ranked >= of and up
+        complete = of and fetched >= of and up
         silent = now - changed > (QUIET if up and of and answered >= of else PATIENCE)
         if complete or silent:
             print("\n" if terminal else "", end="")
             if not complete:
-                print(_why(ranked, answered, of))
+                print(_why(fetched, answered, of))
             return
-        time.sleep(0.2)
+        time.sleep(max(0.2, 3 * (time.monotonic() - now)))  # looking must not slow down what is looked at
 
 
-def _why(ranked: int, answered: int, of: int) -> str:
+def _why(fetched: int, answered: int, of: int) -> str:
     if of and answered >= of:
-        return f"{of - ranked} of {of} markets have not traded in 24 h"
+        return f"{of - fetched} of {of} markets have not traded in 24 h"
     return f"no progress for {PATIENCE} s: .venv/bin/python -m tracker status, and the logs, say why"
 
 
-def _progress(store: Store, settings: Settings) -> tuple[int, int, int]:
-    """(markets ranked, markets that their source has answered for, markets watched)."""
+def _progress(store: Store, settings: Settings, since: float) -> tuple[int, int, int]:
+    """(markets fetched and ranked since ``since``, markets that their source has answered for, markets watched)."""
     try:
         watched = {market for source in settings.sources for market in store.watched(source)}
-        ranked = {metric.rpartition(":")[0] for metric in store.ranking("price")}
-        return len(watched & ranked), store.answered(list(watched)), len(watched)
+        summaries = store.summaries([Metric(market, "price") for market in watched])
+        current = settings.ring.slot(since)
+        fetched = sum(summary.slot >= current for summary in summaries.values())
+        heard = any(float(store.status(source).get("last_success", 0)) >= since for source in settings.sources)
+        return fetched, store.answered(list(watched)) if heard else 0, len(watched)
     except StoreError:
         return 0, 0, 0  # not up yet
 
@@ -229,19 +238,19 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _welcome(settings: Settings, folder: Path) -> str:
+def _welcome(settings: Settings, folder: Path, environment: dict[str, str]) -> str:
     lines = [
         f"API       {settings.local_url(settings.api_port)}/v1/metrics",
         f"Flower    {settings.local_url(settings.flower_port)}",
-        *(
-            [f"Exchange  {settings.local_url(settings.simulator_port)} (simulated)"]
-            if _runs_simulator(settings)
-            else []
-        ),
-        f"Logs      {folder}/log",
-        "Ctrl-C stops everything.",
     ]
-    return "\n".join(lines)
+    if _runs_simulator(settings):
+        lines.append(f"Exchange  {settings.local_url(settings.simulator_port)} (simulated)")
+    lines.append(f"Logs      {folder}/log")
+    lines.append(f"Processes SUPERVISOR_SOCKET={shlex.quote(_socket_path(folder))} .venv/bin/supervisorctl status")
+    if settings.clock_speed != 1:
+        clock = " ".join(f"{name}={environment[name]}" for name in ("CLOCK_START", "CLOCK_SPEED"))
+        lines.append(f"Time      {clock}: whatever is started beside this needs both")
+    return "\n".join([*lines, "Ctrl-C stops everything."])
 
 
 def _stop(number: int, frame: object) -> None:

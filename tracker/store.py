@@ -32,18 +32,31 @@ RING_LIFE = DAY + HOUR
 def connect(url: str, tries: int = 6, patience: float = 15) -> Redis:
     """A client of the server at ``url``, which is given ``patience`` seconds to accept and to answer.
 
-    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once.
+    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. Raises StoreError for an option in the
+    URL that is none.
     """
-    keepalive = {} if url.startswith("unix:") else {"socket_keepalive": True}
-    return Redis.from_url(
-        url,
-        socket_timeout=patience,
-        socket_connect_timeout=min(patience, 3),
-        health_check_interval=10,
-        socket_read_size=1 << 20,  # windows are large: fewer, larger reads
-        retry=Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
-        **keepalive,
-    )
+    try:
+        client = Redis.from_url(
+            url,
+            socket_timeout=patience,
+            socket_connect_timeout=min(patience, 3),
+            socket_keepalive=True,
+            health_check_interval=10,
+            socket_read_size=1 << 20,  # windows are large: fewer, larger reads
+            retry=Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
+        )
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # which is where an odd option shows
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"the store's URL has an option that cannot be used: {error}") from error
+    return client
+
+
+def server_version(redis: Redis) -> str:
+    """The version of the server's command set, e.g. ``7.2.4``; raises StoreError."""
+    with translated():
+        answer: Any = redis.info("server")
+    return str(answer["redis_version"])
 
 
 @contextmanager

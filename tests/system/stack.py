@@ -24,7 +24,7 @@ CLEAN = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") i
 class Stack:
     """``python -m tracker start`` with ``arguments`` and the environment variables ``settings``."""
 
-    def __init__(self, folder: Path, *arguments: str, **settings: str):
+    def __init__(self, folder: Path, *arguments: str, python: Path | str = sys.executable, **settings: str):
         ports = {name: free_port() for name in ("STORE_PORT", "API_PORT", "FLOWER_PORT", "SIMULATOR_PORT")}
         self.environment = (
             CLEAN | {"DATA_DIR": str(folder)} | {name: str(port) for name, port in ports.items()} | settings
@@ -35,7 +35,7 @@ class Stack:
         self.store = Store(self.redis, Ring(60))
         self.outbox = Outbox(self.redis)
         self.folder = folder
-        self.command = [sys.executable, "-m", "tracker", "start", *arguments]
+        self.command = [str(python), "-m", "tracker", "start", *arguments]
         self.lines: list[str] = []
 
     def start(self) -> None:

@@ -14,10 +14,20 @@ from tests.candle_files import FOLDER, candles
 from tests.servers import wait_for
 from tests.system.stack import Stack
 
-PAIRS = sorted(path.name.removesuffix(".csv.gz") for path in FOLDER.glob("*.csv.gz"))
-assert PAIRS, f"no candle files in {FOLDER}: the tests that replay real candles need them there"
-FIRST = min(min(candles(pair)) for pair in PAIRS)
 DAY, MINUTE = 86_400, 60
+
+
+@cache
+def pairs() -> list[str]:
+    found = sorted(path.name.removesuffix(".csv.gz") for path in FOLDER.glob("*.csv.gz"))
+    assert found, f"no candle files in {FOLDER}: the tests that replay real candles need them there"
+    return found
+
+
+@cache
+def first_minute() -> int:
+    """Of all files."""
+    return min(min(candles(pair)) for pair in pairs())
 
 
 def expected_series(pair: str, field: str, first: int, last: int) -> list[float | None]:
@@ -38,7 +48,7 @@ def expected_edges(pair: str, field: str) -> dict[int, float]:
     from a value at or below 2 x its mean, or for the first time.
     """
     edges, firing = {}, False
-    series = expected_series(pair, field, FIRST, max(candles(pair)))
+    series = expected_series(pair, field, first_minute(), max(candles(pair)))
     for at in range(60, len(series)):
         hour = [value for value in series[at - 60 : at] if value is not None]
         if series[at] is None or len(hour) < 30 or sum(hour) <= 0:
@@ -46,7 +56,7 @@ def expected_edges(pair: str, field: str) -> dict[int, float]:
         mean = sum(hour) / len(hour)
         if series[at] > 3 * mean:
             if not firing:
-                edges[FIRST + at * MINUTE] = mean
+                edges[first_minute() + at * MINUTE] = mean
             firing = True
         elif series[at] <= 2 * mean:
             firing = False
@@ -56,7 +66,7 @@ def expected_edges(pair: str, field: str) -> dict[int, float]:
 def expected_alerts(first: int, last: int) -> dict[tuple[str, int], float]:
     """(metric, minute) -> mean of the hour before it, of all markets, at most one an hour a metric."""
     alerts = {}
-    for pair in PAIRS:
+    for pair in pairs():
         for field in ("price", "volume"):
             allowed = first
             for minute, mean in expected_edges(pair, field).items():
@@ -67,7 +77,7 @@ def expected_alerts(first: int, last: int) -> dict[tuple[str, int], float]:
 
 
 def test_series_ranks_and_deviations_are_those_of_the_candles(tmp_path: Path) -> None:
-    at = FIRST + 20 * 3600  # the first four hours of the window are before the first candle
+    at = first_minute() + 20 * 3600  # the first four hours of the window are before the first candle
     with Stack(tmp_path, "--candles", str(FOLDER), "--at", str(at), INTERVAL="5") as stack:
         stack.ready()
         opened = float((next(tmp_path.glob("replay-*")) / "first-start.json").read_text())
@@ -76,7 +86,7 @@ def test_series_ranks_and_deviations_are_those_of_the_candles(tmp_path: Path) ->
         wait_for(lambda: 15 < time.time() % MINUTE < 45 and fetched_this_minute(stack), "mid-minute", 90)
         deviations: dict[str, dict[str, float]] = {"price": {}, "volume": {}}
         served = {}
-        for pair in PAIRS:
+        for pair in pairs():
             for field, found in deviations.items():
                 metric = stack.get(f"/v1/metrics/replay:{pair}:{field}")
                 first = metric["start"] - shift
@@ -124,7 +134,7 @@ def busiest_start(minutes: int) -> tuple[int, dict[tuple[str, int], float]]:
 
     Starts around which something fires are passed over: whether that is still fresh would depend on the start's speed.
     """
-    starts = range(FIRST + 2 * DAY, FIRST + 5 * DAY, 5 * MINUTE)
+    starts = range(first_minute() + 2 * DAY, first_minute() + 5 * DAY, 5 * MINUTE)
     quiet = [at for at in starts if not expected_alerts(at - 4 * MINUTE, at + 4 * MINUTE)]
     at = max(quiet, key=lambda at: len(expected_alerts(at, at + minutes * MINUTE)))
     return at, expected_alerts(at, at + minutes * MINUTE)

@@ -1,5 +1,6 @@
 """What a newcomer meets: one command starts everything, Ctrl-C ends everything, a second start goes on."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from tests.system.stack import CLEAN, ROOT, Stack, alive
 def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     # A first start that is ended in the middle of its backfill ...
     with Stack(tmp_path) as stack:
-        wait_for(lambda: any(line.startswith("24 h of 1") for line in list(stack.lines)), "a sixth is fetched", 90)
+        wait_for(lambda: any(0 < fetched < 60 for fetched in progress(stack)), "some markets are fetched", 90)
         assert stack.stop() == []
 
     # ... loses nothing: the second one goes on.
@@ -28,10 +29,13 @@ def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -
         assert all(metric["rank"] for metric in listed["metrics"])
         series = stack.get(f"/v1/metrics/{listed['metrics'][0]['id']}")
         assert len(series["values"]) == 1441
-        assert None not in series["values"][:-1]
+        first_trade = next(at for at, value in enumerate(series["values"]) if value is not None)
+        assert first_trade < 60  # no price is known before it
+        assert None not in series["values"][first_trade:-1]
         wait_for(lambda: requests.get(f"{stack.flower}/workers", timeout=5).ok, "Flower answers")
-        assert any("24 h of 60 of 60 markets fetched" in line for line in stack.lines)
+        assert progress(stack)[-1] == 60
         assert any(f"{stack.api}/v1/metrics" in line for line in stack.lines)
+        assert shown_processes(stack) >= {"store", "simulator", "workers:fetch", "workers:evaluate", "beat", "api"}
 
         assert stack.stop() == []
         assert stack.process.returncode == 0
@@ -118,6 +122,20 @@ def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) 
     assert "expected a writable folder" in refusal(tmp_path / "file")
 
 
+def test_a_path_with_a_space_will_do_and_one_with_a_percent_sign_is_refused(tmp_path: Path) -> None:
+    assert "expected a path without %" in refusal(tmp_path / "a%b")
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "venv").symlink_to(sys.prefix)
+    with Stack(tmp_path / "a b" / "data", SIMULATOR_MARKETS="1", python=tmp_path / "a b" / "venv/bin/python") as stack:
+        stack.ready()
+
+
+def test_a_refused_replay_does_not_begin(tmp_path: Path) -> None:
+    (tmp_path / "candles").mkdir()
+    assert "candles" in refusal(tmp_path / "data", SIMULATOR_CANDLES=str(tmp_path / "candles"))
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_second_start_on_the_same_data_is_refused(tmp_path: Path) -> None:
     with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
         stack.ready()
@@ -135,6 +153,20 @@ def test_an_old_python_is_one_clear_line(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("Python 3.11 or newer is needed")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def progress(stack: Stack) -> list[int]:
+    """How many markets it said were fetched, line by line."""
+    found = [re.match(r"24 h of (\d+) of 60 markets fetched", line) for line in list(stack.lines)]
+    return [int(match[1]) for match in found if match]
+
+
+def shown_processes(stack: Stack) -> set[str]:
+    """The running programs that the command it printed shows."""
+    line = next(line for line in stack.lines if line.startswith("Processes "))
+    command = line.removeprefix("Processes ").replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    shown = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    return {row.split()[0] for row in shown.stdout.splitlines() if row.split()[1] == "RUNNING"}
 
 
 def refusal(folder: Path, **variables: str) -> str:

@@ -15,7 +15,7 @@ from pytest_celery import CeleryTestSetup, CeleryTestWorker, RedisTestBroker
 from tests.exchange import Exchange
 from tests.servers import free_port, wait_for
 from tests.system.processes import LocalProcess
-from tests.system.stack import CLEAN
+from tests.system.stack import CLEAN, alive
 from tests.system.truth import assert_complete
 from tracker.clock import Clock
 from tracker.embedded import command
@@ -148,7 +148,7 @@ def test_sigterm_hands_back_what_runs_and_leaves_no_process(
     wait_for(exchange.busy, "a fetch is under way")
     everything = psutil.Process(celery_setup.worker.container.process.pid).children(recursive=True)
     celery_setup.worker.kill("SIGTERM")
-    assert not any(each.is_running() for each in everything)
+    wait_for(lambda: not alive(everything), "its processes are gone")
     exchange.delay = 0
     celery_setup.worker.restart()
     wait_for(lambda: stored(store), "the worker's successor did the rest")

@@ -1,0 +1,30 @@
+"""What a start says of its backfill: only what was fetched since it began counts."""
+
+from tests.exchange import Exchange
+from tests.servers import StoreServer
+from tracker import pipeline
+from tracker.outbox import Outbox
+from tracker.rules import DEFAULT_RULES
+from tracker.settings import load
+from tracker.sources.cryptowatch import Cryptowatch
+from tracker.sources.simulator.feeds import Generated
+from tracker.sources.simulator.server import create_app
+from tracker.start import _progress
+from tracker.store import Store
+
+
+def test_what_an_earlier_start_fetched_is_not_counted(store: Store, store_server: StoreServer) -> None:
+    settings = load({"REDIS_URL": store_server.url})
+    clock = settings.clock
+    with Exchange(create_app(Generated(seed=1, markets=3, exchanges=1), clock)) as exchange:
+        source = Cryptowatch(exchange.url, "", 60, clock)
+        began = clock.now()
+        markets = pipeline.refresh(store, "simulator", source, began)
+        assert _progress(store, settings, began) == (0, 0, 3)
+
+        for market in markets:
+            pipeline.fetch(store, "simulator", source, market, clock)
+        pipeline.evaluate(store, Outbox(store.redis), DEFAULT_RULES, markets, clock.now())
+        assert _progress(store, settings, began) == (3, 3, 3)
+
+        assert _progress(store, settings, clock.now() + 120) == (0, 0, 3)
