@@ -79,14 +79,14 @@ worker_redirect_stdouts = False
 
 
 class EachInterval(schedule):
-    """Due once in every interval of the clock, a tenth after it begins.
+    """Due once in every interval of so many seconds of the clock, a tenth after it begins.
 
     A tick claims the interval it is executed in: away from its edges, one that waited a little, or was sent by a beat
     whose clock differs a little, still is in its own.
     """
 
     def is_due(self, last_run_at: datetime) -> schedstate:
-        every, clock = _settings.interval, _settings.clock
+        every, clock = self.run_every.total_seconds(), _settings.clock
         began = clock.now() - every / 10
         latest = began // every * every + every / 10  # when it was due last
         due = clock.at(last_run_at.timestamp()) < latest
@@ -95,17 +95,17 @@ class EachInterval(schedule):
 
 # Any number of beats: a tick claims its slot, and a second beat's finds it taken. A tick that no worker takes within
 # an interval is of no more use.
-_interval = _settings.interval / _settings.clock.speed
+_intervals = {source: _settings.intervals.of(source) for source in _settings.sources}
 beat_schedule = {
     f"{task} {source}": {
         "task": f"tracker.tasks.{task}",
         "args": (source,),
-        "schedule": every,
-        "options": {"expires": max(_interval, 5)},
+        "schedule": due,
+        "options": {"expires": max(every / _settings.clock.speed, 5)},
     }
-    for source in _settings.sources
-    for task, every in (("schedule_fetches", EachInterval()), ("refresh_markets", 3600))
+    for source, every in _intervals.items()
+    for task, due in (("schedule_fetches", EachInterval(every)), ("refresh_markets", 3600))
 }
 # In memory: a beat that starts anew has nothing to remember, and survives an outage of Redis.
 beat_scheduler = "celery.beat:Scheduler"
-beat_max_loop_interval = min(5, _interval)
+beat_max_loop_interval = min(5, *(every / _settings.clock.speed for every in _intervals.values()))

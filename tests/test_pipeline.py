@@ -48,6 +48,7 @@ class Exchange:
         return [Market(id, "a", "b") for id in self.trades]
 
     def candles(self, market, since):
+        market = market.id
         self.asked.append((market, since))
         if market in self.fails:
             raise self.fails[market]

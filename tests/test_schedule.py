@@ -15,7 +15,7 @@ import celeryconfig
 from celeryconfig import EachInterval
 
 wall = 1_700_000_040.0  # a minute begins
-schedule, last, fired = EachInterval(), datetime.fromtimestamp(wall, UTC), []
+schedule, last, fired = EachInterval(60), datetime.fromtimestamp(wall, UTC), []
 time.time = lambda: wall
 while wall < 1_700_000_040 + 600:
     due, wait = schedule.is_due(last)

@@ -5,7 +5,7 @@ import pytest
 from tracker import settings as module
 from tracker.clock import Clock
 from tracker.errors import SettingsError
-from tracker.settings import load
+from tracker.settings import Allowed, PerSource, load
 
 DEFAULTS = {
     "redis_given": "",
@@ -16,7 +16,13 @@ DEFAULTS = {
     "api_port": 8_000,
     "flower_port": 5_555,
     "sources": ("simulator",),
-    "interval": 60.0,
+    "intervals": PerSource(60.0, {}),
+    "feeds": PerSource("candles", {}),
+    "pairs": PerSource(("*",), {}),
+    "quotes": PerSource((), {}),
+    "tops": PerSource(None, {}),
+    "aliases": PerSource({}, {}),
+    "budgets": PerSource(None, {}),
     "step": 60,
     "markets_per_task": None,
     "fetch_concurrency": 4,
@@ -25,6 +31,7 @@ DEFAULTS = {
     "log_level": "info",
     "cryptowatch_url": "https://api.cryptowat.ch",
     "cryptowatch_key": "",
+    "exchange_url": PerSource("", {}),
     "simulator_url": "http://127.0.0.1:8008",
     "simulator_port": 8_008,
     "simulator_markets": 60,
@@ -57,7 +64,17 @@ GOOD = {
     ("STORE_PORT", "7000"): ("redis_url", "redis://127.0.0.1:7000/0"),
     ("SIMULATOR_PORT", "7001"): ("simulator_url", "http://127.0.0.1:7001"),
     ("SOURCES", "cryptowatch, simulator"): ("sources", ("cryptowatch", "simulator")),
-    ("INTERVAL", "2.5"): ("interval", 2.5),
+    ("SOURCES", "kraken,coinbaseexchange"): ("sources", ("kraken", "coinbaseexchange")),
+    ("INTERVAL", "2.5"): ("intervals", PerSource(2.5, {})),
+    ("INTERVAL", "2.5; simulator = 30"): ("intervals", PerSource(2.5, {"simulator": 30.0})),
+    ("INTERVAL", "simulator=30"): ("intervals", PerSource(60.0, {"simulator": 30.0})),
+    ("FEED", "simulator=Tickers"): ("feeds", PerSource("candles", {"simulator": "tickers"})),
+    ("PAIRS", "BTC*, *eur; simulator=eth*"): ("pairs", PerSource(("btc*", "*eur"), {"simulator": ("eth*",)})),
+    ("QUOTES", "usd,eur;simulator="): ("quotes", PerSource(("usd", "eur"), {"simulator": ()})),
+    ("TOP", "100"): ("tops", PerSource(100, {})),
+    ("ALIASES", "MATIC:POL, ftm:s"): ("aliases", PerSource({"pol": "matic", "s": "ftm"}, {})),
+    ("BUDGET", "simulator=15/10"): ("budgets", PerSource(None, {"simulator": Allowed(15, 10)})),
+    ("EXCHANGE_URL", "simulator=http://a/?b=c"): ("exchange_url", PerSource("", {"simulator": "http://a/?b=c"})),
     ("STEP", "3600"): ("step", 3_600),
     ("MARKETS_PER_TASK", "20"): ("markets_per_task", 20),
     ("WORKER_POOL", "Threads"): ("worker_pool", "threads"),
@@ -95,6 +112,18 @@ BAD = [
     ("INTERVAL", "nan", "a number from 1 to 3600"),
     ("INTERVAL", "inf", "a number from 1 to 3600"),
     ("INTERVAL", "1 minute", "a number from 1 to 3600"),
+    ("SOURCES", "krakn", "exchanges as ccxt calls them"),
+    ("SOURCES", "bitflyer", "exchanges as ccxt calls them"),  # which has no candles
+    ("SOURCES", "../exchange", "exchanges as ccxt calls them"),
+    ("SOURCES", "base", "exchanges as ccxt calls them"),
+    ("INTERVAL", "60; simulator=often", "a number from 1 to 3600"),
+    ("FEED", "trades", "one of candles, tickers"),
+    ("PAIRS", "btc/usd", "patterns of pairs"),
+    ("TOP", "all", "a whole number from 1 to 100000"),
+    ("ALIASES", "matic", "old:new currencies"),
+    ("BUDGET", "15", "requests/seconds"),
+    ("BUDGET", "15/0", "requests/seconds"),
+    ("EXCHANGE_URL", "simulator=api.kraken.com", "http:// or https://"),
     ("STEP", "61", "one of 60, 180, 300, 900, 1800, 3600"),
     ("MARKETS_PER_TASK", "0", "auto, or a whole number from 1 to 10,000"),
     ("MARKETS_PER_TASK", "many", "auto, or a whole number"),
@@ -190,3 +219,8 @@ def test_the_settings_of_a_process_are_read_once(monkeypatch):
         assert module.settings().api_port == 8_001
     finally:
         module.settings.cache_clear()
+
+
+def test_a_value_for_a_source_that_is_not_configured_is_refused():
+    with pytest.raises(SettingsError, match="INTERVAL='krakn=...': expected a source out of SOURCES"):
+        load({"SOURCES": "kraken", "INTERVAL": "60; krakn=30"})

@@ -18,8 +18,10 @@ from tracker.models import FIELDS, PRICE, VOLUME, Candles
 LARGEST = 1e18
 
 
-def accept(rows: Iterable[Sequence], covered: int, step: int, now: float) -> Candles:
-    """Judges a source's ``rows`` of (slot in Unix seconds, price, volume), oldest first; see Candles for ``covered``.
+def accept(rows: Iterable[Sequence], covered: int, step: int, now: float, until: int | None = None) -> Candles:
+    """Judges a source's ``rows`` of (slot in Unix seconds, price, volume), oldest first.
+
+    See Candles for ``covered`` and ``until``.
 
     Raises SourceError for times that are no slots, unsorted, before ``covered`` or more than a step ahead of ``now``,
     and when not one candle of the answer is good. The candle just ahead of ``now`` is refused alone: the source's clock
@@ -36,7 +38,7 @@ def accept(rows: Iterable[Sequence], covered: int, step: int, now: float) -> Can
         if slot > now + step:
             raise SourceError("future", f"a candle opens at {slot}, {slot - now:.0f} s ahead of our clock")
         previous = slot
-        if reason := "future" if slot > now else _fault(price, volume):
+        if reason := "future" if slot > now else fault(price, volume):
             refused[reason] += 1
             refused_slots.add(slot)
         else:
@@ -50,11 +52,12 @@ def accept(rows: Iterable[Sequence], covered: int, step: int, now: float) -> Can
         covered,
         dict(refused),
         frozenset(refused_slots),
+        until,
     )
 
 
-def _fault(price: Any, volume: Any) -> str | None:
-    """Why a candle's numbers cannot be stored, None if they can."""
+def fault(price: Any, volume: Any) -> str | None:
+    """Why a price and a volume cannot be stored, None if they can."""
     if type(price) not in (int, float) or type(volume) not in (int, float):
         return "not_a_number"
     if any(number != number or abs(number) == math.inf for number in (price, volume)):

@@ -4,6 +4,7 @@ TrackerError
 ├── SettingsError      bad configuration: names the variable, its value and what was expected
 ├── BadId              a string that is no market or metric id
 ├── SourceError        a source did not answer, or its answer was refused; carries the counted reason
+├── MustWait           a source must not be asked now: its budget is spent, it asked for a pause, its breaker is open
 └── StoreError         Redis is away or answered with an error
 """
 
@@ -21,11 +22,24 @@ class BadId(TrackerError):
 
 
 class SourceError(TrackerError):
-    """A source gave nothing that can be stored. ``reason`` is the short name it is counted under."""
+    """A source gave nothing that can be stored. ``reason`` is the short name it is counted under.
 
-    def __init__(self, reason: str, message: str):
+    wait: seconds it asked not to be called for, 0 if it did not; permanent: no call will do better until a person acts.
+    """
+
+    def __init__(self, reason: str, message: str, wait: float = 0, permanent: bool = False):
         super().__init__(message)
         self.reason = reason
+        self.wait = wait
+        self.permanent = permanent
+
+
+class MustWait(TrackerError):
+    """The source was not asked. ``seconds``: when to try again."""
+
+    def __init__(self, seconds: float, message: str):
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class StoreError(TrackerError):

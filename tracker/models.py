@@ -20,11 +20,15 @@ METRIC_ID = re.compile(rf"({NAME}:{NAME}):({'|'.join(FIELDS)})")
 
 @dataclass(frozen=True)
 class Market:
-    """A pair traded on an exchange. ``base`` and ``quote`` are currency symbols, e.g. ``eth`` and ``btc``."""
+    """A pair traded on an exchange. ``base`` and ``quote`` are currency symbols, e.g. ``eth`` and ``btc``.
+
+    name: what the source calls it, e.g. ``XETHXXBT``, where that cannot be told from the id; else empty.
+    """
 
     id: str
     base: str
     quote: str
+    name: str = ""
 
     def __post_init__(self) -> None:
         if not MARKET_ID.fullmatch(self.id):
@@ -70,6 +74,7 @@ class Candles:
     covered: first slot the answer speaks for; a slot from there on that is neither in ``slots`` nor in
         ``refused_slots`` had no trade.
     refused: reason -> number of candles refused; ``refused_slots`` are their slots, which stay as they were stored.
+    until: last slot the answer speaks for; None: the one in progress. What follows is still to be asked.
     """
 
     slots: np.ndarray
@@ -77,6 +82,15 @@ class Candles:
     covered: int
     refused: dict[str, int] = field(default_factory=dict)
     refused_slots: frozenset[int] = frozenset()
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Ticker:
+    """A market in a source's answer about all of its markets: the last price, and the base traded in 24 h or None."""
+
+    price: float
+    traded: float | None = None
 
 
 @dataclass(frozen=True)

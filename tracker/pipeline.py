@@ -11,8 +11,8 @@ import numpy as np
 
 from tracker import candles, rules, stats
 from tracker.clock import Clock
-from tracker.errors import SourceError
-from tracker.models import FIELDS, VOLUME, Alert, Candles, Metric
+from tracker.errors import MustWait, SourceError
+from tracker.models import FIELDS, VOLUME, Alert, Candles, Market, Metric
 from tracker.outbox import Outbox
 from tracker.ring import Ring
 from tracker.sources import Source
@@ -42,23 +42,39 @@ def refresh(store: Store, name: str, source: Source, now: float) -> list[str]:
     return sorted(market.id for market in markets)
 
 
+def due(store: Store, name: str, markets: Sequence[str], affordable: int | None) -> list[str]:
+    """Which of ``markets`` a tick asks for: all, or those asked for longest ago where the budget pays for fewer."""
+    if affordable is None or affordable >= len(markets):
+        chosen = list(markets)
+    else:
+        chosen = store.longest_ago(name, markets)[:affordable]
+    store.note(name, deferred=len(markets) - len(chosen))
+    return chosen
+
+
 def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) -> None:
-    """Stores all candles of ``market`` since its last stored slot; what the source does wrong is counted and logged."""
+    """Stores all candles of ``market`` since its last stored slot; what the source does wrong is counted and logged.
+
+    Raises MustWait where the source was not asked, or not for all: what it gave is stored, the rest is to be asked for.
+    """
     asked = clock.now()
     known = _resume(store, market, asked)
     since, price = known or (store.ring.first(asked), float("nan"))
     try:
-        answer = source.candles(market, since)
+        answer = source.candles(store.find(market, [name]) or Market(market, "", ""), since)
     except SourceError as error:
         log.warning("%s: nothing stored of %s: %s: %s", name, market, error.reason, error)
-        store.failed(name, clock.now(), error.reason, f"{market}: {error.reason}: {error}")
+        store.failed(name, clock.now(), error.reason, f"{market}: {error.reason}: {error}", market)
         return
-    slots, values = candles.fill(answer, store.ring.slot(asked), store.ring.step, price)
+    until = store.ring.slot(asked) if answer.until is None else answer.until
+    slots, values = candles.fill(answer, until, store.ring.step, price)
     now = clock.now()
     final = _final(slots, answer, store.ring, asked, now)
     store.write(name, market, slots[final], values[final], now, new=known is None, refused=answer.refused)
     if answer.refused:
         log.warning("%s: refused candles of %s: %s", name, market, answer.refused)
+    if answer.until is not None:
+        raise MustWait(1, f"{market}: stored up to {answer.until}, the budget pays for no more now")
 
 
 def evaluate(

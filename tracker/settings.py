@@ -4,6 +4,7 @@ Any variable may be given by file instead: ``REDIS_URL_FILE=/run/secrets/redis``
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -82,12 +83,71 @@ def address(text: str) -> str:
         raise Unusable("an IPv4 address, e.g. 127.0.0.1, or 0.0.0.0 for all") from None
 
 
+@dataclass(frozen=True)
+class PerSource:
+    """A value for every source, and for some a value of their own."""
+
+    default: Any
+    own: Mapping[str, Any]
+
+    def of(self, source: str) -> Any:
+        return self.own.get(source, self.default)
+
+
+def per_source(parse: Parser, empty: Any = None) -> Parser:
+    """``60``, or ``60; kraken=30``: of all sources, and of one. ``empty``: the value of no text."""
+
+    def parsed(text: str) -> PerSource:
+        default, own = empty, {}
+        for part in filter(None, map(str.strip, text.split(";"))):
+            name, equals, value = part.partition("=")
+            if equals and re.fullmatch(r"\s*[a-z0-9]+\s*", name):
+                own[name.strip()] = parse(value.strip()) if value.strip() else empty
+            else:
+                default = parse(part)
+        return PerSource(default, own)
+
+    return parsed
+
+
+def globs(text: str) -> tuple[str, ...]:
+    if not re.fullmatch(r"[a-z0-9._*?\[\]!,\s-]*", text.lower()):
+        raise Unusable("a comma-separated list of patterns of pairs, e.g. btc*, *eur")
+    return words(text.lower())
+
+
+def aliases(text: str) -> dict[str, str]:
+    pairs = [word.lower().split(":") for word in words(text)]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise Unusable("a comma-separated list of old:new currencies, e.g. matic:pol")
+    return {new: old for old, new in pairs}
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """``amount`` of a source's own units in any ``seconds``."""
+
+    amount: float
+    seconds: int
+
+
+def allowed(text: str) -> Allowed:
+    amount, _, seconds = text.partition("/")
+    try:
+        return Allowed(number(0.001, 1e6, float)(amount), int(number(1, 86_400)(seconds)))
+    except Unusable:
+        raise Unusable("requests/seconds, e.g. 15/15") from None
+
+
 def source_names(text: str) -> tuple[str, ...]:
-    from tracker.sources import SOURCES  # here, since sources know settings
+    from tracker.sources import SOURCES, exists  # here, since sources know settings
 
     names = words(text)
-    if not names or not set(names) <= set(SOURCES) or len(set(names)) < len(names):
-        raise Unusable(f"a comma-separated list, each once, out of {', '.join(SOURCES)}")
+    if not names or len(set(names)) < len(names) or not all(map(exists, names)):
+        raise Unusable(
+            f"a comma-separated list, each once, out of {', '.join(SOURCES)}, and exchanges as ccxt calls them, e.g. "
+            "kraken, binance, coinbaseexchange, bitstamp, okx"
+        )
     return names
 
 
@@ -130,7 +190,27 @@ class Settings:
     sources: tuple[str, ...] = variable(
         "SOURCES", "simulator", source_names, "where samples come from, comma-separated"
     )
-    interval: float = variable("INTERVAL", "60", number(1, 3_600, float), "seconds between two fetches of a market")
+    intervals: PerSource = variable(
+        "INTERVAL",
+        "60",
+        per_source(number(1, 3_600, float), 60.0),
+        "seconds between two fetches of a market; per source",
+    )
+    feeds: PerSource = variable(
+        "FEED", "candles", per_source(one_of("candles", "tickers"), "candles"),
+        "candles, or tickers: all prices in one request and no volumes; per source",
+    )  # fmt: skip
+    pairs: PerSource = variable("PAIRS", "*", per_source(globs, ("*",)), "patterns of pairs to track; per source")
+    quotes: PerSource = variable("QUOTES", "", per_source(globs, ()), "quote currencies to track, all; per source")
+    tops: PerSource = variable(
+        "TOP", "", per_source(number(1, 100_000), None), "track only so many, the most traded in 24 h, all; per source"
+    )
+    aliases: PerSource = variable(
+        "ALIASES", "", per_source(aliases, {}), "renamed currencies that keep their history, e.g. matic:pol; per source"
+    )
+    budgets: PerSource = variable(
+        "BUDGET", "", per_source(allowed, None), "requests/seconds, e.g. 15/15, what the exchange documents; per source"
+    )
     step: int = variable("STEP", "60", step, "seconds of a slot: 60, 180, 300, 900, 1800 or 3600")
     markets_per_task: int | None = variable(
         "MARKETS_PER_TASK", "auto", markets_per_task, "markets a fetch task; auto: 1 until that makes over 300 tasks"
@@ -147,6 +227,9 @@ class Settings:
         "CRYPTOWATCH_URL", "https://api.cryptowat.ch", HTTP, "where the source `cryptowatch` is"
     )
     cryptowatch_key: str = variable("CRYPTOWATCH_KEY", "", key, "its API key, if any", secret=True)
+    exchange_url: PerSource = variable(
+        "EXCHANGE_URL", "", per_source(HTTP, ""), "where to reach an exchange instead of at its own address; per source"
+    )
     simulator_given: str = variable(
         "SIMULATOR_URL", "", or_empty(HTTP, ""), "where the source `simulator` is; empty: on this machine"
     )
@@ -197,7 +280,12 @@ class Settings:
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings from ``environment``; raises SettingsError with the variable's name, its value and what was expected."""
-    return Settings(**{field.name: _value(environment, **field.metadata) for field in fields(Settings)})
+    loaded = Settings(**{field.name: _value(environment, **field.metadata) for field in fields(Settings)})
+    for each in fields(Settings):
+        value = getattr(loaded, each.name)
+        if isinstance(value, PerSource) and (unknown := sorted(value.own.keys() - set(loaded.sources))):
+            _refuse(each.metadata["name"], repr(f"{unknown[0]}=..."), f"a source out of SOURCES: {loaded.sources}")
+    return loaded
 
 
 @cache

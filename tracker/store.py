@@ -3,7 +3,8 @@
 Keys (docs/data.md says more of each):
 ``dt1:ring:{market}`` string, see ring.py; ``dt1:rank:{field}`` sorted set, metric -> stddev;
 ``dt1:summary:{field}`` hash, metric -> packed Summary; ``dt1:markets:{source}`` hash, market -> base/quote;
-``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash.
+``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash;
+``dt1:asked:{source}`` sorted set, market -> when it was asked for last.
 """
 
 import math
@@ -108,6 +109,7 @@ class Store:
                 pipe.setrange(key, offset, run)
             pipe.expire(key, RING_LIFE)
             pipe.hset(_status_key(source), "last_success", f"{now:.3f}")
+            pipe.zadd(_asked_key(source), {market: now})
             for reason, count in refused.items():
                 pipe.hincrby(_status_key(source), f"refused:{reason}", count)
             pipe.execute()
@@ -186,7 +188,7 @@ class Store:
             pipe = self.redis.pipeline(transaction=True)
             pipe.delete(_markets_key(source))
             if markets:
-                mapping = {market.id: f"{market.base}/{market.quote}" for market in markets}
+                mapping = {market.id: f"{market.base}/{market.quote} {market.name}".rstrip() for market in markets}
                 pipe.hset(_markets_key(source), mapping=mapping)
             pipe.execute()
 
@@ -214,24 +216,44 @@ class Store:
             claimed = self.redis.set(key, task, nx=True, px=int(life * 1000), get=True)
         return claimed is None or claimed.decode() == task
 
-    def failed(self, source: str, now: float, reason: str, message: str) -> None:
-        """Notes and counts that ``source`` gave nothing that can be stored."""
+    def failed(self, source: str, now: float, reason: str, message: str, market: str | None = None) -> None:
+        """Notes and counts that ``source`` gave nothing that can be stored, of ``market`` or at all."""
         with translated():
             pipe = self.redis.pipeline(transaction=False)
             pipe.hset(_status_key(source), mapping={"last_error": message[:500], "last_error_at": f"{now:.3f}"})
             pipe.hincrby(_status_key(source), f"refused:{reason}", 1)
+            if market:
+                pipe.zadd(_asked_key(source), {market: now})
             pipe.execute()
 
+    def note(self, source: str, **said: str | float) -> None:
+        """Adds to what ``status`` tells of ``source``."""
+        with translated():
+            self.redis.hset(_status_key(source), mapping=said)
+
+    def longest_ago(self, source: str, markets: Sequence[str]) -> list[str]:
+        """``markets`` by when ``source`` was asked for them last: first those never asked for, then the longest ago."""
+        if not markets:
+            return []
+        with translated():
+            times = self.redis.zmscore(_asked_key(source), markets)
+        asked = dict(zip(markets, (time or 0.0 for time in times), strict=True))
+        return sorted(markets, key=lambda market: (asked[market], market))
+
     def status(self, source: str) -> dict[str, str]:
-        """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts."""
+        """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts,
+
+        ``clock_skew`` (s), ``deferred`` (markets the last tick could not pay for), ``catalogue`` (markets it has).
+        """
         with translated():
             return {key.decode(): value.decode() for key, value in self.redis.hgetall(_status_key(source)).items()}
 
 
 def _market(stored: tuple[bytes, bytes]) -> Market:
-    id, pair = stored
-    base, _, quote = pair.decode().partition("/")
-    return Market(id.decode(), base, quote)
+    id, listed = stored
+    pair, _, name = listed.decode().partition(" ")
+    base, _, quote = pair.partition("/")
+    return Market(id.decode(), base, quote, name)
 
 
 def _ring_key(market: str) -> str:
@@ -252,3 +274,7 @@ def _markets_key(source: str) -> str:
 
 def _status_key(source: str) -> str:
     return f"{PREFIX}:status:{source}"
+
+
+def _asked_key(source: str) -> str:
+    return f"{PREFIX}:asked:{source}"

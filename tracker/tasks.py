@@ -2,21 +2,23 @@
 
 import logging
 import math
+import random
 import time
 from functools import cache
 from typing import Any
 
 from celery import Celery, Task, chain
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import beat_init
 
 from tracker import pipeline
+from tracker.budget import plan
 from tracker.channels import log as log_channel
-from tracker.errors import SourceError, StoreError
+from tracker.errors import MustWait, SourceError, StoreError
+from tracker.gate import Guarded, guarded
 from tracker.outbox import Outbox
 from tracker.rules import DEFAULT_RULES
 from tracker.settings import settings
-from tracker.sources import Source, open_source
 from tracker.store import Store, connect
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,9 @@ TASKS_A_TICK = 300
 #: Seconds a fetch task goes on to its next market; the rest of its batch goes into a new task. A market that then
 #: takes long is given up by the soft time limit.
 FETCH_BUDGET = 12
+#: Seconds that a fetch waits in a worker's memory for its source, well below the visibility timeout. Who must wait
+#: longer is left to a later tick.
+LONGEST_WAIT = 60
 
 
 # Opened once a process, after the fork.
@@ -39,11 +44,11 @@ def store() -> Store:
 
 
 @cache
-def source(name: str) -> Source:
-    return open_source(name, settings())
+def source(name: str) -> Guarded:
+    return guarded(name, settings(), store())
 
 
-@app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
+@app.task(bind=True, autoretry_for=(SourceError, MustWait), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def refresh_markets(self: Task, name: str) -> None:
     """Makes the catalogue of the source ``name`` its watch list, and sees to markets that left."""
     markets = pipeline.refresh(store(), name, source(name), settings().clock.now())
@@ -53,36 +58,49 @@ def refresh_markets(self: Task, name: str) -> None:
         evaluate.delay(gone)
 
 
-@app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
+@app.task(bind=True, autoretry_for=(SourceError, MustWait), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def schedule_fetches(self: Task, name: str) -> None:
     """A tick of the source ``name``: publishes the fetches of all its markets, unless another beat's tick has."""
-    interval, now = settings().interval, settings().clock.now()
+    interval, now = settings().intervals.of(name), settings().clock.now()
     slot = int(now // interval * interval)
     if not store().claim(name, slot, self.request.id, life=2 * interval):
         log.info("%s: the tick of %d is taken", name, slot)
         return
     markets = list(store().watched(name)) or pipeline.refresh(store(), name, source(name), now)
+    limit = plan(name, settings())
+    affordable = limit.fetches(interval / settings().clock.speed) if limit else None
+    markets = pipeline.due(store(), name, markets, affordable)
     size = settings().markets_per_task or math.ceil(len(markets) / TASKS_A_TICK)
     batches = [markets[at : at + size] for at in range(0, len(markets), size)]
     publish(name, batches)
 
 
-@app.task
-def fetch(name: str, markets: list[str]) -> None:
-    """Fetches ``markets`` one by one; what time does not suffice for goes into a new task."""
+@app.task(bind=True, max_retries=None)
+def fetch(self: Task, name: str, markets: list[str]) -> None:
+    """Fetches ``markets`` one by one; what time or the source's budget does not suffice for goes back to the queue."""
     started = time.monotonic()
     for done, market in enumerate(markets):
         if time.monotonic() - started > FETCH_BUDGET:
             return publish(name, [markets[done:]])
         try:
             pipeline.fetch(store(), name, source(name), market, settings().clock)
+        except MustWait as wait:
+            return put_back(self, wait, name, markets[done:])
         except SoftTimeLimitExceeded:
-            store().failed(name, settings().clock.now(), "too_slow", f"{market}: the time limit came first")
+            store().failed(name, settings().clock.now(), "too_slow", f"{market}: the time limit came first", market)
         except StoreError:
             raise
         except Exception as error:  # a fault of ours with one market must not take its batch along
             log.exception("%s: fetching %s failed", name, market)
-            store().failed(name, settings().clock.now(), "internal_error", f"{market}: {error!r}")
+            store().failed(name, settings().clock.now(), "internal_error", f"{market}: {error!r}", market)
+
+
+def put_back(task: Task, wait: MustWait, name: str, markets: list[str]) -> None:
+    """Ends a fetch that must wait: another, of what is left and with the same evaluation and expiry, comes for it."""
+    if wait.seconds > LONGEST_WAIT:
+        log.info("%s: %d markets are left to a later tick: %s", name, len(markets), wait)
+        raise Ignore
+    raise task.retry(args=(name, markets), countdown=wait.seconds + random.uniform(0, 0.1 * wait.seconds), exc=wait)
 
 
 @app.task
@@ -114,7 +132,7 @@ def publish(name: str, batches: list[list[str]]) -> None:
 
     Both expire after an interval: the next tick does their work.
     """
-    life = max(settings().interval / settings().clock.speed, 5)
+    life = max(settings().intervals.of(name) / settings().clock.speed, 5)
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         for batch in batches:
             then = evaluate.si(batch).set(expires=life)

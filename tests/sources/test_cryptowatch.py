@@ -17,6 +17,7 @@ from tracker.sources.cryptowatch import PAGE, PAGES, Cryptowatch
 
 SLOT = 1_700_000_040
 NOW = SLOT + 30.5
+BTCUSD = Market("kraken:btcusd", "btc", "usd")
 CLOCK = SimpleNamespace(now=lambda: NOW)
 #: Hypothesis shares one server among examples, each of which sets the whole answer.
 shared_server = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
@@ -43,7 +44,7 @@ def says(server, document):
     server.says(json.dumps(document).encode(), Content_Type="application/json")
 
 
-def refused(source, since=SLOT - 600, market="kraken:btcusd"):
+def refused(source, since=SLOT - 600, market=BTCUSD):
     with pytest.raises(SourceError) as refusal:
         source.candles(market, since)
     assert len(str(refusal.value)) < 500
@@ -61,7 +62,7 @@ def test_a_candle_is_named_by_its_opening(source, server):
         [SLOT + 60, 29140.1, 29142.7, 29140, 29142.7, 29.70829964, 865703.066041696],
     )
     # when
-    candles = source.candles("kraken:btcusd", SLOT - 60)
+    candles = source.candles(BTCUSD, SLOT - 60)
     # then
     assert candles.slots.tolist() == [SLOT - 60, SLOT]
     assert candles.values.tolist() == [[29140.0, 0.60156626], [29142.7, 29.70829964]]
@@ -70,7 +71,7 @@ def test_a_candle_is_named_by_its_opening(source, server):
 
 def test_what_is_asked_for_is_what_is_missing(source, server):
     answers(server)
-    source.candles("kraken:btcusd", SLOT - 60)
+    source.candles(BTCUSD, SLOT - 60)
     [asked] = server.asked
     assert urlsplit(asked).path == "/markets/kraken/btcusd/ohlc"
     query = {name: int(value) for name, [value] in parse_qs(urlsplit(asked).query).items()}
@@ -81,13 +82,13 @@ def test_what_is_asked_for_is_what_is_missing(source, server):
 
 def test_candles_before_those_asked_for_are_left_out(source, server):
     answers(server, *(candle(SLOT - 60 * age) for age in range(10, -1, -1)))
-    assert source.candles("kraken:btcusd", SLOT - 60).slots.tolist() == [SLOT - 60, SLOT]
+    assert source.candles(BTCUSD, SLOT - 60).slots.tolist() == [SLOT - 60, SLOT]
 
 
 @pytest.mark.parametrize("result", [{"60": []}, {"60": None}])
 def test_no_candles_are_an_answer(source, server, result):
     says(server, {"result": result})
-    assert source.candles("kraken:btcusd", SLOT - 600).slots.tolist() == []
+    assert source.candles(BTCUSD, SLOT - 600).slots.tolist() == []
 
 
 def archive(server, slots, most=PAGE, inclusive=True):
@@ -115,7 +116,7 @@ def archive(server, slots, most=PAGE, inclusive=True):
 def test_a_day_is_more_than_one_answer_holds(source, server, age, inclusive):
     # given: whether a bound belongs to its range is written nowhere
     archive(server, range(SLOT - 2 * DAY, SLOT + 1, 60), inclusive=inclusive)
-    candles = source.candles("kraken:btcusd", SLOT - 60 * age)
+    candles = source.candles(BTCUSD, SLOT - 60 * age)
     assert candles.slots.tolist() == list(range(SLOT - 60 * age, SLOT + 1, 60))
     assert len(server.asked) <= 3
 
@@ -125,7 +126,7 @@ def test_other_steps_are_other_periods(server, step):
     source = Cryptowatch(server.url, "", step, CLOCK)
     slot = Ring(step).slot(NOW)
     says(server, {"result": {str(step): [[slot + step, 1, 1, 1, 2.0, 3.0, 1]]}})
-    assert source.candles("kraken:btcusd", slot).slots.tolist() == [slot]
+    assert source.candles(BTCUSD, slot).slots.tolist() == [slot]
     assert f"periods={step}" in server.asked[0]
 
 
@@ -133,7 +134,7 @@ def test_a_key_is_sent_and_shown_to_nobody(server):
     source = open_source("cryptowatch", load({"CRYPTOWATCH_URL": server.url, "CRYPTOWATCH_KEY": "hunter2"}))
     server.says(b'{"error": "unknown key"}', 401)
     with pytest.raises(SourceError) as refusal:
-        source.candles("kraken:btcusd", SLOT)
+        source.candles(BTCUSD, SLOT)
     assert server.headers["X-CW-API-Key"] == "hunter2"
     assert "hunter2" not in str(refusal.value)
     assert refusal.value.reason == "http_401"
@@ -144,7 +145,7 @@ def test_a_key_that_cannot_be_sent_is_shown_to_nobody_either(server, key):
     says(server, {"result": {"60": []}})
     try:
         source = open_source("cryptowatch", load({"CRYPTOWATCH_URL": server.url, "CRYPTOWATCH_KEY": key}))
-        source.candles("kraken:btcusd", Ring().slot(time.time()))
+        source.candles(BTCUSD, Ring().slot(time.time()))
     except TrackerError as error:
         assert "ter2" not in str(error)
 
@@ -152,7 +153,7 @@ def test_a_key_that_cannot_be_sent_is_shown_to_nobody_either(server, key):
 @pytest.mark.parametrize("pair", ["a/b", "a..", "a?b=c", "a#b", "ü", "a b", "%2e%2e", "a:b"])
 def test_a_market_of_odd_characters_stays_in_its_place(source, server, pair):
     server.says(b"{}", 404)
-    assert refused(source, market=f"x:{pair}") == "http_404"
+    assert refused(source, market=SimpleNamespace(id=f"x:{pair}")) == "http_404"
     assert server.asked[0].startswith("/markets/x/") and server.asked[0].partition("?")[0].endswith("/ohlc")
     assert server.asked[0].count("/") == 4
 
@@ -214,7 +215,7 @@ def test_a_lie_is_refused_and_the_next_answer_taken(source, server, document):
         "not_candles", "not_json", "bad_time", "future", "unsorted", "not_a_number", "negative", "implausible",
     }  # fmt: skip
     answers(server, candle(SLOT))
-    assert source.candles("kraken:btcusd", SLOT - 600).slots.tolist() == [SLOT]
+    assert source.candles(BTCUSD, SLOT - 600).slots.tolist() == [SLOT]
 
 
 def test_a_number_beyond_what_floats_hold_is_refused(source, server):
@@ -224,7 +225,7 @@ def test_a_number_beyond_what_floats_hold_is_refused(source, server):
 
 def test_a_bad_candle_leaves_the_good_ones(source, server):
     answers(server, candle(SLOT - 180), candle(SLOT - 120, price=-1), candle(SLOT - 60, volume="3"), candle(SLOT))
-    candles = source.candles("kraken:btcusd", SLOT - 600)
+    candles = source.candles(BTCUSD, SLOT - 600)
     assert candles.slots.tolist() == [SLOT - 180, SLOT]
     assert candles.refused == {"negative": 1, "not_a_number": 1}
     assert candles.refused_slots == {SLOT - 120, SLOT - 60}
@@ -277,7 +278,7 @@ answer_like = st.fixed_dictionaries({"60": json_values | st.lists(some_candles, 
 def test_whatever_the_document_it_is_candles_or_a_source_error(source, server, document):
     says(server, document)
     try:
-        assert isinstance(source.candles("kraken:btcusd", SLOT - 600), Candles)
+        assert isinstance(source.candles(BTCUSD, SLOT - 600), Candles)
     except SourceError as refusal:
         assert refusal.reason
 
@@ -287,7 +288,7 @@ def test_whatever_the_document_it_is_candles_or_a_source_error(source, server, d
 def test_whatever_the_bytes_it_is_candles_or_a_source_error(source, server, body):
     server.says(body)
     with pytest.raises(SourceError):
-        source.candles("kraken:btcusd", SLOT - 600)
+        source.candles(BTCUSD, SLOT - 600)
 
 
 # Markets

@@ -4,15 +4,16 @@ Format: https://docs.cryptowat.ch/rest-api as archived. Its traps: candle times 
 unfinished and closes in the future, and an answer has at most 1,000 candles.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from tracker.candles import accept
+from tracker.candles import accept, fault
 from tracker.clock import Clock
 from tracker.errors import BadId, SourceError
-from tracker.models import Candles, Market
+from tracker.models import Candles, Market, Ticker
 from tracker.settings import Settings
+from tracker.sources import Pay, free
 from tracker.sources.http import get_json, session
 
 #: Candles of an answer at most.
@@ -21,18 +22,22 @@ PAGE = 1_000
 PAGES = 50
 
 
-def open_source(settings: Settings) -> "Cryptowatch":
-    return Cryptowatch(settings.cryptowatch_url, settings.cryptowatch_key, settings.ring.step, settings.clock)
+def open_source(name: str, settings: Settings, pay: Pay) -> "Cryptowatch":
+    return Cryptowatch(settings.cryptowatch_url, settings.cryptowatch_key, settings.ring.step, settings.clock, pay)
 
 
 class Cryptowatch:
     """A server at ``url`` that speaks the format, sampled in slots of ``step`` seconds. See Source."""
 
-    def __init__(self, url: str, key: str, step: int, clock: Clock):
+    def __init__(self, url: str, key: str, step: int, clock: Clock, pay: Pay = free):
         self.url = url
         self.step = step
         self.clock = clock
-        self.session = session({"X-CW-API-Key": key} if key else {})
+        self.session = session({"X-CW-API-Key": key} if key else {}, pay)
+
+    @property
+    def skew(self) -> float | None:
+        return self.session.skew
 
     def markets(self) -> list[Market]:
         """The active markets; one whose pair is not in the catalogue of pairs, or whose name is no id, is left out."""
@@ -50,8 +55,8 @@ class Cryptowatch:
                 found[market.id] = market
         return list(found.values())
 
-    def candles(self, market: str, since: int) -> Candles:
-        exchange, _, pair = market.partition(":")
+    def candles(self, market: Market, since: int) -> Candles:
+        exchange, _, pair = market.id.partition(":")
         url = f"{self.url}/markets/{quote(exchange, '')}/{quote(pair, '')}/ohlc"
         rows: list[tuple] = []
         start = since
@@ -65,6 +70,22 @@ class Cryptowatch:
             if ended:
                 return accept(rows, since, self.step, self.clock.now())
             start = end
+
+    def tickers(self, markets: Sequence[Market]) -> dict[str, Ticker]:
+        summaries: dict[str, Any] = {}
+        for page in self._answers("/markets/summaries"):
+            if not isinstance(page, dict):
+                raise SourceError("not_prices", f"{self.url}/markets/summaries answered no object")
+            summaries |= page
+        found = {}
+        for market in markets:
+            summary = summaries.get(market.id)
+            if not isinstance(summary, dict) or not isinstance(summary.get("price"), dict):
+                continue
+            price, traded = summary["price"].get("last"), summary.get("volume")
+            if fault(price, 0 if traded is None else traded) is None:
+                found[market.id] = Ticker(price, traded)
+        return found
 
     def _rows(self, url: str, params: dict[str, int], start: int) -> list[tuple]:
         """One answer's (opening time, close, volume) from the slot ``start`` on."""
@@ -83,13 +104,17 @@ class Cryptowatch:
         return rows
 
     def _pages(self, path: str) -> Iterator[dict]:
-        params: dict[str, Any] = {}
-        for _ in range(PAGES):
-            answer = get_json(self.session, self.url + path, params)
-            entries = _result(answer, "not_markets")
+        for entries in self._answers(path):
             if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
                 raise SourceError("not_markets", f"{self.url}{path} answered no list of objects")
             yield from entries
+
+    def _answers(self, path: str) -> Iterator[Any]:
+        """The result of each page."""
+        params: dict[str, Any] = {}
+        for _ in range(PAGES):
+            answer = get_json(self.session, self.url + path, params)
+            yield _result(answer, "not_markets")
             cursor = answer.get("cursor")
             if not isinstance(cursor, dict) or cursor.get("hasMore") is not True or not cursor.get("last"):
                 return

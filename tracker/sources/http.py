@@ -1,7 +1,9 @@
 """GET a JSON document, bounded in time and size; whatever goes wrong is a SourceError with a counted reason."""
 
 import io
+import re
 import time
+from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -12,6 +14,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from tracker.errors import SourceError
+from tracker.sources import Pay, free
 
 CONNECT_TIMEOUT = 4
 READ_TIMEOUT = 10
@@ -22,9 +25,16 @@ LARGEST = 8_000_000
 CHUNK = 65_536
 
 
-def session(headers: dict[str, str]) -> requests.Session:
+#: Seconds to stay away where a source says that it was asked too much, but not until when; at most, whatever it says.
+PAUSES = {429: 60, 418: 120}
+LONGEST_PAUSE = 3 * 86_400
+#: Binance names the end of a ban in words: "IP banned until 1659761931230."
+BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
+
+
+def session(headers: dict[str, str], pay: Pay = free) -> "Session":
     """A session to keep for a process: it reuses connections and never retries, which is the task's to decide."""
-    made = _Session()
+    made = Session(pay)
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none kept: they would be sent back, and grow
     made.headers.update({"User-Agent": "data-tracker", "Accept": "application/json", **headers})
     made.trust_env = False  # no .netrc look-up a request, and no proxy by surprise
@@ -35,9 +45,41 @@ def session(headers: dict[str, str]) -> requests.Session:
     return made
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
+    """Every request is paid for first, and its answer is read in bounds: it raises SourceError, or MustWait.
+
+    skew: seconds that the server's clock is ahead of ours, by its last answer; None if it does not say.
+    """
+
+    skew: float | None = None
+
+    def __init__(self, pay: Pay):
+        super().__init__()
+        self.pay = pay
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        url = str(request.url)
+        self.pay(url)
+        bounds = {"timeout": (CONNECT_TIMEOUT, READ_TIMEOUT), "stream": True, "allow_redirects": False}
+        sent = time.time()
+        try:
+            with super().send(request, **options | bounds) as response:
+                body = _read(response)
+        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+            raise SourceError("too_slow", f"{url} did not answer in time: {error}") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # odd headers
+            raise SourceError("unreachable", f"{url}: {error}") from error
+        self._compare_clocks(response, sent)
+        response.raw = io.BytesIO(body)
+        return response
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None: requests reads all of a redirect's body, however long, even if it does not follow it."""
+
+    def _compare_clocks(self, response: requests.Response, sent: float) -> None:
+        """By the header ``Date``, whose seconds are cut off: on average it is half a second behind."""
+        if date := _date(response.headers.get("Date", "")):
+            self.skew = date + 0.5 - (sent + time.time()) / 2
 
 
 class _Answer(HTTPResponse):
@@ -88,27 +130,56 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-def get_json(session: requests.Session, url: str, params: dict[str, Any] | None = None) -> Any:
+def get_json(session: Session, url: str, params: dict[str, Any] | None = None) -> Any:
     """The JSON document at ``url``.
 
     Raises SourceError: ``unreachable``, ``too_slow``, ``too_long``, ``http_NNN`` for a status other than 200,
-    ``not_json``.
+    ``not_json``; and MustWait.
     """
     try:
-        with session.get(
-            url, params=params, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), stream=True, allow_redirects=False
-        ) as response:
-            body = _read(response)
-    except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-        raise SourceError("too_slow", f"{url} did not answer in time: {error}") from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: odd headers
+        response = session.get(url, params=params)
+    except (requests.RequestException, ValueError) as error:  # no URL, or a header field that is none
         raise SourceError("unreachable", f"{url}: {error}") from error
     if response.status_code != 200:
-        raise SourceError(f"http_{response.status_code}", f"{url} answered {response.status_code}: {_excerpt(body)}")
+        raise refusal(response)
+    return parsed(response.content, url)
+
+
+def parsed(body: bytes | str, url: str) -> Any:
+    """What a body says; raises SourceError ``not_json``."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise SourceError("not_json", f"{url} answered what is no JSON ({error}): {_excerpt(body)}") from error
+
+
+def refusal(response: requests.Response) -> SourceError:
+    """What an answer that is no 200 means: 429, 418 and Retry-After ask for a pause, 401 and 451 are permanent."""
+    status, body = response.status_code, response.content
+    wait = _seconds(response.headers.get("Retry-After", "")) or PAUSES.get(status, 0)
+    if banned := BANNED_UNTIL.search(body):
+        wait = int(banned[1]) / 1000 - time.time()
+    return SourceError(
+        f"http_{status}",
+        f"{response.url} answered {status}: {_excerpt(body)}",
+        wait=min(max(wait, 0), LONGEST_PAUSE),
+        permanent=status in (401, 451),
+    )
+
+
+def _seconds(text: str) -> float:
+    """Of a Retry-After, which is a number of seconds or a date; 0 for neither."""
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    date = _date(text)
+    return max(date - time.time(), 0) if date else 0
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
 
 
 def _read(response: requests.Response) -> bytes:
@@ -121,5 +192,5 @@ def _read(response: requests.Response) -> bytes:
     return b"".join(chunks)
 
 
-def _excerpt(body: bytes) -> str:
-    return repr(body[:120].decode("utf-8", "replace"))
+def _excerpt(body: bytes | str) -> str:
+    return repr(body[:200].decode("utf-8", "replace") if isinstance(body, bytes) else body[:200])

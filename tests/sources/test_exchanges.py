@@ -1,0 +1,179 @@
+"""Every source against a server that speaks its format: what is stored is what the files say, whatever is refused."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.exchanges import STEP, ExchangeServer, moved
+from tests.exchanges.binance import Binance
+from tests.exchanges.bitstamp import Bitstamp
+from tests.exchanges.coinbase import Coinbase
+from tests.exchanges.cryptowatch import CryptowatchServer
+from tests.exchanges.kraken import Kraken
+from tests.exchanges.okx import Okx
+from tracker import pipeline
+from tracker.clock import Clock
+from tracker.errors import SourceError
+from tracker.models import Market
+from tracker.ring import Ring
+from tracker.settings import load
+from tracker.sources import Source, open_source
+from tracker.store import Store
+
+PAIRS = {("ETH", "BTC"): "ethbtc", ("POWR", "BTC"): "powrbtc"}
+SERVERS = [Kraken, Binance, Coinbase, Bitstamp, Okx, CryptowatchServer]
+RING = Ring(STEP)
+
+
+@pytest.fixture(params=SERVERS, ids=lambda server: server.name)
+def exchange(request: pytest.FixtureRequest) -> Iterator[ExchangeServer]:
+    with request.param({pair: moved(file) for pair, file in PAIRS.items()}) as server:
+        yield server
+
+
+@pytest.fixture
+def source(exchange: ExchangeServer) -> Source:
+    return opened(exchange)
+
+
+def opened(exchange: ExchangeServer) -> Source:
+    where = {"CRYPTOWATCH_URL": exchange.url, "EXCHANGE_URL": exchange.url}
+    return open_source(exchange.name, load({"SOURCES": exchange.name, **where}))
+
+
+def market(exchange: ExchangeServer, source: Source, pair: str) -> Market:
+    return next(each for each in source.markets() if each.id == f"{exchange.name}:{pair}")
+
+
+def expected(exchange: ExchangeServer, pair: tuple[str, str], slots: list[int]) -> np.ndarray:
+    """(price, volume) of each slot by a plain loop: a minute without a trade has the price before, and volume 0."""
+    trades, price, rows = exchange.trades[pair], float("nan"), []
+    for slot in range(min(trades), slots[-1] + STEP, STEP):
+        price, volume = trades.get(slot, (price, 0.0))
+        if slot >= slots[0]:
+            rows.append((price, volume))
+    return np.array(rows)
+
+
+def test_the_catalogue_is_mapped_to_ids_and_currencies(exchange: ExchangeServer, source: Source) -> None:
+    found = {(each.id, each.base, each.quote) for each in source.markets()}
+    assert found == {(f"{exchange.name}:ethbtc", "eth", "btc"), (f"{exchange.name}:powrbtc", "powr", "btc")}
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="".join)
+def test_the_first_fetch_stores_what_the_source_reaches_back_to(
+    exchange: ExchangeServer, source: Source, pair: tuple[str, str], store: Store
+) -> None:
+    asked = market(exchange, source, "".join(pair).lower())
+    store.watch(exchange.name, [asked])
+    before = time.time()
+    pipeline.fetch(store, exchange.name, source, asked.id, Clock())
+    now = time.time()
+    slots = RING.slots(now)
+    stored = store.windows([asked.id], now)[:, 0].T
+    present = ~np.isnan(stored).any(axis=1)
+    oldest = slots[present][0]
+    assert (
+        exchange.name == "binance"
+        or oldest
+        in {  # binance has a candle for every minute
+            exchange.rows(pair, RING.first(at), at)[-(exchange.reach or 10_000) :][0][0]
+            for at in (before, now)  # a minute may have ended in between
+        }
+    )
+    assert present[(slots >= oldest) & (slots <= RING.slot(before))].all()
+    truth = expected(exchange, pair, slots.tolist())
+    np.testing.assert_allclose(stored[present], truth[present], rtol=1e-6, atol=1e-8)
+
+
+def test_a_later_fetch_asks_once_and_stores_the_gap(exchange: ExchangeServer, source: Source, store: Store) -> None:
+    asked = market(exchange, source, "ethbtc")
+    store.watch(exchange.name, [asked])
+    now = time.time()
+    slots = RING.slots(now)
+    truth = expected(exchange, ("ETH", "BTC"), slots.tolist())
+    store.write(exchange.name, asked.id, slots[:-100], truth[:-100], now, new=True)
+    before = len(exchange.arrivals)
+    pipeline.fetch(store, exchange.name, source, asked.id, Clock())
+    assert len(exchange.arrivals) == before + 1
+    np.testing.assert_allclose(store.windows([asked.id], now)[:, 0].T[:-1], truth[:-1], rtol=1e-6, atol=1e-8)
+
+
+def test_a_silence_longer_than_the_source_reaches_stays_missing(store: Store) -> None:
+    with Kraken({("ETH", "BTC"): moved("ethbtc")}) as exchange:
+        source = opened(exchange)
+        asked = market(exchange, source, "ethbtc")
+        store.watch("kraken", [asked])
+        now = time.time()
+        slots = RING.slots(now)
+        store.write("kraken", asked.id, slots[:10], np.tile([0.1, 1.0], (10, 1)), now, new=True)
+        pipeline.fetch(store, "kraken", source, asked.id, Clock())
+        values = store.windows([asked.id], now)[:, 0]
+        assert np.isnan(values[:, 12:700]).all()
+        assert not np.isnan(values[:, 730:-1]).any()
+
+
+def test_prices_of_all_markets_come_in_one_request(exchange: ExchangeServer, source: Source) -> None:
+    markets = source.markets()
+    before = len(exchange.arrivals)
+    found = source.tickers(markets)
+    assert len(exchange.arrivals) == before + 1
+    for each in markets:
+        price, traded = exchange.newest((each.base.upper(), each.quote.upper()))
+        assert found[each.id].price == pytest.approx(price, abs=1e-8)
+        if exchange.name != "coinbaseexchange":  # whose one bulk answer has no volumes
+            assert found[each.id].traded == pytest.approx(traded, rel=1e-3)
+
+
+def test_the_clocks_are_compared(exchange: ExchangeServer, source: Source) -> None:
+    assert source.skew is None
+    source.markets()
+    assert abs(source.skew) < 2
+
+
+def test_too_many_requests_are_understood_as_a_pause(exchange: ExchangeServer, source: Source) -> None:
+    asked = market(exchange, source, "ethbtc")
+    exchange.refuses = exchange.too_many
+    for call in (source.markets, lambda: source.candles(asked, int(time.time() // STEP * STEP) - 60)):
+        with pytest.raises(SourceError) as raised:
+            call()
+        assert raised.value.reason in ("rate_limited", "http_429")
+        assert 5 < raised.value.wait <= 60
+        assert not raised.value.permanent
+
+
+@pytest.mark.parametrize(
+    ("server", "reason"), [(server, reason) for server in SERVERS for reason in server.other_refusals]
+)  # fmt: skip
+def test_a_refusal_is_known_for_what_it_is(server: type[ExchangeServer], reason: str) -> None:
+    with server({pair: moved(file) for pair, file in PAIRS.items()}) as exchange:
+        source = opened(exchange)
+        asked = market(exchange, source, "ethbtc")
+        exchange.refuses = exchange.other_refusals[reason]
+        with pytest.raises(SourceError) as raised:
+            source.candles(asked, int(time.time() // STEP * STEP) - 60)
+        assert raised.value.reason == reason
+        assert raised.value.permanent == (reason in ("http_451", "http_401"))
+        assert (raised.value.wait > 0) == ("Retry-After" in exchange.refuses[1] or reason == "http_429")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>We will be back soon</html>", b"null", b"{}", b'"candles"', b"17", b'{"data": "none"}']
+)
+def test_what_are_no_candles_is_refused_and_not_taken_for_silence(
+    exchange: ExchangeServer, source: Source, body: bytes
+) -> None:
+    asked = market(exchange, source, "ethbtc")
+    exchange.refuses = (200, {}, body)
+    with pytest.raises(SourceError):
+        source.candles(asked, int(time.time() // STEP * STEP) - 600)
+
+
+def test_an_answer_without_end_is_cut_off(exchange: ExchangeServer, source: Source) -> None:
+    asked = market(exchange, source, "ethbtc")
+    exchange.refuses = (200, {}, b"[" + b"1," * 10_000_000 + b"1]")
+    with pytest.raises(SourceError) as raised:
+        source.candles(asked, int(time.time() // STEP * STEP) - 600)
+    assert raised.value.reason == "too_long"

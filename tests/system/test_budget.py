@@ -1,0 +1,61 @@
+"""One budget for all workers: four processes hammer an exchange that counts."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from math import floor
+
+import pytest
+
+from tests.exchanges import moved
+from tests.exchanges.kraken import Kraken
+from tests.servers import StoreServer, wait_for
+from tests.system.stack import CLEAN, ROOT
+from tracker.models import Market
+from tracker.store import Store
+
+AMOUNT, SECONDS = 30, 10
+TICK = "import sys; from tracker.tasks import schedule_fetches; schedule_fetches.apply(args=('kraken',), throw=True)"
+
+
+@pytest.fixture
+def exchange() -> Iterator[Kraken]:
+    trades = moved("ethbtc")
+    with Kraken({(f"C{number}", "BTC"): trades for number in range(200)}) as exchange:
+        exchange.limit = AMOUNT, SECONDS
+        yield exchange
+
+
+@pytest.fixture
+def environment(store_server: StoreServer, exchange: Kraken) -> dict[str, str]:
+    return CLEAN | {
+        "REDIS_URL": store_server.url, "SOURCES": "kraken", "EXCHANGE_URL": f"kraken={exchange.url}",
+        "BUDGET": f"kraken={AMOUNT}/{SECONDS}", "INTERVAL": "3600",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def worker(environment: dict[str, str], exchange: Kraken, store: Store) -> Iterator[subprocess.Popen]:
+    pairs = [(base.lower(), exchange.called((base, quote))) for base, quote in exchange.trades]
+    store.watch("kraken", [Market(f"kraken:{base}btc", base, "btc", name) for base, name in pairs])
+    command = [sys.executable, "-m", "tracker", "worker", "fetch", "--concurrency", "4"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
+        yield process
+        process.terminate()
+        process.wait(60)
+
+
+def test_four_processes_use_the_budget_and_never_more(
+    worker: subprocess.Popen, environment: dict[str, str], exchange: Kraken, store: Store
+) -> None:
+    subprocess.run([sys.executable, "-c", TICK], cwd=ROOT, env=environment, check=True, timeout=60)
+    wait_for(lambda: len(exchange.arrivals) >= 3 * AMOUNT, "three windows are used", 60)
+    times = [at for at, _ in list(exchange.arrivals)[: 3 * AMOUNT]]
+    for last in times:
+        assert sum(last - SECONDS < at <= last for at in times) <= AMOUNT
+    possible = AMOUNT * (floor((times[-1] - times[0]) / SECONDS) + 1)
+    assert len(times) >= 0.9 * possible
+    assert worker.poll() is None
+    markets = [f"kraken:c{number}btc" for number in range(200)]
+    wait_for(lambda: store.answered(markets) >= AMOUNT, "what was answered is stored")  # two requests a market, at most
+    assert "refused:rate_limited" not in store.status("kraken")

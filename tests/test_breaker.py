@@ -1,0 +1,155 @@
+"""When a source is no longer asked, and when again: the transitions, and the gate that keeps them in Redis."""
+
+import time
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis
+
+from tracker.breaker import BLOCKED, FAILURES, FIRST, LONGEST, Breaker
+from tracker.errors import MustWait, SourceError
+from tracker.gate import Gate, Guarded
+from tracker.models import Market, Ticker
+from tracker.store import Store
+
+NOW = 1_700_000_000.0
+REASONS = st.sampled_from(["unreachable", "too_slow", "http_503", "http_404", "unknown_market", "http_451"])
+
+
+def after(*reasons: str, now: float = NOW) -> Breaker:
+    breaker = Breaker()
+    for reason in reasons:
+        breaker = breaker.after(reason, reason == "http_451", now)
+    return breaker
+
+
+def test_it_opens_after_failures_in_a_row_and_is_probed_later_and_later() -> None:
+    assert after(*["unreachable"] * (FAILURES - 1)).state(NOW) == "closed"
+    waits = []
+    for more in range(7):
+        breaker = after(*["http_502"] * (FAILURES + more))
+        assert breaker.state(NOW) == "open"
+        waits.append(breaker.until - NOW)
+        assert breaker.state(breaker.until) == "probing"
+    assert waits == [15, 30, 60, 120, 240, LONGEST, LONGEST]
+    assert waits[0] == FIRST
+
+
+def test_what_speaks_of_a_market_is_no_failure_of_the_source() -> None:
+    assert after(*["http_404", "unknown_market", "negative"] * 10) == Breaker()
+
+
+def test_what_is_for_good_blocks_at_once_and_says_why() -> None:
+    breaker = after("http_451")
+    assert breaker.state(NOW) == "blocked"
+    assert breaker.blocked == "http_451"
+    assert breaker.state(NOW + BLOCKED) == "probing"
+
+
+@given(st.lists(REASONS))
+def test_whatever_fails_it_is_probed_again_within_an_hour(reasons: Sequence[str]) -> None:
+    breaker = after(*reasons)
+    assert breaker.until <= NOW + BLOCKED
+    assert breaker.state(breaker.until or NOW) in ("closed", "probing")
+
+
+class Fickle:
+    """A source that answers, or fails with ``error``; ``asked`` counts."""
+
+    skew = 1.5
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.asked = 0
+
+    def markets(self) -> list[Market]:
+        self.asked += 1
+        if self.error:
+            raise self.error
+        return []
+
+    def candles(self, market: Market, since: int) -> None:
+        raise AssertionError
+
+    def tickers(self, markets: Sequence[Market]) -> dict[str, Ticker]:
+        raise AssertionError
+
+
+@pytest.fixture
+def fickle() -> Fickle:
+    return Fickle()
+
+
+@pytest.fixture
+def guarded(fickle: Fickle, store: Store) -> Guarded:
+    return Guarded(fickle, store, "x")
+
+
+def fail(guarded: Guarded, error: Exception, times: int = 1) -> None:
+    guarded.source.error = error
+    for _ in range(times):
+        with pytest.raises(type(error)):
+            guarded.markets()
+
+
+def set_until(store: Store, breaker: Breaker) -> None:
+    Gate(store.redis, "x")._set(breaker)
+
+
+def test_an_open_breaker_keeps_every_worker_from_asking(guarded: Guarded, fickle: Fickle, store: Store) -> None:
+    fail(guarded, SourceError("unreachable", "no route"), FAILURES)
+    asked = fickle.asked
+    for each in (guarded, Guarded(fickle, store, "x")):
+        with pytest.raises(MustWait, match="failed too often") as raised:
+            each.markets()
+        assert 0 < raised.value.seconds <= FIRST
+    assert fickle.asked == asked
+
+
+def test_one_probe_closes_it_and_the_others_wait(guarded: Guarded, fickle: Fickle, store: Store) -> None:
+    set_until(store, Breaker(FAILURES, time.time() - 1))
+    gate = Gate(store.redis, "x")
+    probe = gate.enter(time.time())
+    with pytest.raises(MustWait, match="is being probed"):
+        guarded.markets()
+    gate.passed(probe)
+    guarded.markets()
+    assert fickle.asked == 1
+    assert gate.look()[0] == Breaker()
+
+
+def test_a_probe_that_fails_opens_it_for_longer(guarded: Guarded, store: Store) -> None:
+    set_until(store, Breaker(FAILURES, time.time() - 1))
+    fail(guarded, SourceError("too_slow", "still"))
+    breaker = Gate(store.redis, "x").look()[0]
+    assert breaker.failures == FAILURES + 1
+    assert breaker.until - time.time() > FIRST
+
+
+def test_a_probe_that_the_budget_does_not_pay_for_is_left_to_another(guarded: Guarded, store: Store) -> None:
+    set_until(store, Breaker(FAILURES, time.time() - 1))
+    fail(guarded, MustWait(3, "spent"))
+    Gate(store.redis, "x").enter(time.time())
+
+
+def test_a_pause_holds_for_all_until_it_ends(guarded: Guarded, fickle: Fickle, store: Store, redis: Redis) -> None:
+    fail(guarded, SourceError("http_429", "too many requests", wait=40))
+    with pytest.raises(MustWait, match="asked for a pause: too many requests") as raised:
+        Guarded(fickle, store, "x").markets()
+    assert 30 < raised.value.seconds <= 40
+    redis.delete("dt1:pause:x")
+    fickle.error = None
+    guarded.markets()
+
+
+def test_a_block_says_why(guarded: Guarded) -> None:
+    fail(guarded, SourceError("http_451", "restricted location", permanent=True))
+    with pytest.raises(MustWait, match="http_451"):
+        guarded.markets()
+
+
+def test_the_clocks_difference_is_noted(guarded: Guarded, store: Store) -> None:
+    guarded.markets()
+    assert float(store.status("x")["clock_skew"]) == 1.5

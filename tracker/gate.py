@@ -1,0 +1,138 @@
+"""What stands before a source, the same for all workers: its pause, its breaker, its budget. In Redis:
+
+``dt1:breaker:{source}`` string, a Breaker as JSON; ``dt1:probe:{source}`` string, held by who probes;
+``dt1:pause:{source}`` string, why the source asked for a pause, until it ends; ``dt1:budget:...``, see budget.py.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import orjson
+from redis import Redis
+
+from tracker.breaker import Breaker
+from tracker.budget import Budget, plan
+from tracker.errors import MustWait, SourceError
+from tracker.models import Candles, Market, Ticker
+from tracker.settings import Settings
+from tracker.sources import Source, free, open_source
+from tracker.store import PREFIX, Store, translated
+
+#: Seconds that a probe may take, and others wait for it before they look again.
+PROBE, AGAIN = 60, 5
+#: Seconds after which a clock is compared anew.
+COMPARED = 60
+
+T = TypeVar("T")
+
+
+class Gate:
+    """Lets calls to the source ``name`` through, or raises MustWait. May raise StoreError."""
+
+    def __init__(self, redis: Redis, name: str):
+        self.redis: Any = redis  # as in Store
+        self.name = name
+
+    def enter(self, now: float) -> Breaker:
+        """Before a call; returns the breaker that let it through."""
+        breaker, pause, why = self.look()
+        if pause:
+            raise MustWait(pause, f"{self.name} asked for a pause: {why}")
+        state = breaker.state(now)
+        if state in ("open", "blocked"):
+            raise MustWait(breaker.until - now, f"{self.name} is not asked: {breaker.blocked or 'it failed too often'}")
+        if state == "probing" and not self._claim():
+            raise MustWait(AGAIN, f"{self.name} is being probed")
+        return breaker
+
+    def passed(self, breaker: Breaker) -> None:
+        """After a call that was answered."""
+        if breaker != Breaker():
+            self._set(Breaker())
+
+    def failed(self, error: SourceError, now: float) -> None:
+        """After a call that was not answered, or not well."""
+        before = self.look()[0]
+        after = Breaker() if error.wait else before.after(error.reason, error.permanent, now)
+        if after != before:
+            self._set(after)
+        if error.wait:
+            with translated():
+                self.redis.set(f"{PREFIX}:pause:{self.name}", str(error)[:500], px=max(int(error.wait * 1_000), 1))
+
+    def left(self) -> None:
+        """After a call that was not made after all: someone else may probe."""
+        with translated():
+            self.redis.delete(f"{PREFIX}:probe:{self.name}")
+
+    def look(self) -> tuple[Breaker, float, str]:
+        """(the breaker, seconds of a pause that are left, why it was asked for)."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.get(f"{PREFIX}:breaker:{self.name}")
+            pipe.pttl(f"{PREFIX}:pause:{self.name}")
+            pipe.get(f"{PREFIX}:pause:{self.name}")
+            stored, left, why = pipe.execute()
+        breaker = Breaker(**orjson.loads(stored)) if stored else Breaker()
+        return breaker, max(left, 0) / 1_000, (why or b"").decode()
+
+    def _claim(self) -> bool:
+        with translated():
+            return bool(self.redis.set(f"{PREFIX}:probe:{self.name}", "", nx=True, ex=PROBE))
+
+    def _set(self, breaker: Breaker) -> None:
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.set(f"{PREFIX}:breaker:{self.name}", orjson.dumps(asdict(breaker)))
+            pipe.delete(f"{PREFIX}:probe:{self.name}")
+            pipe.execute()
+
+
+class Guarded:
+    """A source behind its gate. See Source; every call may raise MustWait."""
+
+    def __init__(self, source: Source, store: Store, name: str):
+        self.source = source
+        self.store = store
+        self.name = name
+        self.gate = Gate(store.redis, name)
+        self._compared = 0.0
+
+    @property
+    def skew(self) -> float | None:
+        return self.source.skew
+
+    def markets(self) -> list[Market]:
+        return self._asked(self.source.markets)
+
+    def candles(self, market: Market, since: int) -> Candles:
+        return self._asked(lambda: self.source.candles(market, since))
+
+    def tickers(self, markets: Sequence[Market]) -> dict[str, Ticker]:
+        return self._asked(lambda: self.source.tickers(markets))
+
+    def _asked(self, call: Callable[[], T]) -> T:
+        breaker = self.gate.enter(time.time())
+        try:
+            answer = call()
+        except SourceError as error:
+            self.gate.failed(error, time.time())
+            raise
+        except MustWait:
+            if breaker.until:
+                self.gate.left()
+            raise
+        self.gate.passed(breaker)
+        if self.skew is not None and time.monotonic() - self._compared > COMPARED:
+            self._compared = time.monotonic()
+            self.store.note(self.name, clock_skew=f"{self.skew:.3f}")
+        return answer
+
+
+def guarded(name: str, settings: Settings, store: Store) -> Guarded:
+    """The source of that name, as workers ask it: every request is paid for out of the shared budget."""
+    limit = plan(name, settings)
+    pay = Budget(store.redis, name, limit).spend if limit else free
+    return Guarded(open_source(name, settings, pay), store, name)
