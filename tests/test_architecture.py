@@ -16,6 +16,7 @@ CORE = [
     module.name for module in pkgutil.walk_packages(tracker.__path__, "tracker.") if module.name not in ENTRY_POINTS
 ]
 PURE = ["tracker.ring", "tracker.candles", "tracker.stats", "tracker.rules", "tracker.models"]
+PURE += ["tracker.breaker", "tracker.watchlist"]
 PRINT_MODULES = """
 import importlib, json, sys
 for name in sys.argv[1:]:

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tracker import candles, rules, stats
+from tracker import candles, rules, stats, watchlist
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
 from tracker.models import FIELDS, VOLUME, Alert, Candles, Market, Metric
 from tracker.outbox import Outbox
-from tracker.ring import Ring
+from tracker.ring import DAY, Ring
 from tracker.sources import Source
 from tracker.store import Store
+from tracker.watchlist import Wanted
 
 log = logging.getLogger(__name__)
 
@@ -24,22 +25,42 @@ log = logging.getLogger(__name__)
 TAIL = 64
 #: Markets whose windows are read and computed at a time: few enough for a core's cache, enough for a pipeline.
 CHUNK = 128
+EVERYTHING = Wanted()
 
 
-def refresh(store: Store, name: str, source: Source, now: float) -> list[str]:
-    """Makes the source's catalogue its watch list and returns its market ids; raises SourceError, counted.
+def refresh(store: Store, name: str, source: Source, now: float, wanted: Wanted = EVERYTHING) -> list[str]:
+    """Makes what is ``wanted`` of the source's catalogue its watch list; returns the market ids.
 
-    An empty catalogue is refused: the watch list stays.
+    Raises SourceError, counted, and leaves the list as it was: for a catalogue that is suddenly empty or not half as
+    long, among others. What stays so for a day is taken for true.
     """
     try:
-        markets = source.markets()
-        if not markets:
-            raise SourceError("no_markets", f"the catalogue of {name} is empty")
+        markets = _wanted(store, name, source, now, wanted)
     except SourceError as error:
         store.failed(name, now, error.reason, f"catalogue: {error.reason}: {error}")
         raise
+    for market, before in watchlist.forerunners(markets, wanted.aliases).items():
+        store.inherit(market, before, now)
     store.watch(name, markets)
-    return sorted(market.id for market in markets)
+    return [market.id for market in markets]
+
+
+def _wanted(store: Store, name: str, source: Source, now: float, wanted: Wanted) -> list[Market]:
+    listed = source.markets()
+    status = store.status(name)
+    try:
+        watchlist.check(len(listed), int(status.get("catalogue", 0)))
+    except SourceError:
+        since = float(status.get("catalogue_refused_since", now))
+        if not listed or now - since < DAY:
+            store.note(name, catalogue_refused_since=since)
+            raise
+    store.note(name, catalogue=len(listed))
+    store.unnote(name, "catalogue_refused_since")
+    chosen = watchlist.select(listed, wanted)
+    if wanted.top and wanted.top < len(chosen):
+        return watchlist.most_traded(chosen, listed, source.tickers(listed), wanted.top)
+    return chosen
 
 
 def due(store: Store, name: str, markets: Sequence[str], affordable: int | None) -> list[str]:

@@ -123,6 +123,22 @@ class Store:
                 pipe.setrange(_ring_key(market), offset, row)
             pipe.execute()
 
+    def inherit(self, market: str, before: str, now: float) -> None:
+        """Gives ``market`` the samples of the market ``before`` in slots of which it has none itself."""
+        windows = self.windows([market, before], now)
+        own, old = windows[:, 0].T, windows[:, 1].T
+        taken = np.isnan(own).all(axis=1) & ~np.isnan(old).all(axis=1)
+        if not taken.any():
+            return
+        key = _ring_key(market)
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.set(key, bytes(self.ring.size), nx=True)
+            for offset, run in self.ring.encode(self.ring.slots(now)[taken], old[taken], now):
+                pipe.setrange(key, offset, run)
+            pipe.expire(key, RING_LIFE)
+            pipe.execute()
+
     # Summaries and ranks
 
     def save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> None:
@@ -185,6 +201,9 @@ class Store:
     def watch(self, source: str, markets: Sequence[Market]) -> None:
         """Replaces the watch list of ``source``."""
         with translated():
+            gone = {id.decode() for id in self.redis.hkeys(_markets_key(source))} - {market.id for market in markets}
+            if gone:
+                self.redis.zrem(_asked_key(source), *gone)
             pipe = self.redis.pipeline(transaction=True)
             pipe.delete(_markets_key(source))
             if markets:
@@ -231,6 +250,11 @@ class Store:
         with translated():
             self.redis.hset(_status_key(source), mapping=said)
 
+    def unnote(self, source: str, name: str) -> None:
+        """Takes back what was noted."""
+        with translated():
+            self.redis.hdel(_status_key(source), name)
+
     def longest_ago(self, source: str, markets: Sequence[str]) -> list[str]:
         """``markets`` by when ``source`` was asked for them last: first those never asked for, then the longest ago."""
         if not markets:
@@ -243,7 +267,8 @@ class Store:
     def status(self, source: str) -> dict[str, str]:
         """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts,
 
-        ``clock_skew`` (s), ``deferred`` (markets the last tick could not pay for), ``catalogue`` (markets it has).
+        ``clock_skew`` (s), ``deferred`` (markets the last tick could not pay for), ``catalogue`` (markets it has),
+        ``catalogue_refused_since`` (Unix s).
         """
         with translated():
             return {key.decode(): value.decode() for key, value in self.redis.hgetall(_status_key(source)).items()}

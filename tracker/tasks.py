@@ -20,6 +20,7 @@ from tracker.outbox import Outbox
 from tracker.rules import DEFAULT_RULES
 from tracker.settings import settings
 from tracker.store import Store, connect
+from tracker.watchlist import Wanted
 
 log = logging.getLogger(__name__)
 app = Celery("tracker")
@@ -51,7 +52,7 @@ def source(name: str) -> Guarded:
 @app.task(bind=True, autoretry_for=(SourceError, MustWait), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def refresh_markets(self: Task, name: str) -> None:
     """Makes the catalogue of the source ``name`` its watch list, and sees to markets that left."""
-    markets = pipeline.refresh(store(), name, source(name), settings().clock.now())
+    markets = refreshed(name)
     log.info("%s: %d markets", name, len(markets))
     gone = pipeline.leavers(store(), settings().sources)
     if gone:
@@ -66,7 +67,7 @@ def schedule_fetches(self: Task, name: str) -> None:
     if not store().claim(name, slot, self.request.id, life=2 * interval):
         log.info("%s: the tick of %d is taken", name, slot)
         return
-    markets = list(store().watched(name)) or pipeline.refresh(store(), name, source(name), now)
+    markets = list(store().watched(name)) or refreshed(name)
     limit = plan(name, settings())
     affordable = limit.fetches(interval / settings().clock.speed) if limit else None
     markets = pipeline.due(store(), name, markets, affordable)
@@ -93,6 +94,13 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
         except Exception as error:  # a fault of ours with one market must not take its batch along
             log.exception("%s: fetching %s failed", name, market)
             store().failed(name, settings().clock.now(), "internal_error", f"{market}: {error!r}", market)
+
+
+def refreshed(name: str) -> list[str]:
+    wanted = Wanted(
+        *(each.of(name) for each in (settings().pairs, settings().quotes, settings().tops, settings().aliases))
+    )
+    return pipeline.refresh(store(), name, source(name), settings().clock.now(), wanted)
 
 
 def put_back(task: Task, wait: MustWait, name: str, markets: list[str]) -> None:

@@ -18,8 +18,8 @@ class Coinbase(ExchangeServer):
         parts = path.strip("/").split("/")
         if path == "/products":
             return said([self.listed(pair) for pair in pairs.values()])
-        if path == "/products/spark-lines":
-            return said({name: [[0, *[self.newest(pair)[0]] * 4, 1]] for name, pair in pairs.items()})
+        if path == "/products/stats":
+            return said({name: self.stats(pair) for name, pair in pairs.items()} | {"NEAR-USD": {"stats_30day": {}}})
         if len(parts) == 3 and parts[2] == "candles" and parts[1] in pairs:
             first, last = (datetime.fromisoformat(query[bound]).timestamp() for bound in ("start", "end"))
             if last - first >= 300 * STEP:
@@ -34,3 +34,8 @@ class Coinbase(ExchangeServer):
             "base_increment": "0.00000001", "quote_increment": "0.01", "trading_disabled": False,
             "margin_enabled": False, "min_market_funds": "1",
         }  # fmt: skip
+
+    def stats(self, pair: tuple[str, str]) -> dict:
+        price, traded = self.newest(pair)
+        day = {"open": "1.8", "high": "1.858", "low": "1.786", "last": f"{price:.8f}", "volume": f"{traded:.8f}"}
+        return {"stats_30day": {"volume": "131512950.514"}, "stats_24hour": day}

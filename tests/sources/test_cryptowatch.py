@@ -421,3 +421,32 @@ def test_whatever_the_catalogue_it_is_markets_or_a_source_error(source, server, 
         assert all(isinstance(market, Market) and market.base and market.quote for market in source.markets())
     except SourceError as refusal:
         assert refusal.reason in {"not_markets", "not_json"}
+
+
+# Allowance
+
+
+@pytest.mark.parametrize(
+    ("allowance", "spent"),
+    [
+        ({"cost": 0.015, "remaining": 0.01}, True),
+        ({"cost": 525_989, "remaining": 3_999}, True),
+        ({"cost": 0.015, "remaining": 9.985}, False),
+        ({"cost": 0.015, "remaining": 0, "remainingPaid": 9_999_999_999}, False),
+        ({"cost": 0, "remaining": 0}, False),
+        ({"cost": "0.015", "remaining": None}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_an_allowance_that_is_spent_pauses_before_it_is_refused(source, server, allowance, spent):
+    says(server, {"result": {"60": []}, "allowance": allowance})
+    source.candles(BTCUSD, SLOT)
+    if not spent:
+        source.candles(BTCUSD, SLOT)
+        return
+    with pytest.raises(SourceError) as refusal:
+        source.candles(BTCUSD, SLOT)
+    assert (refusal.value.reason, refusal.value.wait) == ("allowance_spent", 600)
+    assert len(server.asked) == 1
+    source.candles(BTCUSD, SLOT)  # later it is asked again

@@ -123,8 +123,7 @@ def test_prices_of_all_markets_come_in_one_request(exchange: ExchangeServer, sou
     for each in markets:
         price, traded = exchange.newest((each.base.upper(), each.quote.upper()))
         assert found[each.id].price == pytest.approx(price, abs=1e-8)
-        if exchange.name != "coinbaseexchange":  # whose one bulk answer has no volumes
-            assert found[each.id].traded == pytest.approx(traded, rel=1e-3)
+        assert found[each.id].traded == pytest.approx(traded, rel=1e-3)
 
 
 def test_the_clocks_are_compared(exchange: ExchangeServer, source: Source) -> None:

@@ -18,6 +18,8 @@ from tracker.sources.http import get_json, session
 
 #: Candles of an answer at most.
 PAGE = 1_000
+#: Seconds to stay away once the allowance is spent: it comes back by the day, or by the hour.
+SPENT = 600
 #: Pages of a catalogue at most: the largest seen had one.
 PAGES = 50
 
@@ -34,6 +36,7 @@ class Cryptowatch:
         self.step = step
         self.clock = clock
         self.session = session({"X-CW-API-Key": key} if key else {}, pay)
+        self._spent = False
 
     @property
     def skew(self) -> float | None:
@@ -89,7 +92,7 @@ class Cryptowatch:
 
     def _rows(self, url: str, params: dict[str, int], start: int) -> list[tuple]:
         """One answer's (opening time, close, volume) from the slot ``start`` on."""
-        result = _result(get_json(self.session, url, params), "not_candles")
+        result = _result(self._get(url, params), "not_candles")
         candles = result.get(str(self.step)) if isinstance(result, dict) else None
         if candles is None and isinstance(result, dict) and str(self.step) in result:
             return []  # null: no candle in these bounds
@@ -103,6 +106,15 @@ class Cryptowatch:
                 rows.append((candle[0] - self.step, candle[4], candle[5]))
         return rows
 
+    def _get(self, url: str, params: dict[str, Any]) -> Any:
+        """An answer; raises SourceError, without asking, once one has said that the allowance is spent."""
+        if self._spent:
+            self._spent = False
+            raise SourceError("allowance_spent", f"the last answer of {self.url} left no allowance", wait=SPENT)
+        answer = get_json(self.session, url, params)
+        self._spent = _is_spent(answer)
+        return answer
+
     def _pages(self, path: str) -> Iterator[dict]:
         for entries in self._answers(path):
             if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -113,13 +125,22 @@ class Cryptowatch:
         """The result of each page."""
         params: dict[str, Any] = {}
         for _ in range(PAGES):
-            answer = get_json(self.session, self.url + path, params)
+            answer = self._get(self.url + path, params)
             yield _result(answer, "not_markets")
             cursor = answer.get("cursor")
             if not isinstance(cursor, dict) or cursor.get("hasMore") is not True or not cursor.get("last"):
                 return
             params = {"cursor": str(cursor["last"])[:1_000]}
         raise SourceError("too_long", f"{self.url}{path} has more than {PAGES} pages")
+
+
+def _is_spent(answer: Any) -> bool:
+    """Whether the allowance that an answer tells of is not enough for another such request."""
+    allowance = answer.get("allowance") if isinstance(answer, dict) else None
+    if not isinstance(allowance, dict) or allowance.get("remainingPaid"):
+        return False
+    cost, remaining = allowance.get("cost"), allowance.get("remaining")
+    return isinstance(cost, int | float) and isinstance(remaining, int | float) and remaining < cost
 
 
 def _result(answer: Any, reason: str) -> Any:

@@ -32,6 +32,8 @@ from tracker.sources.http import parsed, refusal, session
 PAGE, LARGEST_PAGE = 100, 1_000
 #: Statuses whose body says more than the status: ccxt reads it.
 READ_BY_CCXT = (200, 400, 404, 422)
+#: Where all prices and volumes are, if ccxt takes another path, which has no volumes.
+STATS = {"coinbaseexchange": "products/stats"}
 #: Seconds to stay away from an exchange that says, with status 200, that it was asked too much.
 PAUSE = 15
 #: Words that say what ccxt does not tell apart: Bitstamp's codes, Kraken's text, and what most others write.
@@ -123,7 +125,7 @@ class Exchange:
 
     def tickers(self, markets: Sequence[Market]) -> dict[str, Ticker]:
         with self._translated():
-            answer = self.ccxt.fetch_tickers()
+            answer = self._tickers()
             found = {}
             for market in markets:
                 said: Any = answer.get(market.name) or answer.get(f"{market.base}/{market.quote}".upper()) or {}
@@ -133,6 +135,15 @@ class Exchange:
         if markets and not found:
             raise SourceError("no_prices", f"{self.name} gave no usable price of any of {len(markets)} markets")
         return found
+
+    def _tickers(self) -> dict[str, dict]:
+        """ccxt's tickers by symbol, or by the exchange's own name."""
+        path = STATS.get(self.name)
+        if not path:
+            return self.ccxt.fetch_tickers()
+        stats = {name: said.get("stats_24hour") or {} for name, said in self.ccxt.request(path).items()}
+        number = self.ccxt.safe_number
+        return {name: {"last": number(day, "last"), "baseVolume": number(day, "volume")} for name, day in stats.items()}
 
     def _page(self, market: Market, start: int) -> list[tuple]:
         """One answer's (slot, close, volume) from ``start`` on, oldest first."""
