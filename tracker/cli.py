@@ -94,10 +94,14 @@ def variables(options: argparse.Namespace, settings: Settings) -> None:
         print(f"{each.metadata['name']:21}{default or '(empty)':27}{each.metadata['meaning']}")
 
 
-def status(options: argparse.Namespace, settings: Settings) -> None:
+def sources(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.check import check
     from tracker.status import report
 
-    print(report(settings))
+    if options.action == "check" and not options.name:
+        raise TrackerError("check which one? python -m tracker sources check NAME")
+    for line in check(options.name, settings) if options.action else [report(settings)]:
+        print(line, flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -123,7 +127,11 @@ def parser() -> argparse.ArgumentParser:
     command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")
     command(api, "run the API")
     command(flower, "run Flower, which shows workers and tasks")
-    command(status, "show what is stored, and how each source does")
+    one = command(sources, "show how each source does, or check one: ask it once and explain what came of it")
+    one.add_argument(
+        "action", nargs="?", choices=["check"], help="ask a source once; exit status 1 if it is not usable"
+    )
+    one.add_argument("name", nargs="?", help="which one, as in SOURCES; it need not be configured")
     command(variables, "list the environment variables that configure all this, with their defaults")
     return root
 

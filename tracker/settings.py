@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from tracker.clock import Clock
 from tracker.errors import SettingsError
 from tracker.ring import Ring
+from tracker.watchlist import Wanted
 
 Parser = Callable[[str], Any]
 
@@ -292,6 +293,12 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
 def settings() -> Settings:
     """The process's settings, read once."""
     return load()
+
+
+def wanted(name: str, settings: Settings) -> Wanted:
+    """What of the catalogue of the source ``name`` is tracked."""
+    configured = (settings.pairs, settings.quotes, settings.tops, settings.aliases)
+    return Wanted(*(each.of(name) for each in configured))
 
 
 def _value(environment: Mapping[str, str], name: str, default: str, parse: Parser, meaning: str, secret: bool) -> Any:

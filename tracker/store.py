@@ -4,7 +4,7 @@ Keys (docs/data.md says more of each):
 ``dt1:ring:{market}`` string, see ring.py; ``dt1:rank:{field}`` sorted set, metric -> stddev;
 ``dt1:summary:{field}`` hash, metric -> packed Summary; ``dt1:markets:{source}`` hash, market -> base/quote;
 ``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash;
-``dt1:asked:{source}`` sorted set, market -> when it was asked for last.
+``dt1:asked:{source}``, ``dt1:answered:{source}`` sorted sets, market -> when it was asked, and answered, for last.
 """
 
 import math
@@ -108,8 +108,7 @@ class Store:
             for offset, run in self.ring.encode(slots, values, now):
                 pipe.setrange(key, offset, run)
             pipe.expire(key, RING_LIFE)
-            pipe.hset(_status_key(source), "last_success", f"{now:.3f}")
-            pipe.zadd(_asked_key(source), {market: now})
+            _note_answer(pipe, source, [market], now, int(slots[-1]) if len(slots) else None)
             for reason, count in refused.items():
                 pipe.hincrby(_status_key(source), f"refused:{reason}", count)
             pipe.execute()
@@ -202,8 +201,8 @@ class Store:
         """Replaces the watch list of ``source``."""
         with translated():
             gone = {id.decode() for id in self.redis.hkeys(_markets_key(source))} - {market.id for market in markets}
-            if gone:
-                self.redis.zrem(_asked_key(source), *gone)
+            for key in (_asked_key(source), _answered_key(source)) if gone else ():
+                self.redis.zrem(key, *gone)
             pipe = self.redis.pipeline(transaction=True)
             pipe.delete(_markets_key(source))
             if markets:
@@ -264,11 +263,19 @@ class Store:
         asked = dict(zip(markets, (time or 0.0 for time in times), strict=True))
         return sorted(markets, key=lambda market: (asked[market], market))
 
+    def unanswered(self, source: str, markets: Sequence[str], since: float) -> list[str]:
+        """Those of ``markets`` for which ``source`` has given no answer since then."""
+        if not markets:
+            return []
+        with translated():
+            times = self.redis.zmscore(_answered_key(source), markets)
+        return [market for market, at in zip(markets, times, strict=True) if (at or 0.0) < since]
+
     def status(self, source: str) -> dict[str, str]:
         """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts,
 
         ``clock_skew`` (s), ``deferred`` (markets the last tick could not pay for), ``catalogue`` (markets it has),
-        ``catalogue_refused_since`` (Unix s).
+        ``catalogue_refused_since`` (Unix s), ``newest_slot`` (of the last answer, Unix s).
         """
         with translated():
             return {key.decode(): value.decode() for key, value in self.redis.hgetall(_status_key(source)).items()}
@@ -303,3 +310,16 @@ def _status_key(source: str) -> str:
 
 def _asked_key(source: str) -> str:
     return f"{PREFIX}:asked:{source}"
+
+
+def _answered_key(source: str) -> str:
+    return f"{PREFIX}:answered:{source}"
+
+
+def _note_answer(pipe: Any, source: str, markets: Sequence[str], now: float, newest: int | None) -> None:
+    """Adds to ``pipe`` that ``source`` has answered for ``markets`` up to the slot ``newest``."""
+    times = dict.fromkeys(markets, now)
+    pipe.zadd(_asked_key(source), times)
+    pipe.zadd(_answered_key(source), times)
+    said: dict[str, str | int] = {"last_success": f"{now:.3f}"}
+    pipe.hset(_status_key(source), mapping=said if newest is None else said | {"newest_slot": newest})

@@ -18,9 +18,8 @@ from tracker.errors import MustWait, SourceError, StoreError
 from tracker.gate import Guarded, guarded
 from tracker.outbox import Outbox
 from tracker.rules import DEFAULT_RULES
-from tracker.settings import settings
+from tracker.settings import settings, wanted
 from tracker.store import Store, connect
-from tracker.watchlist import Wanted
 
 log = logging.getLogger(__name__)
 app = Celery("tracker")
@@ -97,10 +96,7 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
 
 
 def refreshed(name: str) -> list[str]:
-    wanted = Wanted(
-        *(each.of(name) for each in (settings().pairs, settings().quotes, settings().tops, settings().aliases))
-    )
-    return pipeline.refresh(store(), name, source(name), settings().clock.now(), wanted)
+    return pipeline.refresh(store(), name, source(name), settings().clock.now(), wanted(name, settings()))
 
 
 def put_back(task: Task, wait: MustWait, name: str, markets: list[str]) -> None:

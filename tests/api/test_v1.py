@@ -252,7 +252,7 @@ def test_the_openapi_document_describes_every_path_parameter_and_field(tracked: 
     document = tracked.get("/v1/openapi.json")
 
     operations = {path: methods["get"] for path, methods in document["paths"].items()}
-    assert set(operations) == {"/", "/healthz", "/v1/metrics", "/v1/metrics/{id}"}
+    assert set(operations) == {"/", "/healthz", "/v1/metrics", "/v1/metrics/{id}", "/v1/sources"}
     assert {name["name"] for name in operations["/v1/metrics"]["parameters"]} == {"field", "exchange", "limit", "after"}
     assert set(operations["/v1/metrics/{id}"]["responses"]) == {"200", "404", "422", "503"}
     described = [parameter["schema"] for each in operations.values() for parameter in each["parameters"]]

@@ -48,6 +48,11 @@ def exists(name: str) -> bool:
     return name in SOURCES or import_module(f"{__name__}.{EXCHANGE}").exists(name)
 
 
+def kind(name: str) -> str:
+    """What stands behind the name: ``simulator``, ``cryptowatch`` or ``exchange``."""
+    return name if name in SOURCES else EXCHANGE
+
+
 def open_source(name: str, settings: Settings, pay: Pay = free) -> Source:
     """The source of that name, one for which ``exists`` is true."""
     return import_module(f"{__name__}.{SOURCES.get(name, EXCHANGE)}").open_source(name, settings, pay)
