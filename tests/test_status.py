@@ -134,7 +134,7 @@ def checked(exchange: ExchangeServer, name: str = "binance", **variables: str) -
 
 
 def test_a_check_explains_what_it_asked_and_what_came_of_it(
-    exchange: ExchangeServer, store_server: StoreServer
+    exchange: ExchangeServer, store_server: StoreServer, store: Store
 ) -> None:
     done = checked(exchange, REDIS_URL=store_server.url, PAIRS="eth*")
     assert done.returncode == 0, done.stderr

@@ -98,6 +98,25 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) ->
         raise MustWait(1, f"{market}: stored up to {answer.until}, the budget pays for no more now")
 
 
+def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
+    """Stores the prices of all watched markets in the slot in progress, from one answer; returns whose it had.
+
+    There are no volumes in it, and no past. What the source does wrong is counted and logged; raises MustWait.
+    """
+    asked = clock.now()
+    markets = list(store.watched(name).values())
+    try:
+        tickers = source.tickers(markets)
+    except SourceError as error:
+        log.warning("%s: no prices stored: %s: %s", name, error.reason, error)
+        store.failed(name, clock.now(), error.reason, f"prices: {error.reason}: {error}")
+        return []
+    if tickers:
+        prices = {market: ticker.price for market, ticker in tickers.items()}
+        store.write_prices(name, prices, store.ring.slot(asked), clock.now())
+    return list(tickers)
+
+
 def evaluate(
     store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float
 ) -> list[Alert]:

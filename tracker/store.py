@@ -20,7 +20,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from tracker.errors import StoreError
-from tracker.models import Market, Metric, Rank, Summary
+from tracker.models import FIELDS, PRICE, Market, Metric, Rank, Summary
 from tracker.ring import DAY, HOUR, Ring
 from tracker.stats import Stats
 
@@ -121,6 +121,26 @@ class Store:
             for market, row in zip(markets, rows, strict=True):
                 pipe.setrange(_ring_key(market), offset, row)
             pipe.execute()
+
+    def write_prices(self, source: str, prices: Mapping[str, float], slot: int, now: float) -> None:
+        """Stores the price in ``slot``, now in the window, of many markets that ``source`` answered for at once.
+
+        Their volumes in that slot are missing. Markets without a ring get one.
+        """
+        markets = list(prices)
+        values = np.full((len(markets), len(FIELDS)), np.nan)
+        values[:, PRICE] = list(prices.values())
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for market in markets:
+                pipe.expire(_ring_key(market), RING_LIFE)
+            present = pipe.execute()
+            pipe = self.redis.pipeline(transaction=False)
+            for market in (market for market, there in zip(markets, present, strict=True) if not there):
+                pipe.set(_ring_key(market), bytes(self.ring.size), nx=True, ex=RING_LIFE)
+            _note_answer(pipe, source, markets, now, slot)
+            pipe.execute()
+        self.write_slot(markets, slot, values)
 
     def inherit(self, market: str, before: str, now: float) -> None:
         """Gives ``market`` the samples of the market ``before`` in slots of which it has none itself."""

@@ -30,6 +30,8 @@ TASKS_A_TICK = 300
 #: Seconds a fetch task goes on to its next market; the rest of its batch goes into a new task. A market that then
 #: takes long is given up by the soft time limit.
 FETCH_BUDGET = 12
+#: Markets whose prices came in one answer and that are evaluated in one task.
+EVALUATED_AT_ONCE = 500
 #: Seconds that a fetch waits in a worker's memory for its source, well below the visibility timeout. Who must wait
 #: longer is left to a later tick.
 LONGEST_WAIT = 60
@@ -67,6 +69,9 @@ def schedule_fetches(self: Task, name: str) -> None:
         log.info("%s: the tick of %d is taken", name, slot)
         return
     markets = list(store().watched(name)) or refreshed(name)
+    if settings().feeds.of(name) == "tickers":
+        fetch_tickers.apply_async((name,), expires=life(name))
+        return
     limit = plan(name, settings())
     affordable = limit.fetches(interval / settings().clock.speed) if limit else None
     markets = pipeline.due(store(), name, markets, affordable)
@@ -85,7 +90,7 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
         try:
             pipeline.fetch(store(), name, source(name), market, settings().clock)
         except MustWait as wait:
-            return put_back(self, wait, name, markets[done:])
+            raise put_back(self, wait, name, markets[done:]) from wait
         except SoftTimeLimitExceeded:
             store().failed(name, settings().clock.now(), "too_slow", f"{market}: the time limit came first", market)
         except StoreError:
@@ -99,12 +104,23 @@ def refreshed(name: str) -> list[str]:
     return pipeline.refresh(store(), name, source(name), settings().clock.now(), wanted(name, settings()))
 
 
-def put_back(task: Task, wait: MustWait, name: str, markets: list[str]) -> None:
-    """Ends a fetch that must wait: another, of what is left and with the same evaluation and expiry, comes for it."""
+@app.task(bind=True, max_retries=None)
+def fetch_tickers(self: Task, name: str) -> None:
+    """Samples the prices of all markets of the source ``name`` in one request."""
+    try:
+        markets = pipeline.sample(store(), name, source(name), settings().clock)
+    except MustWait as wait:
+        raise put_back(self, wait, name) from wait
+    for at in range(0, len(markets), EVALUATED_AT_ONCE):
+        evaluate.apply_async((markets[at : at + EVALUATED_AT_ONCE],), expires=life(name))
+
+
+def put_back(task: Task, wait: MustWait, *args: Any) -> Exception:
+    """What ends a task that must wait: another with ``args``, and the same chain and expiry, comes for it."""
     if wait.seconds > LONGEST_WAIT:
-        log.info("%s: %d markets are left to a later tick: %s", name, len(markets), wait)
-        raise Ignore
-    raise task.retry(args=(name, markets), countdown=wait.seconds + random.uniform(0, 0.1 * wait.seconds), exc=wait)
+        log.info("%s: left to a later tick: %s", args[0], wait)
+        return Ignore()
+    return task.retry(args=args, countdown=wait.seconds + random.uniform(0, 0.1 * wait.seconds), throw=False)
 
 
 @app.task
@@ -134,11 +150,15 @@ def first_tick(sender: Any, **_: Any) -> None:
 def publish(name: str, batches: list[list[str]]) -> None:
     """Publishes the fetches of batches of markets, each with its evaluation chained, in one pipeline.
 
-    Both expire after an interval: the next tick does their work.
+    Both expire after an interval.
     """
-    life = max(settings().intervals.of(name) / settings().clock.speed, 5)
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         for batch in batches:
-            then = evaluate.si(batch).set(expires=life)
+            then = evaluate.si(batch).set(expires=life(name))
             # No retry: what a pipeline that broke has published is not known, and the next tick heals.
-            fetch.apply_async((name, batch), link=[then], expires=life, producer=producer, retry=False)
+            fetch.apply_async((name, batch), link=[then], expires=life(name), producer=producer, retry=False)
+
+
+def life(name: str) -> float:
+    """Seconds until a task for the source ``name`` is of no more use: the next tick does its work."""
+    return max(settings().intervals.of(name) / settings().clock.speed, 5)
