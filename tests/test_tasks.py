@@ -73,3 +73,39 @@ def test_a_second_tick_of_an_interval_publishes_nothing_and_a_redelivered_one_ag
     assert len(published(redis)) == 5
     tick(store_server, "one")  # its worker may have died before it published
     assert len(published(redis)) == 10
+
+
+def test_a_budget_that_does_not_pay_for_all_publishes_those_asked_for_longest_ago(
+    store_server: StoreServer, redis: Redis, store: Store
+) -> None:
+    watched = watch(store, 20)
+    for market in watched[:15]:
+        store.failed("simulator", 1.0, "not_json", "", market)
+    tick(store_server, "one", BUDGET="simulator=9/9")  # INTERVAL is an hour: a budget for 3,600
+    assert len(published(redis)) == 20
+    redis.delete("fetch")
+    tick(store_server, "one", BUDGET="simulator=7/3600")
+    assert sorted(market for task in published(redis) for market in task["markets"]) == watched[:1] + watched[15:]
+    assert store.status("simulator")["deferred"] == "14"
+
+
+def test_a_source_of_tickers_gets_one_task(store_server: StoreServer, redis: Redis, store: Store) -> None:
+    watch(store, 500)
+    tick(store_server, "one", FEED="simulator=tickers")
+    [raw] = redis.lrange("fetch", 0, -1)
+    assert json.loads(raw)["headers"]["task"] == "tracker.tasks.fetch_tickers"
+
+
+def test_a_fetch_that_must_wait_long_is_left_to_a_later_tick(
+    store_server: StoreServer, redis: Redis, store: Store
+) -> None:
+    [market] = watch(store, 1)
+    redis.set("dt1:pause:simulator", "too many requests", ex=600)
+    code = f"from tracker.tasks import fetch; print(fetch.apply(args=('simulator', [{market!r}])).state)"
+    environment = CLEAN | {"REDIS_URL": store_server.url}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "IGNORED", done.stderr
+    assert published(redis) == []
+    assert "last_error" not in store.status("simulator")

@@ -6,11 +6,12 @@ import threading
 import time
 import tracemalloc
 import zlib
+from email.utils import formatdate
 
 import pytest
 
 from tests.servers import free_port
-from tracker.errors import SourceError
+from tracker.errors import MustWait, SourceError
 from tracker.sources import http
 from tracker.sources.http import get_json, session
 
@@ -388,3 +389,86 @@ def test_many_bad_answers_leave_no_connections_open(client, server):
         server.settle()
     assert_still_usable(client, server)
     assert threading.active_count() <= open_before + 5
+
+
+# What else an answer says
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "low", "high"),
+    [
+        (429, {"Retry_After": "7"}, b"", 7, 7),
+        (429, {}, b"", 60, 60),
+        (429, {"Retry_After": "soon"}, b"", 60, 60),
+        (429, {"Retry_After": "-5"}, b"", 60, 60),
+        (429, {"Retry_After": "9" * 30}, b"", 259_200, 259_200),
+        (429, {"Retry_After": "Wed, 21 Oct 2015 07:28:00 GMT"}, b"", 60, 60),
+        (503, {"Retry_After": formatdate(time.time() + 9_000, usegmt=True)}, b"", 1, 9_000),
+        (503, {}, b"", 0, 0),
+        (418, {}, b"", 120, 120),
+        (418, {}, b'{"msg":"IP banned until %d."}' % ((time.time() + 9_000) * 1_000), 1, 9_000),
+        (418, {}, b'{"msg":"IP banned until 1659761931230."}', 0, 0),
+        (404, {}, b"", 0, 0),
+    ],
+)
+def test_a_pause_that_is_asked_for_is_told(client, server, status, headers, body, low, high):
+    server.says(body, status, **headers)
+    with pytest.raises(SourceError) as refused:
+        get_json(client, server.url)
+    assert low <= refused.value.wait <= high
+    assert not refused.value.permanent
+
+
+@pytest.mark.parametrize(("status", "permanent"), [(451, True), (401, True), (403, False), (404, False), (500, False)])
+def test_what_no_retry_mends_is_told(client, server, status, permanent):
+    server.says(b"", status)
+    with pytest.raises(SourceError) as refused:
+        get_json(client, server.url)
+    assert refused.value.permanent == permanent
+
+
+@pytest.mark.parametrize("ahead", [0, 30, -3_600])
+def test_the_servers_clock_is_compared_with_ours(client, server, ahead):
+    def answer(request):
+        request.send_response_only(200)
+        request.send_header("Date", formatdate(time.time() + ahead, usegmt=True))
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"[]")
+
+    server.answer = answer
+    get_json(client, server.url)
+    assert abs(client.skew - ahead) < 3
+
+
+@pytest.mark.parametrize(
+    "date", ["", "yesterday", "Wed, 99 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 99999999999 07:28:00 GMT"]
+)
+def test_a_date_that_is_none_compares_nothing(client, server, date):
+    def answer(request):
+        request.send_response_only(200)
+        request.send_header("Date", date)
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"[]")
+
+    server.answer = answer
+    get_json(client, server.url)
+    assert client.skew is None
+
+
+def test_every_request_is_paid_for_before_it_is_sent(server):
+    server.says(b"[]")
+    paid = []
+
+    def pay(url):
+        paid.append(url)
+        if len(paid) > 1:
+            raise MustWait(1, "spent")
+
+    with session({}, pay) as client:
+        get_json(client, server.url + "/a", {"b": 1})
+        with pytest.raises(MustWait):
+            get_json(client, server.url + "/a")
+    assert paid == [f"{server.url}/a?b=1", f"{server.url}/a"]
+    assert server.asked == ["/a?b=1"]

@@ -30,6 +30,8 @@ from tracker.sources.http import parsed, refusal, session
 
 #: Candles of an answer where ccxt does not say how many an exchange gives, and at most.
 PAGE, LARGEST_PAGE = 100, 1_000
+#: ccxt's names of steps.
+SPANS = {60: "1m", 180: "3m", 300: "5m", 900: "15m", 1_800: "30m", 3_600: "1h"}
 #: Statuses whose body says more than the status: ccxt reads it.
 READ_BY_CCXT = (200, 400, 404, 422)
 #: Where all prices and volumes are, if ccxt takes another path, which has no volumes.
@@ -73,8 +75,7 @@ class Exchange:
         self.ccxt.options["fetchMarkets"] = _spot_only(self.ccxt.options.get("fetchMarkets"))
         if url:
             self.ccxt.urls["api"] = _at(url, self.ccxt.urls["api"])
-        spans = {self.ccxt.parse_timeframe(span): span for span in self.ccxt.timeframes or {}}
-        self.span = spans.get(step, "")
+        self.span = SPANS[step] if SPANS[step] in (self.ccxt.timeframes or {}) else ""
         features = (self.ccxt.features or {}).get("spot") or {}
         self.page = min((features.get("fetchOHLCV") or {}).get("limit") or PAGE, LARGEST_PAGE)
 
@@ -97,6 +98,8 @@ class Exchange:
                     except BadId:
                         continue
                     found.setdefault(market.id, market)
+        if not found:
+            raise SourceError("no_markets", f"{self.name} lists {len(listed)} markets, and no active spot market")
         return list(found.values())
 
     def candles(self, market: Market, since: int) -> Candles:
