@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+import numpy as np
 import psutil
 import requests
 
@@ -178,14 +179,17 @@ def workers(url: str, processes: int, latency: float, count: int) -> None:
         store = Store(connect(redis.url), Ring())
         names = [f"c{number}" for number in range(count * min(processes, 2))]
         store.watch("okx", [Market(f"okx:{name}btc", name, "btc", f"{name}-BTC".upper()) for name in names])
+        slots = store.ring.slots(time.time())[-3:-1]  # as after a fetch: no backfill
+        for market in store.watched("okx"):
+            store.write("okx", market, slots, np.ones((2, 2)), time.time(), new=True)
         environment = os.environ | {
             "REDIS_URL": redis.url, "SOURCES": "okx", "EXCHANGE_URL": url, "BUDGET": "1000000/1", "INTERVAL": "3600",
             "LOG_LEVEL": "error", "MARKETS_PER_TASK": "1",
         }  # fmt: skip
         command = [sys.executable, "-m", "tracker", "worker", "fetch", "--concurrency", str(processes)]
-        with subprocess.Popen(command, cwd=ROOT, env=environment) as worker:
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as worker:
             try:
-                tick(store, environment)  # the backfill
+                tick(store, environment)  # warms up
                 seconds, busy = tick(store, environment, psutil.Process(worker.pid))
             finally:
                 worker.terminate()

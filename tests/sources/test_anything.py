@@ -41,7 +41,21 @@ odd = st.one_of(
     numbers,
     numbers.map(str),
     st.sampled_from(
-        ["", "NaN", "Infinity", "-Infinity", "1e999", "0x10", "1_000", "abc", "\u0000", "BTC/USD", "x" * 300]
+        [
+            "",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e999",
+            "1e999999999",
+            "-1E-99999999",
+            "0x10",
+            "1_000",
+            "abc",
+            "\u0000",
+            "BTC/USD",
+            "x" * 300,
+        ]
     ),
     st.text(max_size=5),
     st.sampled_from(

@@ -176,3 +176,15 @@ def test_an_answer_without_end_is_cut_off(exchange: ExchangeServer, source: Sour
     with pytest.raises(SourceError) as raised:
         source.candles(asked, int(time.time() // STEP * STEP) - 600)
     assert raised.value.reason == "too_long"
+
+
+def test_a_number_that_would_take_for_ever_to_write_out_is_not_written_out() -> None:
+    with Kraken({("ETH", "BTC"): moved("ethbtc")}) as exchange:
+        source = opened(exchange)
+        listed = exchange.listed(("A", "BTC")) | {"pair_decimals": 10**15}
+        exchange.refuses = (200, {}, {"error": [], "result": {"A": listed}})
+        assert [each.id for each in source.markets()] == ["kraken:abtc"]
+        exchange.refuses = (200, {}, b'{"error": [], "result": {"A": {"c": ["1e999999999", "1"]}}}')
+        with pytest.raises(SourceError) as raised:
+            source.tickers([])
+        assert raised.value.reason == "implausible"

@@ -43,6 +43,8 @@ WORDS = {
     re.compile(r"\b400\.0(02|67|68)\b|rate limit|too many requests", re.IGNORECASE): ("rate_limited", {"wait": PAUSE}),
     re.compile(r"unknown (asset|symbol|market)|invalid symbol", re.IGNORECASE): ("unknown_market", {}),
 }
+#: A number that fills the memory once it is written out, as ccxt does to add and multiply.
+ENORMOUS = re.compile(r"""[":,\[\s][+-]?[\d.]+[eE][+-]?0*\d{3,}["\s,\]}]""")
 #: What ccxt raises by itself where an answer is not shaped as it expects.
 FAULTS = (ArithmeticError, AttributeError, LookupError, NameError, RecursionError, TypeError, ValueError)
 
@@ -71,6 +73,7 @@ class Exchange:
         self.ccxt = _class(name)({"enableRateLimit": False, "session": _Line(self.session), "markets": {}})
         self.ccxt.parse_json = self._parse
         self.ccxt.parse_ohlcvs = self._rows
+        self.ccxt.parse_precision = _no_precision
         self.ccxt.has["fetchCurrencies"] = False
         self.ccxt.options["fetchMarkets"] = _spot_only(self.ccxt.options.get("fetchMarkets"))
         if url:
@@ -167,7 +170,9 @@ class Exchange:
         self.ccxt.markets[market.id] = self.ccxt.safe_market_structure(pair | kind)
 
     def _parse(self, body: str) -> Any:
-        """In the place of ccxt's own, which passes what is no JSON on as text."""
+        """In the place of ccxt's own, which passes what is no JSON on as text, and computes with any number in it."""
+        if ENORMOUS.search(body):
+            raise SourceError("implausible", f"{self.name} answered a number of hundreds of digits")
         self._heard.answer = parsed(body, self.name)
         return self._heard.answer
 
@@ -243,6 +248,11 @@ def _package() -> ModuleSpec:
     spec = find_spec("ccxt")
     assert spec, "ccxt is in requirements.txt"
     return spec
+
+
+def _no_precision(decimals: Any) -> str:
+    """In the place of ccxt's own, which takes a step for every decimal that is claimed. Nobody here asks for it."""
+    return "1"
 
 
 def _spot_only(option: Any) -> Any:
