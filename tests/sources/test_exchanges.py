@@ -15,7 +15,7 @@ from tests.exchanges.kraken import Kraken
 from tests.exchanges.okx import Okx
 from tracker import pipeline
 from tracker.clock import Clock
-from tracker.errors import SourceError
+from tracker.errors import MustWait, SourceError
 from tracker.models import Market
 from tracker.ring import Ring
 from tracker.settings import load
@@ -188,3 +188,30 @@ def test_a_number_that_would_take_for_ever_to_write_out_is_not_written_out() -> 
         with pytest.raises(SourceError) as raised:
             source.tickers([])
         assert raised.value.reason == "implausible"
+
+
+def test_a_backfill_that_the_budget_interrupts_is_kept_and_goes_on(store: Store) -> None:
+    with Coinbase({("ETH", "BTC"): moved("ethbtc")}) as exchange:
+        purse = [4]  # the catalogue, and three pages of 300
+
+        def pay(url: str) -> None:
+            if not purse[0]:
+                raise MustWait(5, "spent")
+            purse[0] -= 1
+
+        settings = load({"SOURCES": exchange.name, "EXCHANGE_URL": exchange.url})
+        source = open_source(exchange.name, settings, pay)
+        now = time.time()
+        clock = Clock(now, 0)
+        [market] = pipeline.refresh(store, exchange.name, source, now)
+        with pytest.raises(MustWait, match="the budget pays for no more"):
+            pipeline.fetch(store, exchange.name, source, market, clock)
+        values = store.windows([market], now)[:, 0]
+        truth = expected(exchange, ("ETH", "BTC"), RING.slots(now).tolist()).T
+        np.testing.assert_allclose(values[:, 5:900], truth[:, 5:900], rtol=1e-6, atol=1e-8)
+        assert np.isnan(values[:, 900:]).all()
+        with pytest.raises(MustWait, match="spent"):
+            pipeline.fetch(store, exchange.name, source, market, clock)
+        purse[0] = 2
+        pipeline.fetch(store, exchange.name, source, market, clock)
+        np.testing.assert_allclose(store.windows([market], now)[:, 0, 5:-1], truth[:, 5:-1], rtol=1e-6, atol=1e-8)
