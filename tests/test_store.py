@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from tests.servers import StoreServer, free_port
-from tracker.errors import StoreError, TrackerError
+from tracker.budget import Budget, Plan
+from tracker.errors import SourceError, StoreError, TrackerError
+from tracker.gate import Gate
 from tracker.models import Market, Metric
 from tracker.ring import DAY, Ring
 from tracker.stats import describe
@@ -228,6 +230,7 @@ def test_a_status_counts_refusals_and_keeps_the_last_error(store):
     store.write("one", "x:a", slots, values, NOW + 2, refused={"negative": 1})
     assert store.status("one") == {
         "last_success": f"{NOW + 2:.3f}",
+        "newest_slot": str(slots[-1]),
         "last_error": "x" * 500,
         "last_error_at": f"{NOW + 1:.3f}",
         "refused:negative": "3",
@@ -256,6 +259,16 @@ EVERY_CALL = {
     "claim": lambda store: store.claim("one", 600, "task", 60),
     "failed": lambda store: store.failed("one", NOW, "negative", "why"),
     "status": lambda store: store.status("one"),
+    "write_prices": lambda store: store.write_prices("one", {"x:a": 1.0}, RING.slot(NOW), NOW),
+    "inherit": lambda store: store.inherit("x:a", "x:b", NOW),
+    "note": lambda store: store.note("one", deferred=1),
+    "unnote": lambda store: store.unnote("one", "deferred"),
+    "longest_ago": lambda store: store.longest_ago("one", ["x:a"]),
+    "unanswered": lambda store: store.unanswered("one", ["x:a"], NOW),
+    "a gate's look": lambda store: Gate(store.redis, "one").look(),
+    "a gate's failure": lambda store: Gate(store.redis, "one").failed(SourceError("http_429", "", wait=1), NOW),
+    "a budget's spending": lambda store: Budget(store.redis, "one", Plan(1, 1)).spend("http://x/"),
+    "a budget's use": lambda store: Budget(store.redis, "one", Plan(1, 1)).used(),
 }
 
 

@@ -213,7 +213,7 @@ def _show_progress(settings: Settings, supervisor: subprocess.Popen) -> None:
 
 def _why(fetched: int, answered: int, of: int) -> str:
     if of and answered >= of:
-        return f"{of - fetched} of {of} markets have not traded in 24 h"
+        return f"{of - fetched} of {of} markets have no past: no trade in 24 h, or a source asked for tickers"
     return f"no progress for {PATIENCE} s: .venv/bin/python -m tracker sources, and the logs, say why"
 
 
