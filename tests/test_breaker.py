@@ -153,3 +153,15 @@ def test_a_block_says_why(guarded: Guarded) -> None:
 def test_the_clocks_difference_is_noted(guarded: Guarded, store: Store) -> None:
     guarded.markets()
     assert float(store.status("x")["clock_skew"]) == 1.5
+
+
+def test_a_block_is_probed_when_a_beat_starts_anew(guarded: Guarded, fickle: Fickle, store: Store) -> None:
+    fail(guarded, SourceError("http_401", "unknown key", permanent=True))
+    fickle.error = None
+    guarded.gate.reconsider(time.time())
+    guarded.markets()
+    assert guarded.gate.look()[0] == Breaker()
+    set_until(store, Breaker(FAILURES, time.time() + 60))
+    guarded.gate.reconsider(time.time())  # what is open stays open
+    with pytest.raises(MustWait):
+        guarded.markets()

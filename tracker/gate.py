@@ -6,7 +6,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import orjson
@@ -66,6 +66,12 @@ class Gate:
         """After a call that was not made after all: someone else may probe."""
         with translated():
             self.redis.delete(f"{PREFIX}:probe:{self.name}")
+
+    def reconsider(self, now: float) -> None:
+        """Lets a source that is blocked be probed: its key, or its address, may be another now."""
+        breaker = self.look()[0]
+        if breaker.blocked:
+            self._set(replace(breaker, until=now))
 
     def look(self) -> tuple[Breaker, float, str]:
         """(the breaker, seconds of a pause that are left, why it was asked for)."""

@@ -4,6 +4,7 @@ import logging
 import math
 import random
 import time
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from tracker import pipeline
 from tracker.budget import plan
 from tracker.channels import log as log_channel
 from tracker.errors import MustWait, SourceError, StoreError
-from tracker.gate import Guarded, guarded
+from tracker.gate import Gate, Guarded, guarded
 from tracker.outbox import Outbox
 from tracker.rules import DEFAULT_RULES
 from tracker.settings import settings, wanted
@@ -70,6 +71,7 @@ def schedule_fetches(self: Task, name: str) -> None:
         return
     markets = list(store().watched(name)) or refreshed(name)
     if settings().feeds.of(name) == "tickers":
+        store().note(name, deferred=0)
         fetch_tickers.apply_async((name,), expires=life(name))
         return
     limit = plan(name, settings())
@@ -144,6 +146,8 @@ def notify(alert_id: str) -> None:
 def first_tick(sender: Any, **_: Any) -> None:
     """A beat that starts ticks at once: its schedule alone would wait for an interval."""
     for name in settings().sources:
+        with suppress(StoreError):  # a probe is due within the hour all the same
+            Gate(store().redis, name).reconsider(time.time())
         chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
 
 

@@ -31,7 +31,7 @@ class ExchangeServer(HttpServer):
     """One exchange. ``trades``: (base, quote) in upper case -> its candles; see the subclasses for what each one is.
 
     refuses: an answer given instead of every other, e.g. ``too_many``; limit: (amount, seconds) above which it refuses
-    with ``too_many``; arrivals: (time, cost) of every request.
+    with ``too_many``; arrivals: (time, cost) of every request; ahead: seconds that its candles are ahead of time.
     """
 
     name: str
@@ -49,6 +49,7 @@ class ExchangeServer(HttpServer):
         self.limit: tuple[float, float] | None = None
         self.arrivals: list[tuple[float, float]] = []
         self.delay = 0.0
+        self.ahead = 0.0
         self.answer = self._answer
 
     def reply(self, path: str, query: dict[str, str]) -> Answer:
@@ -57,8 +58,11 @@ class ExchangeServer(HttpServer):
 
     def rows(self, pair: tuple[str, str], first: float, last: float) -> list[tuple[int, float, float]]:
         """(slot, price, volume) of candles with trades, oldest first, as far as time has come."""
-        last = min(last, time.time())
+        last = min(last, self.now())
         return [(slot, *said) for slot, said in sorted(self.trades[pair].items()) if first <= slot <= last]
+
+    def now(self) -> float:
+        return time.time() + self.ahead
 
     def newest(self, pair: tuple[str, str]) -> tuple[float, float]:
         """(last price, base traded in 24 h)."""

@@ -34,7 +34,7 @@ class Binance(ExchangeServer):
         traded = {slot: (price, volume) for slot, price, volume in self.rows(pair, 0, 1e12)}
         price = next(price for slot, (price, _) in sorted(traded.items(), reverse=True) if slot <= first)
         found = []
-        for slot in range(first, min(first + limit * STEP, int(time.time()) + 1), STEP):
+        for slot in range(first, min(first + limit * STEP, int(self.now()) + 1), STEP):
             price, volume = traded.get(slot, (price, 0.0))
             shown = [f"{price:.8f}"] * 4
             found.append([slot * 1_000, *shown, f"{volume:.8f}", slot * 1_000 + 59_999, "0.5", 40, "10.9", "0.2", "0"])

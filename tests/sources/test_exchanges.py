@@ -215,3 +215,11 @@ def test_a_backfill_that_the_budget_interrupts_is_kept_and_goes_on(store: Store)
         purse[0] = 2
         pipeline.fetch(store, exchange.name, source, market, clock)
         np.testing.assert_allclose(store.windows([market], now)[:, 0, 5:-1], truth[:, 5:-1], rtol=1e-6, atol=1e-8)
+
+
+def test_candles_of_the_future_are_refused(exchange: ExchangeServer, source: Source) -> None:
+    asked = market(exchange, source, "ethbtc")
+    exchange.ahead = 1_200
+    with pytest.raises(SourceError) as raised:
+        source.candles(asked, int(time.time() // STEP * STEP) - 600)
+    assert raised.value.reason == "future"

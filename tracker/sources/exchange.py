@@ -156,7 +156,7 @@ class Exchange:
         if not market.name:
             raise SourceError("unknown_market", f"{market.id} is not in the catalogue of {self.name}")
         with self._translated():
-            if market.id not in self.ccxt.markets:
+            if self.ccxt.markets.get(market.id, {}).get("id") != market.name:
                 self._introduce(market)
             rows = self.ccxt.fetch_ohlcv(market.id, self.span, start * 1000, self.page)
             return sorted((row for row in rows if row[0] >= start), key=itemgetter(0))
