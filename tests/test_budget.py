@@ -1,7 +1,9 @@
 """A source's budget in Redis: never more in any window, whoever asks."""
 
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -85,3 +87,12 @@ def test_how_many_fetches_an_interval_has() -> None:
     assert PLANS["kraken"].fetches(60) == 56  # 15 in 15 s, counted as 16
     assert PLANS["binance"].fetches(60) == 2_950
     assert PLANS["cryptowatch"].fetches(60) == 1
+
+
+def test_the_documents_tell_every_budget() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "sources.md").read_text()
+    for name, limit in (PLANS | {"any other": CAREFUL}).items():
+        if name != "binanceus":
+            row = re.search(rf"^\| `?{name}`? \| ([^|]*) \|", text, re.MULTILINE)[1].replace(",", "")
+            assert re.search(rf"\b{limit.amount:g}\b", row), row
+            assert ("in 24 h" if limit.seconds == 86_400 else f"in {limit.seconds} s") in row, row

@@ -1,7 +1,9 @@
 """Every source against a server that speaks its format: what is stored is what the files say, whatever is refused."""
 
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from tracker.store import Store
 PAIRS = {("ETH", "BTC"): "ethbtc", ("POWR", "BTC"): "powrbtc"}
 SERVERS = [Kraken, Binance, Coinbase, Bitstamp, Okx, CryptowatchServer]
 RING = Ring(STEP)
+DOCS = Path(__file__).parents[2] / "docs" / "sources.md"
 
 
 @pytest.fixture(params=SERVERS, ids=lambda server: server.name)
@@ -223,3 +226,12 @@ def test_candles_of_the_future_are_refused(exchange: ExchangeServer, source: Sou
     with pytest.raises(SourceError) as raised:
         source.candles(asked, int(time.time() // STEP * STEP) - 600)
     assert raised.value.reason == "future"
+
+
+def test_a_backfill_takes_as_many_requests_as_the_documents_say(exchange: ExchangeServer, source: Source) -> None:
+    said = re.search(rf"^\| `{exchange.name}` \|.*\| (\d+) requests?", DOCS.read_text(), re.MULTILINE)
+    asked = market(exchange, source, "ethbtc")
+    before = len(exchange.arrivals)
+    source.candles(asked, RING.first(time.time()))
+    more = 1 if exchange.name == "kraken" else 0  # it does not say that the minute in progress has no trade yet
+    assert int(said[1]) <= len(exchange.arrivals) - before <= int(said[1]) + more
