@@ -54,15 +54,19 @@ def store(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def worker(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.rulebook import Rulebook
+
     queues = options.queues or list(QUEUES)
     if unknown := set(queues) - set(QUEUES):
         raise TrackerError(f"no queue {', '.join(sorted(unknown))}: expected some of {', '.join(QUEUES)}")
+    Rulebook(settings.rules)  # a bad file stops the start
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # SIGTERM: soft shutdown, see celeryconfig
     name = options.name or f"{'-'.join(queues)}-{os.getpid()}"
-    concurrency = settings.fetch_concurrency if "fetch" in queues else settings.evaluate_concurrency
+    concurrency = {"fetch": settings.fetch_concurrency, "evaluate": settings.evaluate_concurrency}
+    processes = next((concurrency[queue] for queue in concurrency if queue in queues), settings.notify_concurrency)
     _celery(
         settings, "worker", "-Q", ",".join(queues), "-n", f"{name}@%h", "-P", settings.worker_pool,
-        "-c", str(options.concurrency or concurrency), "--without-gossip", "--without-mingle",
+        "-c", str(options.concurrency or processes), "--without-gossip", "--without-mingle",
     )  # fmt: skip
 
 
@@ -117,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
     one = command(worker, "run a worker; start as many as there is work for, on any machine that reaches the store")
     one.add_argument("queues", nargs="*", metavar="QUEUE", help=f"what to take tasks from: {', '.join(QUEUES)}; all")
     one.add_argument(
-        "-c", "--concurrency", metavar="N", type=_processes, help="processes; FETCH_CONCURRENCY or EVALUATE_CONCURRENCY"
+        "-c", "--concurrency", metavar="N", type=_processes, help="processes; FETCH_CONCURRENCY, or that of its queue"
     )
     one.add_argument("-n", "--name", help="its name in Flower; the queues and the process id")
     command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")

@@ -222,6 +222,12 @@ class Store:
             pipe.hincrby(_status_key(source), f"refused:{reason}", 1)
             pipe.execute()
 
+    def waiting_since(self, source: str, now: float) -> float:
+        """When ``source`` was first waited for: at ``now``, if never before."""
+        with translated():
+            self.redis.hsetnx(_status_key(source), "waiting_since", f"{now:.3f}")
+            return float(self.redis.hget(_status_key(source), "waiting_since"))
+
     def status(self, source: str) -> dict[str, str]:
         """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts."""
         with translated():

@@ -22,15 +22,21 @@ LARGEST = 8_000_000
 CHUNK = 65_536
 
 
-def session(headers: dict[str, str]) -> requests.Session:
-    """A session to keep for a process: it reuses connections and never retries, which is the task's to decide."""
+def session(headers: dict[str, str], *mixins: type) -> requests.Session:
+    """A session to keep for a process: it reuses connections and never retries, which is the task's to decide.
+
+    ``mixins``: classes that overrule methods of its connections.
+    """
     made = _Session()
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none kept: they would be sent back, and grow
     made.headers.update({"User-Agent": "data-tracker", "Accept": "application/json", **headers})
     made.trust_env = False  # no .netrc look-up a request, and no proxy by surprise
     for scheme in ("http://", "https://"):
         adapter = HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0)
-        adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        adapter.poolmanager.pool_classes_by_scheme = {
+            "http": _pool(urllib3.HTTPConnectionPool, *mixins, _Connection),
+            "https": _pool(urllib3.HTTPSConnectionPool, *mixins, _TlsConnection),
+        }
         made.mount(scheme, adapter)
     return made
 
@@ -80,12 +86,8 @@ class _TlsConnection(urllib3.connection.HTTPSConnection):
     response_class = _Answer
 
 
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+def _pool(pool: type, *connection: type) -> type:
+    return type("Pool", (pool,), {"ConnectionCls": type("Connection", connection, {})})
 
 
 def get_json(session: requests.Session, url: str, params: dict[str, Any] | None = None) -> Any:
