@@ -46,7 +46,7 @@ def declared_by(kind: type) -> dict[str, Field]:
     return {each.metadata["name"] or each.name: each for each in fields(kind) if each.metadata}
 
 
-def build(kind: type[T], table: Mapping[str, Any], secrets: Callable[[str, str], str], **given: Any) -> T:
+def build(kind: type[T], table: Mapping[str, Any], secrets: Callable[[str, str], str], /, **given: Any) -> T:
     """A ``kind`` of the options in ``table`` and what is ``given`` besides; raises BadOption.
 
     A secret may be named instead: ``secrets`` is asked for what ``NAME_env`` or ``NAME_file`` stands for, by ``env`` or
@@ -98,7 +98,7 @@ def number(low: float, high: float, above: bool = False) -> Parse:
     def parse(value: Any) -> float:
         usable = type(value) in (int, float) and isfinite(value) and low <= value <= high
         if not usable or (above and value == low):
-            raise Expected(f"a number {'above' if above else 'from'} {low:g} {'up ' if above else ''}to {high:g}")
+            raise Expected(f"a number above {low:g}, up to {high:g}" if above else f"a number from {low:g} to {high:g}")
         return float(value)
 
     return parse

@@ -22,6 +22,8 @@ from tracker.stats import last_present, mean_present
 FRESH_STEPS = 2
 #: A mean of decimal fractions is off by a few last digits: exactly 3 x it is not above 3 x it.
 ROUNDING = 1 + 1e-12
+#: Of percents, for the same reason.
+DECIMALS = 9
 SEVERITIES = ("info", "warning", "critical")
 LARGE = 1e18
 ANY = number(-LARGE, LARGE)
@@ -243,7 +245,8 @@ class Change(SeriesRule):
 
     def level(self, at: Columns) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            return _directed(100 * (at.value / at.ago(self.over) - 1), self.direction, at.final)
+            percent = np.round(100 * (at.value / at.ago(self.over) - 1), DECIMALS)
+            return _directed(percent, self.direction, at.final)
 
     def grounds(self, at: Columns) -> tuple[np.ndarray, np.ndarray]:
         return at.ago(self.over), at.means(self.over)[1]
@@ -430,7 +433,7 @@ def _edges(at: Columns, rule: SeriesRule) -> list[Edge]:
     if not len(rows):
         return []
     standing, _ = _last_judged(at.values[rows], at.newest[rows], rule, at.first, at.step)
-    firing: np.ndarray = np.greater(standing, 0)
+    firing: Any = standing > 0
     baseline, samples = rule.grounds(at)
     found = []
     for k in range(above.shape[1]):
@@ -438,7 +441,7 @@ def _edges(at: Columns, rule: SeriesRule) -> list[Edge]:
             found.append(Edge(
                 int(row), at.first + k, float(at.value[row, k]), float(baseline[row, k]), int(samples[row, k])
             ))  # fmt: skip
-        firing = above[rows, k] | (firing & ~clear[rows, k])
+        firing = np.where(above[rows, k], True, firing & ~clear[rows, k])
     return found
 
 
@@ -448,7 +451,7 @@ def _judged(at: Columns, rule: SeriesRule) -> tuple[np.ndarray, np.ndarray]:
     if held := rule.hold // at.step:
         before, _ = rule.judge(Columns(at.values, at.newest, max(at.first - held, 0), at.last, at.step))
         pad = np.zeros((len(before), held + above.shape[1] - before.shape[1]), bool)  # before the window none was
-        above = sliding_window_view(np.hstack([pad, before]), held + 1, axis=1).all(axis=2)
+        above = np.all(sliding_window_view(np.hstack([pad, before]), held + 1, axis=1), axis=2)
     return above, clear
 
 
