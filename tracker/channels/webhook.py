@@ -117,8 +117,13 @@ def _judged(answer: requests.Response) -> str:
     said = f"answered {answer.status_code}{_excerpt(answer)}"
     if 200 <= answer.status_code < 300:
         return said
-    later = answer.status_code >= 500 or answer.status_code in LATER
-    raise ChannelError(said, not later, answer.status_code, _seconds(answer.headers.get("Retry-After", "")))
+    status = answer.status_code
+    raise ChannelError(said, permanent(status), status, seconds(answer.headers.get("Retry-After", "")))
+
+
+def permanent(status: int) -> bool:
+    """Whether trying again will not help, by an HTTP status that is not a success."""
+    return status < 500 and status not in LATER
 
 
 def _excerpt(answer: requests.Response) -> str:
@@ -138,7 +143,7 @@ def _fault(error: Exception) -> str:
     return f"did not answer as HTTP servers do ({type(error).__name__})"
 
 
-def _seconds(retry_after: str) -> float | None:
+def seconds(retry_after: str) -> float | None:
     """The header Retry-After in seconds: a number of them, or a date (RFC 9110, 10.2.3). None if it is neither."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after[:9])
