@@ -119,6 +119,12 @@ class Deliveries:
             self.redis.zadd(DUE, dict.fromkeys(ids, self.now() + GRACE), xx=True)
         return [id for id in ids if there[id]]
 
+    def pending(self, count: int = 1_000) -> list[Delivery]:
+        """Up to ``count`` pending rows, by when they are looked at next."""
+        with translated():
+            ids = [id.decode() for id in self.redis.zrange(DUE, 0, count - 1)]
+        return [row for row in self.all(ids) if row.state == "pending"]
+
     def dead(self, count: int = 1_000) -> list[Delivery]:
         """The ``count`` newest dead rows, newest first."""
         with translated():
