@@ -412,6 +412,12 @@ def edges(values: np.ndarray, rule: SeriesRule, step: int, steps: int = FRESH_ST
     return _edges(_fresh(values, step, steps), rule)
 
 
+def newest_level(values: np.ndarray, rule: SeriesRule, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Level of the slot in progress, and whether it is above: (n,) each; ``values`` as in Columns."""
+    at = _fresh(values, step, 0)
+    return rule.levels(at)[:, 0], _judged(at, rule)[0][:, 0]
+
+
 def cleared(values: np.ndarray, rule: SeriesRule, since: np.ndarray, step: int) -> np.ndarray:
     """Whether a firing of ``rule`` in the column ``since`` (n,) of each row is over: bool (n,).
 
