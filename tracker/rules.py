@@ -20,10 +20,8 @@ from tracker.stats import last_present, mean_present
 
 #: A slot is fresh, and may alert, for this many steps after the one in progress: history never pages anyone.
 FRESH_STEPS = 2
-#: A mean of decimal fractions is off by a few last digits: exactly 3 x it is not above 3 x it.
+#: Means and quotients of decimal fractions are off by a few last digits: exactly 3 x a mean is not above 3 x it.
 ROUNDING = 1 + 1e-12
-#: Of percents, for the same reason.
-DECIMALS = 9
 SEVERITIES = ("info", "warning", "critical")
 LARGE = 1e18
 ANY = number(-LARGE, LARGE)
@@ -60,6 +58,11 @@ class Columns:
         """Mean, standard deviation and number of all present samples before each column: (n, k) each."""
         return self.once("spread", self._spread)
 
+    def column_before(self) -> "Columns":
+        """The column before the first, as these."""
+        before = self.first - 1
+        return self.once("column", lambda: Columns(self.values, self.newest, before, before, self.step))
+
     def _before(self, seconds: int) -> np.ndarray:
         """The slots of the ``seconds`` before each column: (n, k, slots), NaN before the window."""
         width = max(seconds // self.step, 1)
@@ -74,10 +77,13 @@ class Columns:
         before, between = self.values[:, : self.first], self.values[:, self.first : self.last]
         pivot, count = mean_present(before)
         pivot = np.where(count > 0, pivot, 0)[:, None]
-        rest = np.nan_to_num(before - pivot)
+        rest = before - pivot
+        squares = np.einsum("ij,ij->i", rest, rest)
+        gappy = np.isnan(squares)
+        squares[gappy] = np.nansum(rest[gappy] ** 2, axis=1)
         more = np.nan_to_num(between - pivot)
         counts = _running(count, ~np.isnan(between))
-        squares = _running(np.einsum("ij,ij->i", rest, rest), more**2)
+        squares = _running(squares, more**2)
         with np.errstate(invalid="ignore", divide="ignore"):
             offset = _running(np.zeros(len(more)), more) / counts
             variance = np.maximum(squares / counts - offset**2, 0)
@@ -245,7 +251,7 @@ class Change(SeriesRule):
 
     def level(self, at: Columns) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            percent = np.round(100 * (at.value / at.ago(self.over) - 1), DECIMALS)
+            percent = (at.value / at.ago(self.over) - 1) * (100 / ROUNDING)
             return _directed(percent, self.direction, at.final)
 
     def grounds(self, at: Columns) -> tuple[np.ndarray, np.ndarray]:
@@ -438,8 +444,7 @@ def _edges(at: Columns, rule: SeriesRule) -> list[Edge]:
     rows = np.flatnonzero(above.any(axis=1))
     if not len(rows):
         return []
-    standing, _ = _last_judged(at.values[rows], at.newest[rows], rule, at.first, at.step)
-    firing: Any = standing > 0
+    firing: Any = _firing_before(at, rule, rows)
     baseline, samples = rule.grounds(at)
     found = []
     for k in range(above.shape[1]):
@@ -449,6 +454,18 @@ def _edges(at: Columns, rule: SeriesRule) -> list[Edge]:
             ))  # fmt: skip
         firing = np.where(above[rows, k], True, firing & ~clear[rows, k])
     return found
+
+
+def _firing_before(at: Columns, rule: SeriesRule, rows: np.ndarray) -> np.ndarray:
+    """Of ``rows``, whether the last slot before ``at`` that was above or clear was above. Mostly one look does."""
+    if at.first == 0:
+        return np.zeros(len(rows), bool)
+    above, clear = (each[rows, 0] for each in _judged(at.column_before(), rule))
+    far = np.flatnonzero(~(above | clear))
+    if len(far):
+        values, newest = at.values[rows[far]], at.newest[rows[far]]
+        above[far] = _last_judged(values, newest, rule, at.first - 1, at.step)[0] > 0
+    return above
 
 
 def _judged(at: Columns, rule: SeriesRule) -> tuple[np.ndarray, np.ndarray]:
@@ -465,7 +482,7 @@ def _last_judged(
     values: np.ndarray, newest: np.ndarray, rule: SeriesRule, before: int, step: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of each row's last slot before the column ``before`` that was above or clear: 1 if above, -1 if clear, 0 if there
-    is none, and its column. Mostly one look does; each further one looks at twice as much."""
+    is none, and its column. Each look is at twice as much as the one before."""
     standing, column = np.zeros(len(values), int), np.full(len(values), -1)
     rows, look = np.arange(len(values)), 1
     while len(rows) and before > 0:
