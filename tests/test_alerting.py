@@ -70,6 +70,14 @@ def test_missing_samples_end_no_alert(tracker):
     assert tracker.outbox.get(alert.id).state == "firing"
 
 
+def test_an_alert_that_nothing_can_end_is_forgotten_after_a_week(tracker):
+    tracker.minute(0, 1_000)
+    week = 7 * 86_400
+    for later, known in ((week - 60, 1), (week + 60, 0)):
+        pipeline.evaluate(tracker.store, tracker.outbox, [JUMP], [MARKET], tracker.slots[-1] + float(later))
+        assert len(tracker.outbox.firing()) == known
+
+
 def test_what_fires_on_is_neither_over_nor_found_again(tracker):
     [alert] = tracker.minute(0, 1_000).alerts
     for minute in range(1, 6):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tracker import rules
+from tracker.deliveries import LIFE
 from tracker.models import FIELDS, FIRING, Alert, Delivery, Metric
 from tracker.outbox import Outbox
 from tracker.store import Store
@@ -28,8 +29,10 @@ class Recorder:
 
     def __init__(self, outbox: Outbox, now: float, wants_resolved: Collection[str]):
         self.outbox, self.now, self.wants_resolved = outbox, now, wants_resolved
-        self.firing = outbox.firing()
         self.found = Found()
+        firing = outbox.firing()
+        self.firing = {subject: slot for subject, slot in firing.items() if slot > now - LIFE}
+        outbox.forget([*(firing.keys() - self.firing.keys())])  # of rules or metrics that are no more
 
     def fire(self, rule: rules.Rule, alert: Alert) -> None:
         """A firing, if it is a new one. The one before it, if that was not seen to end, is over."""

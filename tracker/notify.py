@@ -17,7 +17,7 @@ from tracker.silences import Silences
 
 log = logging.getLogger(__name__)
 
-#: Tries before a row is dead, and the seconds between them: doubled each time from FIRST to LONGEST. In all 40 min.
+#: Tries before a row is dead, and the seconds between them: doubled each time from FIRST to LONGEST: half an hour.
 TRIES = 12
 FIRST = 1
 LONGEST = 600

@@ -72,6 +72,12 @@ class Outbox:
         with translated():
             return {key.decode(): int(slot) for key, slot in self.redis.hgetall(FIRING_NOW).items()}
 
+    def forget(self, subjects: Sequence[str]) -> None:
+        """Alerts of these ``rule:metric`` are not waited for any more."""
+        with translated():
+            if subjects:
+                self.redis.hdel(FIRING_NOW, *subjects)
+
     def resolve(self, id: str, at: float, channels: Sequence[str] = ()) -> list[str]:
         """Ends an alert, once: returns the ids of the rows of its resolved notices, one for each of ``channels``.
 

@@ -20,7 +20,7 @@ from tracker.outbox import Outbox
 from tracker.rulebook import Rulebook
 from tracker.settings import settings
 from tracker.sources import Source, open_source
-from tracker.store import Store, connect
+from tracker.store import Store, connect, translated
 
 log = logging.getLogger(__name__)
 app = Celery("tracker")
@@ -33,7 +33,7 @@ TASKS_A_TICK = 300
 FETCH_BUDGET = 12
 
 
-#: Rows of the outbox that a sweep publishes at most; the next one goes on.
+#: Notices that wait in the queue before a sweep adds none: however long no worker takes any, it grows no further.
 SWEEP = 1_000
 
 
@@ -134,7 +134,8 @@ def notify(alert: str, channel: str, event: str) -> None:
 @app.task
 def sweep() -> None:
     """Publishes notices whose time to be tried again has come, and those whose task was lost."""
-    publish_notices(outbox().deliveries.due(SWEEP))
+    waiting = queue_length("notify")
+    publish_notices(outbox().deliveries.due(max(SWEEP - waiting, 0)))
 
 
 @beat_init.connect
@@ -155,6 +156,12 @@ def publish(name: str, batches: list[list[str]]) -> None:
             then = evaluate.si(batch).set(expires=life)
             # No retry: what a pipeline that broke has published is not known, and the next tick heals.
             fetch.apply_async((name, batch), link=[then], expires=life, producer=producer, retry=False)
+
+
+def queue_length(name: str) -> int:
+    """Messages in a queue."""
+    with translated():
+        return store().redis.llen(name)  # where kombu keeps them
 
 
 def publish_notices(rows: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from redis import RedisError
@@ -23,7 +24,8 @@ from tests.conftest import HttpServer
 from tests.servers import StoreServer, wait_for
 from tests.system.stack import CLEAN, ROOT
 from tracker.outbox import Outbox
-from tracker.store import connect
+from tracker.ring import Ring
+from tracker.store import Store, connect
 
 ALERTS = 2_000
 #: Times that the receiver fails at most for one alert, so that no wait gets long.
@@ -180,6 +182,42 @@ def test_every_alert_is_delivered_whatever_is_killed(
         assert receiver.failed.total() > ALERTS // 4
         assert crew.killed >= 10
         assert len(twice) - len(lost) <= CHILDREN * crew.killed
+
+
+def test_a_changed_rules_file_is_in_force_without_a_restart_and_a_bad_one_never(
+    tmp_path: Path, server: StoreServer, receiver: Receiver, environment: dict[str, str]
+) -> None:
+    rules = Path(environment["RULES"])
+    channel = rules.read_text().partition("[rules.jump]")[0]
+
+    def write(above: str) -> None:
+        rules.write_text(f'{channel}[rules.high]\nkind = "threshold"\nabove = {above}\nchannels = ["hook"]\n')
+
+    def evaluate(pair: str, volume: float) -> str:
+        """Lets the workers find a market whose newest volume is this; returns its metric."""
+        market, now = f"kraken:{pair}", time.time()
+        slots = store.ring.slots(now)[-3:]
+        store.write("simulator", market, slots, np.array([[1.0, 1], [1.0, 1], [1.0, volume]]), now, new=True)
+        command = f"from tracker.tasks import evaluate; evaluate.delay([{market!r}])"
+        subprocess.run([sys.executable, "-c", command], cwd=ROOT, env=environment, check=True, timeout=60)
+        wait_for(lambda: f"{market}:volume" in store.ranking("volume"), f"{market} is evaluated")
+        return f"{market}:volume"
+
+    def told() -> set[str]:
+        return {id.removeprefix("high:").rpartition(":")[0] for id in receiver.taken}
+
+    write("1000")
+    with Crew(tmp_path, environment), connect(server.url) as redis:
+        store = Store(redis, Ring())
+        evaluate("aausd", 500)
+        write("400")
+        changed = evaluate("bbusd", 500)
+        wait_for(lambda: told() == {changed}, "the new rule is in force, the old one was before")
+        write('"nothing"')
+        bad = evaluate("ccusd", 600)
+        wait_for(lambda: told() == {changed, bad}, "the rule stays in force")
+        log = (tmp_path / "evaluate.log").read_text()
+        assert "THE RULES ARE NOT RELOADED" in log and "expected a number" in log
 
 
 def pending(outbox: Outbox) -> int:
