@@ -20,6 +20,7 @@ from tests.exchange import Exchange
 from tests.servers import wait_for
 from tests.system.stack import Stack
 from tracker.clock import Clock
+from tracker.outbox import Outbox
 from tracker.sources.simulator.feeds import Generated
 from tracker.sources.simulator.server import create_app
 
@@ -86,11 +87,11 @@ def main() -> None:
             Stack(Path(folder) / "var", SIMULATOR_URL=exchange.url, **variables) as stack,
         ):
             stack.ready(300)
-            run(options, feed, received)
+            run(options, feed, received, stack.outbox)
             bare(receiver)
 
 
-def run(options: argparse.Namespace, feed: Spiking, received: Mapping[str, float]) -> None:
+def run(options: argparse.Namespace, feed: Spiking, received: Mapping[str, float], outbox: Outbox) -> None:
     busy = [
         f"{each.exchange}:{each.pair}"
         for each in feed.markets
@@ -104,7 +105,10 @@ def run(options: argparse.Namespace, feed: Spiking, received: Mapping[str, float
         f"{options.markets} markets, {options.markets * 2 * 60 // options.interval} metrics a minute; "
         f"{len(received)} notices of {len(busy)} spikes ({len(busy) - len(feed.shown)} in minutes without a trade)"
     )
-    show("from the answer that has it", [received[market] - feed.shown[market] for market in received])
+    found = {alert.metric.rpartition(":")[0]: alert.at for alert in outbox.newest(10_000)}
+    show("from the answer that has it to the alert", [found[market] - feed.shown[market] for market in received])
+    show("from the alert to the receiver", [received[market] - found[market] for market in received])
+    show("both", [received[market] - feed.shown[market] for market in received])
     waits = [received[market] - feed.times[market] - options.interval for market in received]
     show("from being available, beyond the interval", waits)
 
@@ -114,7 +118,7 @@ def bare(receiver: HttpServer) -> None:
     with requests.Session() as session:
         for post in posts:
             began = time.perf_counter()
-            session.post(receiver.url, data=post.body, timeout=5)
+            session.post(receiver.url, data=post.body, headers={"Idempotency-Key": post.headers["Idempotency-Key"]})
             seconds.append(time.perf_counter() - began)
     show("a bare POST of the same", seconds)
 
