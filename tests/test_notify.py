@@ -1,19 +1,22 @@
 """What becomes of a row when it is sent: by real channels' words, with the clock in hand."""
 
 import logging
+import time
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import pytest
 
+from tests.servers import free_port
 from tracker import notify
-from tracker.channels import Outlet
+from tracker.channels import Outlet, webhook
 from tracker.channels import log as log_channel
 from tracker.errors import ChannelError
 from tracker.models import Alert
 from tracker.notify import TRIES, backoff, deliver
 from tracker.outbox import Outbox
 from tracker.silences import Silences
+from tracker.sources import http
 
 NOW = 1_700_000_000.0
 ALERT = Alert(
@@ -166,6 +169,38 @@ def test_the_log_channel_writes_a_line_that_can_be_found(world, caplog):
     with caplog.at_level(logging.WARNING):
         world.deliver(world.record())
     assert f"ALERT it jumped [{ALERT.id}]" in caplog.text
+
+
+def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server, monkeypatch):
+    """Refuses, is busy, cuts the connection after the body, hangs, and takes it in the end."""
+    monkeypatch.setattr(http, "READ_TIMEOUT", 0.2)
+    port = free_port()
+    hook = webhook.Channel(url=f"http://127.0.0.1:{port}", allow_private=True)
+    world.outlet = Outlet(name="phone", kind="webhook", channel=hook)
+    row = world.record()
+    refused = world.deliver(row)
+    assert [(each.ok, each.status) for each in refused.attempts] == [(False, None)]
+
+    world.outlet = Outlet(
+        name="phone", kind="webhook", channel=webhook.Channel(url=server.url, allow_private=True)
+    )  # fmt: skip
+    ways = [
+        lambda: server.says(b"busy", 429, Retry_After="30"),
+        lambda: server.says(b"oops", 500),
+        lambda: server.sends(b""),
+        lambda: setattr(server, "answer", lambda request: time.sleep(0.5)),
+        lambda: server.says(b"thanks"),
+    ]
+    for number, way in enumerate(ways, start=1):
+        way()
+        world.time = world.outbox.deliveries.get(row).next_try
+        assert len(world.deliver(row).attempts) == number + 1
+        assert len(server.posts) == number
+    found = world.outbox.deliveries.get(row)
+    assert found.state == "delivered"
+    assert [each.status for each in found.attempts] == [None, 429, 500, None, None, None]
+    assert found.attempts[2].at - found.attempts[1].at >= 30
+    assert {post.headers["Idempotency-Key"] for post in server.posts} == {ALERT.id}
 
 
 # Resolved

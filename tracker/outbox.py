@@ -21,7 +21,7 @@ from tracker.store import PREFIX, translated
 #: Alerts kept: at most this many, and at most LIFE.
 KEPT = 10_000
 #: Alerts read at a time when looking for some.
-PAGE = 500
+PAGE = 200
 ALERTS = f"{PREFIX}:alerts"
 FIRING_NOW = f"{PREFIX}:firing"
 
