@@ -53,22 +53,16 @@ def build(kind: type[T], table: Mapping[str, Any], secrets: Callable[[str, str],
     ``file`` and the value there; it raises Expected.
     """
     declared = declared_by(kind)
-    values = {}
+    values: dict[str, Any] = {}
     for written, value in table.items():
-        name, how = written, ""
-        if written not in declared and written.rpartition("_")[2] in ("env", "file"):
-            name, _, how = written.rpartition("_")
-        if name not in declared or (how and not declared[name].metadata["secret"]):
-            raise BadOption(written, _shown(value), f"no such option, but one of {', '.join(declared)}")
-        each = declared[name]
+        each, how = _meant(written, declared)
         if each.name in values:
-            raise BadOption(written, "(secret)", f"{name} only once")
+            raise BadOption(written, "", "it only once, as it is or by _env or _file")
         try:
-            plain = secrets(how, text(value)) if how else value
-            values[each.name] = each.metadata["parse"](plain)
+            values[each.name] = each.metadata["parse"](secrets(how, text(value)) if how else value)
         except Expected as expected:
-            shown = "(secret)" if each.metadata["secret"] and not how else _shown(value)
-            raise BadOption(written, shown, str(expected)) from None
+            hidden = each.metadata["secret"] and (not how or "://" in str(value))
+            raise BadOption(written, "(secret)" if hidden else _shown(value), str(expected)) from None
     for written, each in declared.items():
         if each.name not in values and each.default is MISSING:
             raise BadOption(written, "(missing)", "a value for it")
@@ -77,6 +71,19 @@ def build(kind: type[T], table: Mapping[str, Any], secrets: Callable[[str, str],
     except Expected as expected:
         shown = _shown(table[expected.name]) if expected.name in table else "(missing)"
         raise BadOption(expected.name, shown, str(expected)) from None
+
+
+def _meant(written: str, declared: Mapping[str, Field]) -> tuple[Field, str]:
+    """The option that a table's key is for, and ``env`` or ``file`` if it says where the value is.
+
+    The value of one that is not declared is not shown: it may be a secret whose name is misspelt.
+    """
+    if written in declared:
+        return declared[written], ""
+    name, _, how = written.rpartition("_")
+    if how in ("env", "file") and name in declared and declared[name].metadata["secret"]:
+        return declared[name], how
+    raise BadOption(written, "", f"no such option, but one of {', '.join(declared)}")
 
 
 def require(usable: bool, expected: str, name: str) -> None:
