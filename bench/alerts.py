@@ -23,6 +23,7 @@ from tracker.clock import Clock
 from tracker.outbox import Outbox
 from tracker.sources.simulator.feeds import Generated
 from tracker.sources.simulator.server import create_app
+from tracker.sources.simulator.trades import Candle, trades
 
 RULES = """
 [channels.hook]
@@ -41,12 +42,13 @@ channels = ["hook"]
 class Spiking(Generated):
     """Generated markets; from ``times[market]`` on, that minute's volume is a million times as large.
 
-    ``shown``: when a candle with it was first asked for.
+    ``available``: when that can be seen: not before the minute's first trade; ``shown``: when it first was asked for.
     """
 
     def __init__(self, markets: int):
         super().__init__(seed=5, markets=markets, exchanges=3)
         self.times: dict[str, float] = {}
+        self.available: dict[str, float] = {}
         self.shown: dict[str, float] = {}
 
     def candles(self, exchange: str, pair: str, first: int, last: int) -> np.ndarray:
@@ -57,7 +59,10 @@ class Spiking(Generated):
             return rows
         rows = rows.copy()
         rows[rows[:, 0] == slot, 5] *= 1e6
-        self.shown.setdefault(market, now)
+        first_trade = trades(market, Candle(*rows[rows[:, 0] == slot][0].tolist()))[0].time
+        self.available[market] = max(spike, first_trade)
+        if now >= self.available[market]:
+            self.shown.setdefault(market, now)
         return rows
 
 
@@ -109,7 +114,7 @@ def run(options: argparse.Namespace, feed: Spiking, received: Mapping[str, float
     show("from the answer that has it to the alert", [found[market] - feed.shown[market] for market in received])
     show("from the alert to the receiver", [received[market] - found[market] for market in received])
     show("both", [received[market] - feed.shown[market] for market in received])
-    waits = [received[market] - feed.times[market] - options.interval for market in received]
+    waits = [received[market] - feed.available[market] - options.interval for market in received]
     show("from being available, beyond the interval", waits)
 
 

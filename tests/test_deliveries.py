@@ -55,9 +55,12 @@ def test_a_row_is_sent_by_one_at_a_time(rows, clock):
     row, _ = rows.claim(ROW, LEASE)
     assert row.id == ROW
     assert rows.claim(ROW, LEASE) is None
-    # until the lease of one that died is over
+    # until the lease of one that died is over, which was a try
     clock.time += LEASE
-    assert rows.claim(ROW, LEASE) is not None
+    row, _ = rows.claim(ROW, LEASE)
+    assert (row.tries, [each.ok for each in row.attempts]) == (1, [False])
+    assert "died" in row.attempts[0].detail
+    assert rows.get(ROW).attempts == row.attempts
 
 
 def test_what_was_delivered_is_not_claimed_again(rows, clock):
@@ -110,7 +113,7 @@ def test_who_lost_the_lease_does_not_undo_what_the_next_one_did(rows, clock):
     second, _ = rows.claim(ROW, LEASE)
     # the first one comes back to say that it failed, then the second that it is delivered
     rows.put_off(row, token, clock.time + 100, FAILED)
-    assert rows.get(ROW).attempts == ()
+    assert FAILED not in rows.get(ROW).attempts
     rows.settle(second, "delivered", SENT)
     rows.settle(row, "dead", FAILED)
     assert rows.get(ROW).state == "delivered"

@@ -124,6 +124,16 @@ def test_a_row_is_dead_after_its_last_try_and_redriven_has_all_of_them_again(wor
     assert len(world.channel.sent) == TRIES + 2
 
 
+def test_a_row_that_kills_every_worker_is_given_up(world):
+    row = world.record()
+    for _ in range(TRIES):
+        assert world.outbox.deliveries.claim(row, 10)  # and dies in the midst of it
+        world.time += 10
+    found = world.deliver(row)
+    assert (found.state, world.channel.sent) == ("dead", [])
+    assert "died" in found.attempts[0].detail and "died" in found.attempts[-1].detail
+
+
 def test_retry_after_is_honoured(world):
     world.channel.script = [ChannelError("answered 429", status=429, retry_after=120)]
     row = world.record()

@@ -7,7 +7,7 @@ ceiling's window; ``dt1:digest:{id}`` set, the rows that a digest stands for. {i
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from secrets import token_hex
 from typing import Any, TypeVar
@@ -63,7 +63,7 @@ class Deliveries:
     def claim(self, id: str, lease: float) -> tuple[Delivery, str] | None:
         """The row, and the token of who may send it now; None if it is not pending, not due, or claimed by another.
 
-        A claim ends after ``lease`` seconds: nobody waits for one that died any longer.
+        A claim ends after ``lease`` seconds: nobody waits for one that died any longer. That was a try that failed.
         """
         token = token_hex(8)
 
@@ -72,9 +72,13 @@ class Deliveries:
                 return _row(id, stored), token  # by the try before, and only its answer was lost
             if _text(stored, "state") != "pending" or self.now() < max(_time(stored, "after"), _time(stored, "until")):
                 return None
-            pipe.hset(_key(id), mapping={"claimant": token, "until": self.now() + lease})
+            row = _row(id, stored)
+            if _text(stored, "claimant"):
+                died = Attempt(self.now(), False, None, "its worker died in the midst of it, or took too long")
+                row = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, died))
+            pipe.hset(_key(id), mapping={"claimant": token, "until": self.now() + lease, **_known(row)})
             pipe.zadd(DUE, {id: self.now() + lease})
-            return _row(id, stored), token
+            return row, token
 
         return self._change([_key(id)], change)
 
@@ -82,8 +86,11 @@ class Deliveries:
         """Ends the work on ``row``. What was delivered stays so, whoever else had claimed it in the meantime."""
 
         def change(pipe: Any, stored: Stored) -> None:
-            if _text(stored, "state") == "pending" or (_text(stored, "state"), state) == ("dead", "delivered"):
-                self._settle(pipe, row.id, state, _with(stored, attempt))
+            if not stored:
+                return  # a week old
+            known = _row(row.id, stored)
+            if known.state == "pending" or (known.state, state) == ("dead", "delivered"):
+                self._settle(pipe, known, state, attempt)
 
         self._change([_key(row.id)], change)
 
@@ -93,8 +100,8 @@ class Deliveries:
         def change(pipe: Any, stored: Stored) -> None:
             if _text(stored, "claimant") != token:
                 return  # its lease ran out and another goes on from here; or this is done, and its answer was lost
-            known = {"tries": row.tries + 1, "attempts": _with(stored, failed)} if failed else {}
-            pipe.hset(_key(row.id), mapping={"claimant": "", "until": 0, "after": after, **known})
+            tried = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, failed)) if failed else row
+            pipe.hset(_key(row.id), mapping={"claimant": "", "until": 0, "after": after, **_known(tried)})
             pipe.zadd(DUE, {row.id: after})
 
         self._change([_key(row.id)], change)
@@ -180,17 +187,18 @@ class Deliveries:
             pipe.sadd(_members_key(digest.id), row.id)
             pipe.expire(_members_key(digest.id), LIFE)
             told = Attempt(self.now(), True, None, f"above the ceiling of {row.channel}: {digest.id} tells it")
-            self._settle(pipe, row.id, "digested", _appended([asdict(each) for each in row.attempts], told))
+            self._settle(pipe, row, "digested", told)
             return True
 
         return self._change([_key(digest.id), _key(row.id)], change)
 
-    def _settle(self, pipe: Any, id: str, state: str, attempts: str) -> None:
-        pipe.hset(_key(id), mapping={"state": state, "claimant": "", "attempts": attempts})
-        pipe.zrem(DUE, id)
-        pipe.zrem(DEAD, id)
+    def _settle(self, pipe: Any, row: Delivery, state: str, attempt: Attempt) -> None:
+        settled = replace(row, attempts=_newest(row.attempts, attempt))
+        pipe.hset(_key(row.id), mapping={"state": state, "claimant": "", **_known(settled)})
+        pipe.zrem(DUE, row.id)
+        pipe.zrem(DEAD, row.id)
         if state == "dead":
-            pipe.zadd(DEAD, {id: self.now()})
+            pipe.zadd(DEAD, {row.id: self.now()})
 
     def _change(self, keys: Sequence[str], change: Callable[[Any, Stored], T]) -> T:
         """A transaction: what ``change`` adds to the pipeline, given what the first of ``keys`` holds.
@@ -233,9 +241,10 @@ def _row(id: str, stored: Stored, due: float | None = None) -> Delivery:
     return Delivery(alert, channel, event, _text(stored, "state"), int(_text(stored, "tries")), attempts, due)
 
 
-def _with(stored: Stored, attempt: Attempt) -> str:
-    return _appended(json.loads(_text(stored, "attempts")), attempt)
+def _newest(attempts: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
+    return (*attempts, attempt)[-ATTEMPTS:]
 
 
-def _appended(attempts: list[dict[str, Any]], attempt: Attempt) -> str:
-    return json.dumps([*attempts, asdict(attempt)][-ATTEMPTS:])
+def _known(row: Delivery) -> dict[str, Any]:
+    """What is stored of a row's tries."""
+    return {"tries": row.tries, "attempts": json.dumps([asdict(attempt) for attempt in row.attempts])}

@@ -8,6 +8,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Mapping
+from math import isfinite
 
 from tracker.channels import Outlet
 from tracker.errors import ChannelError
@@ -40,7 +41,9 @@ def deliver(outbox: Outbox, outlets: Mapping[str, Outlet], id: str) -> None:
     if not claimed:
         return
     row, token = claimed
-    if outlet is None:
+    if row.tries >= TRIES:
+        _give_up(outbox, row, "its worker died in the midst of the last try")
+    elif outlet is None:
         _give_up(outbox, row, f"there is no channel {row.channel} any more: add it and redrive")
     elif notice := _due_notice(outbox, outlet, row, token):
         _send(outbox, outlet, row, token, notice)
@@ -132,12 +135,17 @@ def _digest(outbox: Outbox, row: Delivery) -> Notice | None:
     if not told:
         _give_up(outbox, row, "its alerts are no longer stored")
         return None
-    told.sort(key=lambda each: -abs(each[1].value / each[1].baseline) if each[1].baseline else 0)
+    told.sort(key=lambda each: _size(each[1]), reverse=True)
     rules = Counter(f"{alert.rule}{' resolved' if each.event == RESOLVED else ''}" for each, alert in told)
     lines = [f"{count} x {rule}" for rule, count in rules.most_common()]
     lines += [f"{'over: ' if each.event == RESOLVED else ''}{alert.text}" for each, alert in told[:SPELT_OUT]]
-    if left := len(told) - SPELT_OUT:
-        lines += [f"and {left} more"] if left > 0 else []
+    lines += [f"and {len(told) - SPELT_OUT} more"] if len(told) > SPELT_OUT else []
     severity = next(each for each in ("critical", "warning", "info") if any(a.severity == each for _, a in told))
     title = f"{len(told)} more alert{'s' if len(told) > 1 else ''}"
     return Notice(row.id, row.id, DIGEST, severity, title, "\n".join(lines), outbox.deliveries.now())
+
+
+def _size(alert: Alert) -> float:
+    """How far an alert is from its baseline: what a digest spells out is what is largest."""
+    ratio = abs(alert.value / alert.baseline) if alert.baseline else 0.0
+    return ratio if isfinite(ratio) else 0.0
