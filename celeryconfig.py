@@ -44,6 +44,7 @@ task_routes = {
     "tracker.tasks.schedule_fetches": "fetch",
     "tracker.tasks.fetch*": "fetch",
     "tracker.tasks.evaluate*": "evaluate",
+    "tracker.tasks.sweep": "evaluate",  # a slow channel must not hold up the retries of the others
     "tracker.tasks.notify": "notify",
 }
 
@@ -105,7 +106,11 @@ beat_schedule = {
     }
     for source, every in _intervals.items()
     for task, due in (("schedule_fetches", EachInterval(every)), ("refresh_markets", 3600))
+} | {
+    # What a sweep does twice it finds done: no claim. One that waited for long is followed by another.
+    task: {"task": f"tracker.tasks.{task}", "schedule": every, "options": {"expires": 2 * every}}
+    for task, every in (("sweep", 2), ("evaluate_sources", 10))
 }
 # In memory: a beat that starts anew has nothing to remember, and survives an outage of Redis.
 beat_scheduler = "celery.beat:Scheduler"
-beat_max_loop_interval = min(5, *(every / _settings.clock.speed for every in _intervals.values()))
+beat_max_loop_interval = min(2, *(every / _settings.clock.speed for every in _intervals.values()))

@@ -17,7 +17,8 @@ RETRY_AFTER = 2
 
 #: What an error of a status means to a client of this API, for the OpenAPI document.
 MEANINGS = {
-    HTTPStatus.NOT_FOUND: "No metric has this id.",
+    HTTPStatus.NOT_FOUND: "Nothing has this id.",
+    HTTPStatus.CONFLICT: "There are as many as there can be.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not usable; `errors` says which and why.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer; `Retry-After` says when to try again.",
 }

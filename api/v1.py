@@ -9,7 +9,7 @@ import numpy as np
 from apiflask import APIBlueprint, abort
 from flask import Response, current_app, jsonify, url_for
 
-from api import schemas, sources
+from api import alerts, schemas, sources
 from api.problems import documented
 from tracker import stats
 from tracker.errors import BadId
@@ -19,6 +19,7 @@ from tracker.settings import Settings
 from tracker.store import Store
 
 bp = APIBlueprint("v1", __name__, url_prefix="/v1", tag="Metrics")
+bp.register_blueprint(alerts.bp)
 bp.register_blueprint(sources.bp)
 
 #: Names in answers -> those in Summary.

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
 
 import hypothesis
 import pytest
@@ -35,16 +36,25 @@ def store(redis: Redis) -> Store:
     return Store(redis, Ring())
 
 
+class Post(NamedTuple):
+    """A request that brought a body."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
 class HttpServer:
     """An HTTP/1.1 server on a free port. ``answer`` is called with each request's handler and writes the answer.
 
-    ``asked``: the paths asked for; ``headers``: the header fields of the last request.
+    ``asked``: the paths asked for; ``headers``: the header fields of the last request; ``posts``: what was posted.
     """
 
     def __init__(self) -> None:
         self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda request: None
         self.asked: list[str] = []
         self.headers: dict[str, str] = {}
+        self.posts: list[Post] = []
         self._closing = 0
         outer = self
 
@@ -59,6 +69,11 @@ class HttpServer:
                     outer.answer(self)
                 except OSError:
                     self.close_connection = True  # the client has had enough
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                outer.posts.append(Post(self.path, dict(self.headers), body))
+                self.do_GET()
 
             def log_message(self, *_: object) -> None:
                 pass

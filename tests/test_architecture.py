@@ -15,7 +15,7 @@ ENTRY_POINTS = {"tracker.tasks", "tracker.cli", "tracker.start", "tracker.__main
 CORE = [
     module.name for module in pkgutil.walk_packages(tracker.__path__, "tracker.") if module.name not in ENTRY_POINTS
 ]
-PURE = ["tracker.ring", "tracker.candles", "tracker.stats", "tracker.rules", "tracker.models"]
+PURE = ["tracker.ring", "tracker.candles", "tracker.stats", "tracker.rules", "tracker.models", "tracker.options"]
 PURE += ["tracker.breaker", "tracker.watchlist"]
 PRINT_MODULES = """
 import importlib, json, sys

@@ -65,6 +65,6 @@ def test_every_program_of_supervisord_is_a_command_of_the_tracker() -> None:
     lines = re.findall(
         r"^command = \"%\(ENV_PYTHON\)s\" -m tracker (.*)$", (ROOT / "supervisord.conf").read_text(), re.MULTILINE
     )
-    assert len(lines) == 7
+    assert len(lines) == 8
     for line in lines:
         parser().parse_args(shlex.split(line.replace("%(process_num)d", "0")))

@@ -10,7 +10,9 @@ from tracker.outbox import Outbox
 from tracker.store import connect
 
 HOUR = 3_600
-ALERT = Alert("above-3x", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.1, 3.0, 60, HOUR, 1_700_000_071.25)
+ALERT = Alert(
+    "above-3x", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.1, 3.0, 60, HOUR, 1_700_000_071.25, text="a text"
+)
 
 
 @pytest.fixture
@@ -116,9 +118,3 @@ def test_a_server_that_is_away_is_a_store_error():
     for call in (lambda: outbox.record(ALERT, HOUR), lambda: outbox.get(ALERT.id), outbox.newest):
         with pytest.raises(StoreError):
             call()
-
-
-def test_a_notice_explains_itself():
-    text = str(ALERT)
-    assert text.startswith("kraken:btcusd:volume: 301.5 is 3.01 x its mean of 100.1 over the last 60 min (60 samples)")
-    assert text.endswith("[above-3x/kraken:btcusd:volume/1700000040]")

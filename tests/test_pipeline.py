@@ -354,7 +354,7 @@ def test_refresh_takes_the_catalogue_and_refuses_an_empty_one(store):
 
 
 def evaluated(store, redis, markets, now, rules=DEFAULT_RULES):
-    return pipeline.evaluate(store, Outbox(redis), rules, markets, now)
+    return pipeline.evaluate(store, Outbox(redis), rules, markets, now).alerts
 
 
 def spiking(volume):

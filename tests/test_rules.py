@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tracker.rules import DEFAULT_RULES, FRESH_STEPS, Rule, edges
+from tracker.rules import DEFAULT_RULES, FRESH_STEPS, Ratio, edges
 
 COLUMNS = 1_441
 NOW, LAST, BEFORE_LAST = -1, -2, -3  # columns: the slot in progress, the newest closed one, the one before
@@ -81,7 +81,7 @@ def test_a_value_at_the_clear_level_ends_a_firing():
 
 
 def test_exactly_the_clear_level_in_decimals_clears():
-    rule = Rule(baseline=600, min_samples=10)
+    rule = Ratio(baseline=600, min_samples=10)
     missed = []
     for digits in range(1, 100):
         # given a firing that ten slots without a baseline say nothing about, exactly twice their mean, and a new rise
@@ -108,7 +108,7 @@ def test_the_slot_in_progress_never_clears():
 
 def test_a_firing_of_long_ago_that_nothing_cleared_goes_on():
     # given a spike, since then only every third slot a sample, which is no baseline, and at last a full hour and a rise
-    rule = Rule(baseline=180, min_samples=2)
+    rule = Ratio(baseline=180, min_samples=2)
     values = window()
     values[0, 100:] = np.where(np.arange(COLUMNS - 100) % 3, np.nan, 400.0)
     values[0, BEFORE_LAST:] = [100.0, 100.0, 1_000.0]
@@ -146,8 +146,8 @@ def test_a_baseline_of_0_never_alerts():
 
 
 def test_a_baseline_must_be_above_min_baseline():
-    assert found(window(now=500), Rule(min_baseline=100)) == []
-    assert found(window(now=500), Rule(min_baseline=99.9)) == [(NOW, 500)]
+    assert found(window(now=500), Ratio(min_baseline=100)) == []
+    assert found(window(now=500), Ratio(min_baseline=99.9)) == [(NOW, 500)]
 
 
 def test_missing_slots_neither_alert_nor_clear():
@@ -158,7 +158,7 @@ def test_missing_slots_neither_alert_nor_clear():
 
 def test_slots_without_a_baseline_do_not_clear_either():
     # given a firing, then low values whose baseline has too few samples, then a high one that has enough
-    rule = Rule(baseline=120, min_samples=2)
+    rule = Ratio(baseline=120, min_samples=2)
     values = window()
     values[0, -8:] = [100, 400, np.nan, 1, np.nan, 300, 300, 2_000]
     assert (NOW, 2_000) not in found(values, rule, steps=10)
@@ -214,7 +214,7 @@ samples = st.one_of(levels, levels, levels, levels, st.just(np.nan)).map(float)
 @st.composite
 def some_rules(draw):
     width = draw(st.sampled_from([1, 3, 10, 60]))
-    return Rule(
+    return Ratio(
         factor=draw(st.sampled_from([1.5, 2.0, 3.0])),
         baseline=60 * width,
         min_samples=draw(st.integers(0, min(width, 8))),
@@ -254,4 +254,4 @@ def test_edges_are_those_of_a_plain_state_machine(rows, rule):
     ],
 )
 def test_a_rule_is_for_the_metrics_its_globs_match(globs, matches):
-    assert Rule(match=tuple(globs)).matches("kraken:btcusd:volume") is matches
+    assert Ratio(match=tuple(globs)).matches("kraken:btcusd:volume") is matches

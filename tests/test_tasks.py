@@ -1,9 +1,10 @@
-"""Ticks: what a tick publishes. Run in a process of its own, for Celery's app reads its settings once."""
+"""Ticks and sweeps: what they publish. Run in a process of its own, for Celery's app reads its settings once."""
 
 import base64
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from redis import Redis
 
 from tests.servers import StoreServer
 from tests.system.stack import CLEAN
-from tracker.models import Market
+from tracker.models import Alert, Market
+from tracker.outbox import Outbox
 from tracker.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -109,3 +111,31 @@ def test_a_fetch_that_must_wait_long_is_left_to_a_later_tick(
     assert done.stdout.strip() == "IGNORED", done.stderr
     assert published(redis) == []
     assert "last_error" not in store.status("simulator")
+
+
+def sweep(server: StoreServer) -> None:
+    command = "from tracker.tasks import sweep; sweep.apply(throw=True)"
+    environment = CLEAN | {"REDIS_URL": server.url}
+    subprocess.run([sys.executable, "-c", command], cwd=ROOT, env=environment, check=True, timeout=60)
+
+
+def test_a_sweep_publishes_the_notices_that_are_due_once(store_server: StoreServer, redis: Redis) -> None:
+    record(redis, 3)
+    sweep(store_server)
+    sweep(store_server)
+    arguments = [json.loads(base64.b64decode(json.loads(raw)["body"]))[0] for raw in redis.lrange("notify", 0, -1)]
+    assert sorted(arguments) == [[f"jump:kraken:m{number}:volume:60", "phone", "firing"] for number in range(3)]
+
+
+def test_a_sweep_adds_nothing_to_a_queue_that_nobody_works_on(store_server: StoreServer, redis: Redis) -> None:
+    record(redis, 3)
+    redis.rpush("notify", *["a notice"] * 1_000)
+    sweep(store_server)
+    assert redis.llen("notify") == 1_000
+
+
+def record(redis: Redis, count: int) -> None:
+    """Alerts whose tasks were lost a while ago."""
+    outbox = Outbox(redis, lambda: time.time() - 60)
+    for number in range(count):
+        outbox.record(Alert("jump", f"kraken:m{number}:volume", 60, 9.0, 1.0, 3.0, 60, 3_600, 61.0), 60, ["phone"])

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tracker import ports
 from tracker.errors import SettingsError, TrackerError
@@ -54,15 +54,19 @@ def store(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def worker(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.rulebook import Rulebook
+
     queues = options.queues or list(QUEUES)
     if unknown := set(queues) - set(QUEUES):
         raise TrackerError(f"no queue {', '.join(sorted(unknown))}: expected some of {', '.join(QUEUES)}")
+    Rulebook(settings.rules)  # a bad file stops the start
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # SIGTERM: soft shutdown, see celeryconfig
     name = options.name or f"{'-'.join(queues)}-{os.getpid()}"
-    concurrency = settings.fetch_concurrency if "fetch" in queues else settings.evaluate_concurrency
+    concurrency = {"fetch": settings.fetch_concurrency, "evaluate": settings.evaluate_concurrency}
+    processes = next((concurrency[queue] for queue in concurrency if queue in queues), settings.notify_concurrency)
     _celery(
         settings, "worker", "-Q", ",".join(queues), "-n", f"{name}@%h", "-P", settings.worker_pool,
-        "-c", str(options.concurrency or concurrency), "--without-gossip", "--without-mingle",
+        "-c", str(options.concurrency or processes), "--without-gossip", "--without-mingle",
     )  # fmt: skip
 
 
@@ -104,6 +108,36 @@ def sources(options: argparse.Namespace, settings: Settings) -> None:
         print(line, flush=True)
 
 
+def check_rules(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.operating import check
+
+    print(check(settings))
+
+
+def backtest(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.backtest import report
+
+    print(report(settings, options.rule, options.metric, options.folder))
+
+
+def test_channel(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.operating import try_channel
+
+    print(try_channel(settings, options.name))
+
+
+def list_deliveries(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.operating import dead_letters
+
+    print(dead_letters(settings))
+
+
+def redrive(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.operating import redrive
+
+    print(redrive(settings, options.ids))
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their flags; a flag named in capitals overrules the environment variable of that name."""
     about = "Tracks crypto market metrics of the last 24 hours."
@@ -121,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
     one = command(worker, "run a worker; start as many as there is work for, on any machine that reaches the store")
     one.add_argument("queues", nargs="*", metavar="QUEUE", help=f"what to take tasks from: {', '.join(QUEUES)}; all")
     one.add_argument(
-        "-c", "--concurrency", metavar="N", type=_processes, help="processes; FETCH_CONCURRENCY or EVALUATE_CONCURRENCY"
+        "-c", "--concurrency", metavar="N", type=_processes, help="processes; FETCH_CONCURRENCY, or that of its queue"
     )
     one.add_argument("-n", "--name", help="its name in Flower; the queues and the process id")
     command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")
@@ -132,8 +166,35 @@ def parser() -> argparse.ArgumentParser:
         "action", nargs="?", choices=["check"], help="ask a source once; exit status 1 if it is not usable"
     )
     one.add_argument("name", nargs="?", help="which one, as in SOURCES; it need not be configured")
+    _alert_commands(commands)
     command(variables, "list the environment variables that configure all this, with their defaults")
     return root
+
+
+def _alert_commands(commands: Any) -> None:
+    """The groups ``rules``, ``channels`` and ``deliveries``."""
+
+    def action(group: Any, name: str, run: Callable, text: str) -> argparse.ArgumentParser:
+        added = group.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(run=run)
+        return added
+
+    def group(name: str, text: str) -> Any:
+        return commands.add_parser(name, help=text).add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    rules = group("rules", "check the rules file, or see when its rules would have fired")
+    action(rules, "check", check_rules, "read the rules file and say what is in it, or what is wrong with it")
+    past = action(rules, "backtest", backtest, "show when rules would have fired, in the stored 24 hours or in files")
+    past.add_argument("--rule", metavar="NAME", help="only this rule")
+    past.add_argument("--metric", metavar="GLOB", help="only metrics that match")
+    past.add_argument("--candles", metavar="DIR", dest="folder", help="the candle files of this folder instead")
+    channels = group("channels", "try a channel")
+    trial = action(channels, "test", test_channel, "send a test notice to a channel of the rules file")
+    trial.add_argument("name", metavar="NAME")
+    deliveries = group("deliveries", "notices that were given up")
+    action(deliveries, "list", list_deliveries, "list them, and why")
+    again = action(deliveries, "redrive", redrive, "send them again, or only some")
+    again.add_argument("ids", nargs="*", metavar="ID", help="as listed; all")
 
 
 def _simulator_flags(parser: argparse.ArgumentParser) -> None:

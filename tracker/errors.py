@@ -3,6 +3,7 @@
 TrackerError
 ├── SettingsError      bad configuration: names the variable, its value and what was expected
 ├── BadId              a string that is no market or metric id
+├── ChannelError       a channel did not take a notice; says whether trying again may help
 ├── SourceError        a source did not answer, or its answer was refused; carries the counted reason
 ├── MustWait           a source must not be asked now: its budget is spent, it asked for a pause, its breaker is open
 └── StoreError         Redis is away or answered with an error
@@ -44,3 +45,19 @@ class MustWait(TrackerError):
 
 class StoreError(TrackerError):
     """The store cannot be reached or refuses the command."""
+
+
+class ChannelError(TrackerError):
+    """A channel did not take a notice. Its text holds no secret.
+
+    ``permanent``: trying again is of no use; ``status``: the receiver's HTTP status, if it gave one; ``retry_after``:
+    seconds that it asked to be left alone.
+    """
+
+    def __init__(
+        self, message: str, permanent: bool = False, status: int | None = None, retry_after: float | None = None
+    ):
+        super().__init__(message)
+        self.permanent = permanent
+        self.status = status
+        self.retry_after = retry_after

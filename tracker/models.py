@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Self
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,6 +18,12 @@ PRICE, VOLUME = range(len(FIELDS))
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 MARKET_ID = re.compile(rf"({NAME}):({NAME})")
 METRIC_ID = re.compile(rf"({NAME}:{NAME}):({'|'.join(FIELDS)})")
+
+
+@lru_cache(100_000)
+def matches(globs: tuple[str, ...], id: str) -> bool:
+    """Whether one of ``globs`` matches the metric ``id``."""
+    return any(fnmatchcase(id, glob) for glob in globs)
 
 
 @dataclass(frozen=True)
@@ -122,10 +130,12 @@ class Rank:
 
 @dataclass(frozen=True)
 class Alert:
-    """One firing of a rule, with the numbers that explain it: value > factor x baseline.
+    """One firing of a rule, with the numbers that explain it, and what became of it.
 
-    slot: the slot of the rising edge, Unix seconds; baseline: mean of ``samples`` present samples in the
-    ``window`` seconds before it; at: Unix seconds of the evaluation that found it.
+    metric: its id; of a ``stale`` rule ``source:NAME``. slot: the slot of the rising edge, Unix seconds. value: what
+    was compared; baseline: what it was compared with, as the rule's kind says, over the ``samples`` present samples in
+    the ``window`` seconds before it; factor: the rule's limit. at: Unix seconds of the evaluation that found it.
+    state: ``firing`` or ``resolved``; acknowledged: by, at, comment of the person who took it on.
     """
 
     rule: str
@@ -137,15 +147,73 @@ class Alert:
     samples: int
     window: int
     at: float
+    kind: str = "ratio"
+    severity: str = "warning"
+    text: str = ""
+    state: str = "firing"
+    resolved_at: float | None = None
+    acknowledged: dict[str, Any] | None = None
 
     @property
     def id(self) -> str:
         """The same firing has the same id however often it is found."""
-        return f"{self.rule}/{self.metric}/{self.slot}"
+        return f"{self.rule}:{self.metric}:{self.slot}"
 
     def __str__(self) -> str:
-        ratio = self.value / self.baseline
-        return (
-            f"{self.metric}: {self.value:.6g} is {ratio:.2f} x its mean of {self.baseline:.6g} over the last "
-            f"{self.window // 60} min ({self.samples} samples), above {self.factor:g} x [{self.id}]"
-        )
+        return f"{self.text} [{self.id}]"
+
+
+#: What a notice may tell: that an alert fires, that it is over, many of both at once, or that a channel works.
+FIRING, RESOLVED, DIGEST, TEST = "firing", "resolved", "digest", "test"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a channel is given to send.
+
+    id: the same for every attempt, so that a receiver can tell a repeat; key: the same for an alert's firing and
+    resolved; severity: info, warning or critical; at: Unix seconds of what it tells; alert: None for a digest or test.
+    """
+
+    id: str
+    key: str
+    event: str
+    severity: str
+    title: str
+    text: str
+    at: float
+    alert: Alert | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text} [{self.key}]"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try to send a notice: at Unix seconds; status: the receiver's HTTP status, if it gave one."""
+
+    at: float
+    ok: bool
+    status: int | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A row of the outbox: what became of the notice of one event, of one alert, on one channel.
+
+    alert: its id, of a digest ``digest:BUCKET``; state: pending, delivered, dead, digested or silenced; next_try: Unix
+    seconds, None once it is not pending.
+    """
+
+    alert: str
+    channel: str
+    event: str
+    state: str = "pending"
+    tries: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    next_try: float | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.alert}/{self.channel}/{self.event}"

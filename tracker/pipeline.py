@@ -5,14 +5,15 @@ computed from what is stored.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from tracker import candles, rules, stats, watchlist
+from tracker.alerting import Found, Recorder
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
-from tracker.models import FIELDS, VOLUME, Alert, Candles, Market, Metric
+from tracker.models import FIELDS, VOLUME, Candles, Market, Metric
 from tracker.outbox import Outbox
 from tracker.ring import DAY, Ring
 from tracker.sources import Source
@@ -118,18 +119,30 @@ def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
 
 
 def evaluate(
-    store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float
-) -> list[Alert]:
-    """Stores summaries and ranks of ``markets`` and records what ``active`` rules find; returns the new alerts."""
-    found = []
+    store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float,
+    wants_resolved: Collection[str] = (),
+) -> Found:  # fmt: skip
+    """Stores summaries and ranks of ``markets``; records what ``active`` rules find, and which alerts are over.
+
+    ``wants_resolved``: the channels that are told of the latter.
+    """
+    series = [rule for rule in active if isinstance(rule, rules.SeriesRule)]
+    recorder = Recorder(outbox, now, wants_resolved)
+    firing = {subject.partition(":")[2] for subject in recorder.firing}
+    checked: list[str] = []
+    windows = [np.empty((0, store.ring.rows))]
     for start in range(0, len(markets), CHUNK):
         chunk = markets[start : start + CHUNK]
         metrics = [Metric(market, field) for field in FIELDS for market in chunk]
         values = store.windows(chunk, now).reshape(len(metrics), store.ring.rows)
         store.save(metrics, stats.describe(values, store.ring.step), now)
-        for rule in active:
-            found += [(alert, rule) for alert in _alerts(store.ring, rule, metrics, values, now)]
-    return [alert for alert, rule in found if outbox.record(alert, rule.cooldown)]
+        ids = tuple(metric.id for metric in metrics)
+        open_rows = {row for row, id in enumerate(ids) if id in firing}
+        rows = sorted(open_rows.union(rules.screen(values, ids, series, store.ring.step).tolist()))
+        checked += [ids[row] for row in rows]
+        windows.append(values[rows])
+    recorder.check(series, checked, np.concatenate(windows), store.ring.first(now), store.ring.step)
+    return recorder.found
 
 
 def leavers(store: Store, sources: Sequence[str]) -> list[str]:
@@ -156,13 +169,3 @@ def _final(slots: np.ndarray, answer: Candles, ring: Ring, asked: float, now: fl
     if ring.slot(asked) == ring.slot(now):
         return np.ones(len(slots), bool)
     return slots < min([ring.slot(asked), *answer.slots[-1:].tolist()])
-
-
-def _alerts(ring: Ring, rule: rules.Rule, metrics: list[Metric], values: np.ndarray, now: float) -> list[Alert]:
-    slots = ring.slots(now)
-    return [
-        Alert(rule.name, metric.id, int(slots[edge.column]), edge.value, edge.baseline, rule.factor, edge.samples,
-              rule.baseline, now)
-        for edge in rules.edges(values, rule, ring.step)
-        if rule.matches((metric := metrics[edge.row]).id)
-    ]  # fmt: skip

@@ -217,13 +217,15 @@ class Settings:
         "MARKETS_PER_TASK", "auto", markets_per_task, "markets a fetch task; auto: 1 until that makes over 300 tasks"
     )
     fetch_concurrency: int = variable("FETCH_CONCURRENCY", "4", number(1, 256), "processes of a fetch worker")
-    evaluate_concurrency: int = variable(
-        "EVALUATE_CONCURRENCY", "2", number(1, 256), "processes of an evaluate and notify worker"
+    evaluate_concurrency: int = variable("EVALUATE_CONCURRENCY", "2", number(1, 256), "processes of an evaluate worker")
+    notify_concurrency: int = variable(
+        "NOTIFY_CONCURRENCY", "4", number(1, 256), "processes of a worker that only notifies"
     )
     worker_pool: str = variable("WORKER_POOL", "prefork", one_of("prefork", "threads"), "prefork or threads")
     log_level: str = variable(
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "debug, info, warning or error"
     )
+    rules: str = variable("RULES", "", str, "file of rules and channels; empty: the built-in rule, told to the log")
     cryptowatch_url: str = variable(
         "CRYPTOWATCH_URL", "https://api.cryptowat.ch", HTTP, "where the source `cryptowatch` is"
     )

@@ -23,6 +23,7 @@ from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.models import Metric
 from tracker.ring import DAY
+from tracker.rulebook import Rulebook
 from tracker.settings import Settings
 from tracker.store import Store, connect, server_version
 
@@ -50,6 +51,7 @@ def run(settings: Settings) -> None:
         _check_candles(settings, folder)  # first: a replay that is refused begins no folder
     lock = _writable(folder)
     _check_ports(settings)
+    Rulebook(settings.rules)
     if settings.redis_given:
         _check_store(settings)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -156,7 +158,8 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     candles = (
         {"SIMULATOR_CANDLES": str(Path(settings.simulator_candles).resolve())} if settings.simulator_candles else {}
     )
-    return os.environ | clock | shift | candles | {
+    rules = {"RULES": str(Path(settings.rules).resolve())} if settings.rules else {}
+    return os.environ | clock | shift | candles | rules | {
         "PYTHON": sys.executable,
         "CLOCK_SPEED": f"{settings.clock_speed:g}",
         "DATA_DIR": str(folder),

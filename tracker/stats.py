@@ -46,13 +46,13 @@ def describe(values: np.ndarray, step: int) -> Stats:
 
 
 def mean_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and number of the present samples of each row of ``values`` (n, m): float64 (n,), int (n,); NaN for none."""
-    count = np.full(len(values), values.shape[1])
-    sums = values.sum(axis=1)
-    gappy = np.flatnonzero(np.isnan(sums))
-    if len(gappy):
-        count[gappy] -= np.isnan(values[gappy]).sum(axis=1)
-        sums[gappy] = np.nansum(values[gappy], axis=1)
+    """Mean and number of the present samples along the last axis of ``values``: float64, NaN for none, and int."""
+    count = np.full(values.shape[:-1], values.shape[-1])
+    sums = values.sum(axis=-1)
+    gappy = np.isnan(sums)
+    if gappy.any():
+        count[gappy] -= np.isnan(values[gappy]).sum(axis=-1)
+        sums[gappy] = np.nansum(values[gappy], axis=-1)
     with np.errstate(invalid="ignore"):
         return sums / count, count
 

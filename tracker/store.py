@@ -291,6 +291,12 @@ class Store:
             times = self.redis.zmscore(_answered_key(source), markets)
         return [market for market, at in zip(markets, times, strict=True) if (at or 0.0) < since]
 
+    def waiting_since(self, source: str, now: float) -> float:
+        """When ``source`` was first waited for: at ``now``, if never before."""
+        with translated():
+            self.redis.hsetnx(_status_key(source), "waiting_since", f"{now:.3f}")
+            return float(self.redis.hget(_status_key(source), "waiting_since"))
+
     def status(self, source: str) -> dict[str, str]:
         """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts,
 

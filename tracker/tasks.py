@@ -4,23 +4,26 @@ import logging
 import math
 import random
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from celery import Celery, Task, chain
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
-from celery.signals import beat_init
+from celery.signals import beat_init, worker_init
+from kombu.exceptions import OperationalError
+from redis import RedisError
 
-from tracker import pipeline
+from tracker import alerting, pipeline
+from tracker import notify as notices
 from tracker.budget import plan
-from tracker.channels import log as log_channel
 from tracker.errors import MustWait, SourceError, StoreError
 from tracker.gate import Gate, Guarded, guarded
 from tracker.outbox import Outbox
-from tracker.rules import DEFAULT_RULES
+from tracker.rulebook import Rulebook
 from tracker.settings import settings, wanted
-from tracker.store import Store, connect
+from tracker.store import Store, connect, translated
 
 log = logging.getLogger(__name__)
 app = Celery("tracker")
@@ -38,12 +41,32 @@ EVALUATED_AT_ONCE = 500
 LONGEST_WAIT = 60
 
 
-# Opened once a process, after the fork.
+#: Notices that wait in the queue before a sweep adds none: however long no worker takes any, it grows no further.
+SWEEP = 1_000
+
+
+# Opened once a process, after the fork. The rules are read before it too: a child that starts while the file is bad
+# still has those its worker started with.
+
+
+@worker_init.connect
+def read_rules(**_: Any) -> None:
+    rulebook()
+
+
+@cache
+def rulebook() -> Rulebook:
+    return Rulebook(settings().rules)
 
 
 @cache
 def store() -> Store:
     return Store(connect(settings().redis_url), settings().ring)
+
+
+@cache
+def outbox() -> Outbox:
+    return Outbox(store().redis)
 
 
 @cache
@@ -128,18 +151,31 @@ def put_back(task: Task, wait: MustWait, *args: Any) -> Exception:
 @app.task
 def evaluate(markets: list[str]) -> None:
     """Recomputes summaries and ranks of ``markets`` and checks the rules."""
-    outbox = Outbox(store().redis)
-    alerts = pipeline.evaluate(store(), outbox, DEFAULT_RULES, markets, settings().clock.now())
-    for alert in alerts:
-        notify.delay(alert.id)  # never expires: whoever comes late is still told
+    book = rulebook().current()
+    found = pipeline.evaluate(store(), outbox(), book.rules, markets, settings().clock.now(), book.wants_resolved)
+    publish_notices(found.rows)
 
 
 @app.task
-def notify(alert_id: str) -> None:
-    """Sends an alert to the log."""
-    alert = Outbox(store().redis).get(alert_id)
-    if alert:
-        log_channel.send(alert)
+def evaluate_sources() -> None:
+    """Checks the rules on sources."""
+    book = rulebook().current()
+    now, sources = settings().clock.now(), settings().sources
+    found = alerting.check_sources(store(), outbox(), book.stale, sources, now, book.wants_resolved)
+    publish_notices(found.rows)
+
+
+@app.task
+def notify(alert: str, channel: str, event: str) -> None:
+    """Sends the notice of an ``event`` of an alert to a channel, if that is still to be done."""
+    notices.deliver(outbox(), rulebook().current().outlets, f"{alert}/{channel}/{event}")
+
+
+@app.task
+def sweep() -> None:
+    """Publishes notices whose time to be tried again has come, and those whose task was lost."""
+    waiting = queue_length("notify")
+    publish_notices(outbox().deliveries.due(max(SWEEP - waiting, 0)))
 
 
 @beat_init.connect
@@ -166,3 +202,24 @@ def publish(name: str, batches: list[list[str]]) -> None:
 def life(name: str) -> float:
     """Seconds until a task for the source ``name`` is of no more use: the next tick does its work."""
     return max(settings().intervals.of(name) / settings().clock.speed, 5)
+
+
+def queue_length(name: str) -> int:
+    """Messages in a queue."""
+    with translated():
+        return store().redis.llen(name)  # where kombu keeps them
+
+
+def publish_notices(rows: Sequence[str]) -> None:
+    """Publishes the notices of ``rows`` of the outbox, in one pipeline; what is lost on the way a sweep finds.
+
+    They never expire: who comes late is still told.
+    """
+    if not rows:
+        return
+    try:
+        with app.producer_pool.acquire(block=True) as producer, producer.batch():
+            for row in rows:
+                notify.apply_async(row.split("/"), producer=producer, retry=False)
+    except (OperationalError, RedisError) as error:
+        log.warning("%d notices are left to the sweep: %s", len(rows), error)

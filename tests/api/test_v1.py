@@ -251,11 +251,16 @@ def test_answers_are_as_the_openapi_document_says(tracked: Tracked) -> None:
 def test_the_openapi_document_describes_every_path_parameter_and_field(tracked: Tracked) -> None:
     document = tracked.get("/v1/openapi.json")
 
-    operations = {path: methods["get"] for path, methods in document["paths"].items()}
-    assert set(operations) == {"/", "/healthz", "/v1/metrics", "/v1/metrics/{id}", "/v1/sources"}
+    operations = {path: methods["get"] for path, methods in document["paths"].items() if "get" in methods}
+    assert set(operations) >= {"/", "/healthz", "/v1/metrics", "/v1/metrics/{id}", "/v1/sources"}
     assert {name["name"] for name in operations["/v1/metrics"]["parameters"]} == {"field", "exchange", "limit", "after"}
     assert set(operations["/v1/metrics/{id}"]["responses"]) == {"200", "404", "422", "503"}
-    described = [parameter["schema"] for each in operations.values() for parameter in each["parameters"]]
+    described = [
+        parameter["schema"]
+        for methods in document["paths"].values()
+        for each in methods.values()
+        for parameter in each.get("parameters", [])
+    ]
     described += [
         field for schema in document["components"]["schemas"].values() for field in schema["properties"].values()
     ]

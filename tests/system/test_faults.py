@@ -78,8 +78,8 @@ def test_everything_is_killed_in_turn_while_fetches_run(stack: Stack, exchange: 
     due = busy(feed) - alerted
     assert due
     assert spikes >= due
-    log = stack.folder / "log" / "evaluate.log"
-    wait_for(lambda: all(f"/{metric}/{feed.spike}]" in log.read_text(errors="replace") for metric in due), "it is told")
+    log = stack.folder / "log" / "notify.log"
+    wait_for(lambda: all(f":{metric}:{feed.spike}]" in log.read_text(errors="replace") for metric in due), "it is told")
 
 
 def test_a_second_beat_adds_no_fetch_and_takes_over(stack: Stack, exchange: Exchange, feed: Spiking) -> None:

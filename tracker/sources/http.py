@@ -6,7 +6,7 @@ import time
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import requests
@@ -31,21 +31,40 @@ LONGEST_PAUSE = 3 * 86_400
 #: Binance names the end of a ban in words: "IP banned until 1659761931230."
 BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 
+Made = TypeVar("Made", bound=requests.Session)
+
 
 def session(headers: dict[str, str], pay: Pay = free) -> "Session":
-    """A session to keep for a process: it reuses connections and never retries, which is the task's to decide."""
-    made = Session(pay)
+    """A source's session."""
+    return prepared(Session(pay), headers)
+
+
+def prepared(made: Made, headers: dict[str, str], *mixins: type) -> Made:
+    """A session to keep for a process: it reuses connections and never retries, which is the task's to decide.
+
+    ``mixins``: classes that overrule methods of its connections.
+    """
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none kept: they would be sent back, and grow
     made.headers.update({"User-Agent": "data-tracker", "Accept": "application/json", **headers})
     made.trust_env = False  # no .netrc look-up a request, and no proxy by surprise
     for scheme in ("http://", "https://"):
         adapter = HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0)
-        adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        adapter.poolmanager.pool_classes_by_scheme = {
+            "http": _pool(urllib3.HTTPConnectionPool, *mixins, _Connection),
+            "https": _pool(urllib3.HTTPSConnectionPool, *mixins, _TlsConnection),
+        }
         made.mount(scheme, adapter)
     return made
 
 
-class Session(requests.Session):
+class Plain(requests.Session):
+    """A session that does as it is told."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: requests reads all of a redirect's body, however long, even if it does not follow it."""
+
+
+class Session(Plain):
     """Every request is paid for first, and its answer is read in bounds: it raises SourceError, or MustWait.
 
     skew: seconds that the server's clock is ahead of ours, by its last answer; None if it does not say.
@@ -72,9 +91,6 @@ class Session(requests.Session):
         self._compare_clocks(response, sent)
         response.raw = io.BytesIO(body)
         return response
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: requests reads all of a redirect's body, however long, even if it does not follow it."""
 
     def _compare_clocks(self, response: requests.Response, sent: float) -> None:
         """By the header ``Date``, whose seconds are cut off: on average it is half a second behind."""
@@ -122,12 +138,8 @@ class _TlsConnection(urllib3.connection.HTTPSConnection):
     response_class = _Answer
 
 
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+def _pool(pool: type, *connection: type) -> type:
+    return type("Pool", (pool,), {"ConnectionCls": type("Connection", connection, {})})
 
 
 def get_json(session: Session, url: str, params: dict[str, Any] | None = None) -> Any:
@@ -156,7 +168,7 @@ def parsed(body: bytes | str, url: str) -> Any:
 def refusal(response: requests.Response) -> SourceError:
     """What an answer that is no 200 means: 429, 418 and Retry-After ask for a pause, 401 and 451 are permanent."""
     status, body = response.status_code, response.content
-    wait = _seconds(response.headers.get("Retry-After", "")) or PAUSES.get(status, 0)
+    wait = seconds(response.headers.get("Retry-After", "")) or PAUSES.get(status, 0)
     if banned := BANNED_UNTIL.search(body):
         wait = int(banned[1]) / 1000 - time.time()
     return SourceError(
@@ -167,12 +179,12 @@ def refusal(response: requests.Response) -> SourceError:
     )
 
 
-def _seconds(text: str) -> float:
-    """Of a Retry-After, which is a number of seconds or a date; 0 for neither."""
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    date = _date(text)
-    return max(date - time.time(), 0) if date else 0
+def seconds(retry_after: str) -> float | None:
+    """The header Retry-After in seconds: a number of them, or a date (RFC 9110, 10.2.3). None if it is neither."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    date = _date(retry_after)
+    return max(date - time.time(), 0) if date else None
 
 
 def _date(text: str) -> float | None:

@@ -1,0 +1,115 @@
+"""Evaluating five rules on all metrics, against one: nothing that rules share is computed twice.
+
+Full rings with a share of metrics that spike; the rules alone, as an evaluation runs them (screen each chunk, judge
+what it lets through), and whole evaluations over a real store: reading, statistics, ranks, rules, recording.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.store import NOW, RING, fill
+from tests.servers import StoreServer
+from tracker import rules
+from tracker.models import FIELDS
+from tracker.outbox import Outbox
+from tracker.pipeline import CHUNK, evaluate
+from tracker.rules import Change, Ratio, Rule, SeriesRule, Threshold, Zscore
+from tracker.store import Store, connect
+
+ONE: list[SeriesRule] = [Ratio(name="jump")]
+SETS: dict[str, list[SeriesRule]] = {
+    "5 ratios": [Ratio(name=f"jump-{factor}", factor=factor) for factor in (3, 4, 5, 6, 8)],
+    "3 ratios, change, threshold": [
+        Ratio(name="jump"),
+        Ratio(name="leap", factor=6, match=("*:volume",)),
+        Ratio(name="held", factor=3, hold=120),
+        Change(name="drop", percent=50, over=300, direction="down"),
+        Threshold(name="high", above=150, match=("*:price",)),
+    ],
+    "2 ratios, change, threshold, z-score": [
+        Ratio(name="jump"),
+        Ratio(name="leap", factor=6, match=("*:volume",)),
+        Change(name="drop", percent=50, over=300, direction="down"),
+        Threshold(name="high", above=150, match=("*:price",)),
+        Zscore(name="odd", score=6),
+    ],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m bench.rules", description=__doc__)
+    parser.add_argument("--metrics", type=int, default=10_000)
+    parser.add_argument("--spiking", type=float, default=0.02, help="share of metrics above the limit")
+    parser.add_argument("--rounds", type=int, default=15, help="interleaved; the median counts")
+    options = parser.parse_args()
+    markets = [f"bench:pair{number}" for number in range(options.metrics // len(FIELDS))]
+    alone(markets, options.spiking, options.rounds)
+    whole(markets, options.spiking, options.rounds)
+
+
+def alone(markets: list[str], spiking: float, rounds: int) -> None:
+    """Prints the time of the rules alone."""
+    metrics = [f"{market}:{field}" for field in FIELDS for market in markets]
+    chunks = [
+        (values(len(part), spiking, start), tuple(part))
+        for start in range(0, len(metrics), 2 * CHUNK)
+        if (part := metrics[start : start + 2 * CHUNK])
+    ]
+    show("rules alone", compare(rounds, lambda active: judge(chunks, active)))
+
+
+def judge(chunks: list[tuple[np.ndarray, tuple[str, ...]]], active: Sequence[SeriesRule]) -> None:
+    kept, names = [], []
+    for windows, metrics in chunks:
+        rows = rules.screen(windows, metrics, active, RING.step)
+        kept.append(windows[rows])
+        names += [metrics[row] for row in rows]
+    rules.firings(np.concatenate(kept), names, active, RING.step)
+
+
+def values(count: int, spiking: float, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    found = 100 + random.standard_normal((count, RING.rows))
+    found[random.random(count) < spiking, -1] = 1_000
+    return found
+
+
+def whole(markets: list[str], spiking: float, rounds: int) -> None:
+    """Prints the time of whole evaluations."""
+    with tempfile.TemporaryDirectory() as folder, StoreServer(Path(folder)) as server, connect(server.url) as redis:
+        store, outbox = Store(redis, RING), Outbox(redis)
+        fill(store, markets)
+        both = np.tile([100.0, 50.0], (len(markets), 1))
+        both[np.random.default_rng(1).random(len(markets)) < spiking] *= 10
+        store.write_slot(markets, RING.slot(NOW), both)
+        for active in (ONE, *SETS.values()):
+            evaluate(store, outbox, active, markets, NOW)  # records what fires: it does so once
+        show("whole evaluations", compare(rounds, lambda active: evaluate(store, outbox, active, markets, NOW)))
+
+
+def compare(rounds: int, work: Callable[[Sequence[Rule]], object]) -> dict[str, list[float]]:
+    """Seconds of ``work`` with one rule and with each of SETS, interleaved."""
+    figures: dict[str, list[float]] = {"1 rule": [], **{name: [] for name in SETS}}
+    for _ in range(rounds):
+        for name, active in (("1 rule", ONE), *SETS.items()):
+            began = time.perf_counter()
+            work(active)
+            figures[name].append(time.perf_counter() - began)
+    return figures
+
+
+def show(title: str, figures: dict[str, list[float]]) -> None:
+    base = float(np.median(figures["1 rule"]))
+    print(title)
+    for name, seconds in figures.items():
+        median = float(np.median(seconds))
+        print(f"  {name:40}{median * 1e3:8.1f} ms  ratio to one rule {median / base:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""Alerts over HTTP: what fired and why, who was told, silences, acknowledgement, sending again."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from pydantic import BaseModel
+from werkzeug.test import TestResponse
+
+from api import alerts as resource
+from api import create_app, schemas
+from tests.api.tracked import Tracked
+from tests.servers import free_port
+from tracker.models import Alert, Attempt
+from tracker.outbox import Outbox
+from tracker.rules import Ratio
+from tracker.settings import load
+
+ALERT = Alert(
+    "jump", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.5, 3.0, 60, 3_600, 1_700_000_071.25, text="it jumped"
+)
+
+
+@pytest.fixture
+def outbox(tracked: Tracked) -> Outbox:
+    return Outbox(tracked.store.redis)
+
+
+@pytest.fixture
+def client(tracked: Tracked) -> FlaskClient:
+    return tracked.client
+
+
+def good(answer: TestResponse, schema: type[BaseModel], status: int = 200) -> Any:
+    """The body of an answer, which must be as the schema says."""
+    assert answer.status_code == status, answer.text
+    assert schema.model_validate_json(answer.data, strict=True).model_dump() == answer.json
+    return answer.json
+
+
+def problem(answer: TestResponse, status: int) -> str:
+    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.text
+    return schemas.Problem.model_validate_json(answer.data).detail
+
+
+def record(outbox: Outbox, **changes: Any) -> Alert:
+    alert = replace(ALERT, **changes)
+    assert outbox.record(alert, 60, ["phone"], Ratio(name=alert.rule).definition())
+    return alert
+
+
+# The list
+
+
+def test_alerts_are_listed_newest_first_with_the_numbers_that_explain_them(client: FlaskClient, outbox: Outbox) -> None:
+    record(outbox)
+    record(outbox, metric="kraken:ethusd:price", value=5.0)
+
+    listed = good(client.get("/v1/alerts"), resource.Alerts)
+
+    assert [alert["metric"] for alert in listed["alerts"]] == ["kraken:ethusd:price", "kraken:btcusd:volume"]
+    assert listed["next"] is None
+    assert listed["alerts"][1] == {
+        "id": "jump:kraken:btcusd:volume:1700000040", "rule": "jump", "kind": "ratio", "metric": "kraken:btcusd:volume",
+        "slot": 1_700_000_040, "value": 301.5, "baseline": 100.5, "factor": 3.0, "samples": 60, "window": 3_600,
+        "at": 1_700_000_071.25, "severity": "warning", "state": "firing", "resolved_at": None, "acknowledged": None,
+        "text": "it jumped",
+    }  # fmt: skip
+
+
+def pages(client: FlaskClient, query: str) -> Iterator[dict]:
+    following = ""
+    while following is not None:
+        page = good(client.get(f"/v1/alerts?{query}{following and f'&cursor={following}'}"), resource.Alerts)
+        yield page
+        following = page["next"]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 20])
+def test_pages_yield_each_alert_once(client: FlaskClient, outbox: Outbox, limit: int) -> None:
+    made = [record(outbox, slot=ALERT.slot + 60 * number).id for number in range(7)]
+    listed = [alert["id"] for page in pages(client, f"limit={limit}") for alert in page["alerts"]]
+    assert listed == made[::-1]
+
+
+def test_a_rare_alert_is_found_page_by_page(
+    client: FlaskClient, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "LOOKED_AT", 3)
+    rare = record(outbox, rule="rare")
+    for number in range(1, 9):
+        record(outbox, slot=ALERT.slot + 60 * number)
+    found = list(pages(client, "rule=rare"))
+    assert [alert["id"] for page in found for alert in page["alerts"]] == [rare.id]
+    assert len(found) > 2
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("metric=kraken:btcusd:volume", [0]),
+        ("market=kraken:btcusd", [1, 0]),
+        ("market=kraken:btc", []),
+        ("rule=drop", [1]),
+        ("severity=critical", [2]),
+        ("state=resolved", [2]),
+        ("state=firing", [3, 1, 0]),
+        ("since=200", [3, 2]),
+        ("until=200", [1, 0]),
+        ("since=100&until=300&state=firing", [1]),
+        ("metric=source:simulator", [3]),
+    ],
+)
+def test_filters_narrow_the_list(client: FlaskClient, outbox: Outbox, query: str, found: list[int]) -> None:
+    made = [
+        record(outbox, at=0.0),
+        record(outbox, rule="drop", metric="kraken:btcusd:price", at=100.0),
+        record(outbox, metric="kraken:ethusd:price", severity="critical", at=200.0),
+        record(outbox, rule="silent", metric="source:simulator", baseline=float("nan"), at=300.0),
+    ]
+    outbox.resolve(made[2].id, 250.0)
+    listed = good(client.get(f"/v1/alerts?{query}"), resource.Alerts)["alerts"]
+    assert [alert["id"] for alert in listed] == [made[number].id for number in found]
+
+
+@pytest.mark.parametrize(
+    "query", ["state=on", "severity=bad", "limit=0", "limit=1001", "cursor=x", "since=soon", "foo=1", "cursor=1-"]
+)
+def test_a_query_that_is_not_understood_is_refused(client: FlaskClient, query: str) -> None:
+    assert query.partition("=")[0] in problem(client.get(f"/v1/alerts?{query}"), 422)
+
+
+# One alert
+
+
+def test_an_alert_says_why_it_fired_and_who_was_told(client: FlaskClient, outbox: Outbox) -> None:
+    alert = record(outbox)
+    row, token = outbox.deliveries.claim(f"{alert.id}/phone/firing", 0) or pytest.fail("not claimed")
+    outbox.deliveries.put_off(row, token, 0, Attempt(1.0, False, 500, "answered 500"))
+    outbox.deliveries.settle(row, "delivered", Attempt(2.0, True, None, "answered 200"))
+
+    found = good(client.get(f"/v1/alerts/{alert.id}"), resource.ExplainedAlert)
+
+    assert found["definition"] | {"kind": "ratio", "factor": 3.0, "clear_factor": 2.0} == found["definition"]
+    [delivery] = found["deliveries"]
+    assert (delivery["channel"], delivery["event"], delivery["state"]) == ("phone", "firing", "delivered")
+    assert delivery["attempts"] == [
+        {"at": 1.0, "ok": False, "status": 500, "detail": "answered 500"},
+        {"at": 2.0, "ok": True, "status": None, "detail": "answered 200"},
+    ]
+
+
+@pytest.mark.parametrize("id", ["no:such:alert:price:1", "%00", "a" * 3_000, "..", "a:b"])
+def test_an_unknown_alert_says_where_the_list_is(client: FlaskClient, id: str) -> None:
+    assert "/v1/alerts" in problem(client.get(f"/v1/alerts/{id}"), 404)
+    assert "/v1/alerts" in problem(client.post(f"/v1/alerts/{id}/acknowledge", json={"by": "kim"}), 404)
+
+
+def test_who_takes_an_alert_on_is_shown(client: FlaskClient, outbox: Outbox) -> None:
+    alert = record(outbox)
+    before = time.time()
+    answer = client.post(f"/v1/alerts/{alert.id}/acknowledge", json={"by": "kim", "comment": "looking"})
+    noted = good(answer, resource.AlertRow)["acknowledged"]
+    assert (noted["by"], noted["comment"]) == ("kim", "looking") and before <= noted["at"] <= time.time()
+    assert good(client.get(f"/v1/alerts/{alert.id}"), resource.ExplainedAlert)["acknowledged"] == noted
+
+
+# Silences
+
+
+def test_a_silence_is_made_listed_and_removed(client: FlaskClient, outbox: Outbox) -> None:
+    until = time.time() + 3_600
+    body = {"match": "kraken:*", "until": until, "reason": "listing day"}
+    made = good(client.post("/v1/silences", json=body), resource.SilenceRow, 201)
+    assert made | {"match": ["kraken:*"], "until": until, "reason": "listing day"} == made
+    assert good(client.get("/v1/silences"), resource.SilenceList) == {"silences": [made]}
+
+    assert client.delete(f"/v1/silences/{made['id']}").status_code == 204
+    assert good(client.get("/v1/silences"), resource.SilenceList) == {"silences": []}
+    assert "/v1/silences" in problem(client.delete(f"/v1/silences/{made['id']}"), 404)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"match": []}, "match"),
+        ({"match": ""}, "match"),
+        ({"match": [1]}, "match"),
+        ({"match": None}, "match"),
+        ({"until": 5}, "until"),
+        ({"until": 9e99}, "until"),
+        ({"until": "soon"}, "until"),
+        ({"reason": ""}, "reason"),
+        ({"reason": "x" * 501}, "reason"),
+        ({"until_when": 5}, "until_when"),
+    ],
+)
+def test_a_silence_that_is_not_understood_is_refused(client: FlaskClient, changes: dict, name: str) -> None:
+    body = {"match": "*", "until": time.time() + 60, "reason": "x"} | changes
+    assert name in problem(client.post("/v1/silences", json=body), 422)
+
+
+def test_there_are_only_so_many_silences(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.silences.MOST", 2)
+    body = {"match": "*", "until": time.time() + 60, "reason": "x"}
+    answers = [client.post("/v1/silences", json=body) for _ in range(3)]
+    assert [answer.status_code for answer in answers[:2]] == [201, 201]
+    assert "already" in problem(answers[2], 409)
+
+
+# Deliveries
+
+
+def dead(outbox: Outbox, **changes: Any) -> str:
+    row = outbox.deliveries.get(f"{record(outbox, **changes).id}/phone/firing")
+    assert row
+    outbox.deliveries.settle(row, "dead", Attempt(1.0, False, 404, "answered 404"))
+    return row.id
+
+
+def test_dead_letters_are_listed_and_redriven(client: FlaskClient, outbox: Outbox) -> None:
+    ids = [dead(outbox), dead(outbox, slot=ALERT.slot + 60)]
+    listed = good(client.get("/v1/deliveries?state=dead"), resource.DeliveryList)["deliveries"]
+    assert sorted(row["id"] for row in listed) == sorted(ids)
+    assert listed[0]["attempts"][0]["detail"] == "answered 404"
+
+    for body, redriven in (({"ids": ids[:1]}, ids[:1]), ({"channel": "mail"}, []), ({}, ids[1:])):
+        answer = client.post("/v1/deliveries/redrive", json=body)
+        assert good(answer, resource.Redriven) == {"redriven": redriven}
+    assert good(client.get("/v1/deliveries"), resource.DeliveryList) == {"deliveries": []}
+    pending = good(client.get("/v1/deliveries?state=pending"), resource.DeliveryList)["deliveries"]
+    assert sorted(row["id"] for row in pending) == sorted(ids) == sorted(outbox.deliveries.due(10))
+
+
+@pytest.mark.parametrize("ids", [["no/such/row"], ["x"], [""], ["a/b/c/d"], ["\0"]])
+def test_redriving_what_there_is_not_does_nothing(client: FlaskClient, ids: list[str]) -> None:
+    assert good(client.post("/v1/deliveries/redrive", json={"ids": ids}), resource.Redriven) == {"redriven": []}
+
+
+# What is wrong with a request
+
+
+@pytest.mark.parametrize("path", ["silences", "deliveries/redrive", "alerts/a:b/acknowledge"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"3", b"\xff", b'"x"', b"null", b""])
+def test_a_body_that_is_no_object_is_refused(client: FlaskClient, path: str, body: bytes) -> None:
+    answer = client.post(f"/v1/{path}", data=body, content_type="application/json")
+    if (path, body) == ("deliveries/redrive", b"null"):  # nothing is asked for, so it is all
+        assert answer.json == {"redriven": []}
+    else:
+        assert answer.status_code in (400, 422), answer.text
+        assert answer.content_type == "application/problem+json"
+
+
+def test_a_store_that_is_away_is_said(store_server: object) -> None:
+    settings = load({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"})
+    client = create_app(settings).test_client()
+    for path in ("alerts", "alerts/a:b:c:d:1", "silences", "deliveries"):
+        assert "store" in problem(client.get(f"/v1/{path}"), 503)

@@ -1,0 +1,221 @@
+"""The webhook against real receivers: what they get, and what becomes of what they answer."""
+
+import hmac
+import json
+import socket
+import time
+from email.utils import formatdate
+
+import pytest
+
+from tests.servers import free_port
+from tracker.channels import webhook
+from tracker.channels.webhook import Channel, public
+from tracker.errors import ChannelError
+from tracker.models import FIRING, Alert, Notice
+from tracker.sources import http
+
+ALERT = Alert(
+    "jump", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.5, 3.0, 60, 3_600, 1_700_000_071.25, text="it jumped"
+)
+NOTICE = Notice(ALERT.id, ALERT.id, FIRING, "warning", "jump", ALERT.text, ALERT.at, ALERT)
+
+
+def channel(url, **options):
+    return Channel(url=url, **{"allow_private": True} | options)
+
+
+def refused(url, **options):
+    """The ChannelError that sending to ``url`` must raise."""
+    with pytest.raises(ChannelError) as refusal:
+        channel(url, **options).send(NOTICE)
+    return refusal.value
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(http, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(http, "DEADLINE", 0.4)
+
+
+# What a receiver gets
+
+
+def test_the_body_tells_the_alert_with_the_numbers_that_explain_it(server):
+    server.says(b"thanks", 202)
+
+    said = channel(server.url + "/hook?key=1").send(NOTICE)
+
+    [post] = server.posts
+    told = json.loads(post.body)
+    assert said == "answered 202: 'thanks'"
+    assert (post.path, post.headers["Content-Type"]) == ("/hook?key=1", "application/json")
+    assert post.headers["Idempotency-Key"] == told["id"] == told["key"] == ALERT.id
+    assert (told["event"], told["severity"], told["text"], told["at"]) == ("firing", "warning", "it jumped", ALERT.at)
+    assert told["alert"] | {"value": 301.5, "baseline": 100.5, "factor": 3.0, "samples": 60} == told["alert"]
+
+
+def test_the_signature_is_that_of_the_time_and_the_body(server):
+    server.says(b"")
+    before = int(time.time())
+
+    channel(server.url, secret="s3cret").send(NOTICE)
+
+    [post] = server.posts
+    stamp = post.headers["X-Tracker-Timestamp"]
+    expected = hmac.new(b"s3cret", stamp.encode() + b"." + post.body, "sha256").hexdigest()
+    assert post.headers["X-Tracker-Signature"] == f"v1={expected}"
+    assert before <= int(stamp) <= time.time()
+
+
+def test_without_a_secret_nothing_is_signed(server):
+    server.says(b"")
+    channel(server.url).send(NOTICE)
+    assert not [name for name in server.posts[0].headers if name.startswith("X-Tracker")]
+
+
+def test_connections_are_used_again(server):
+    server.says(b"ok")
+    one = channel(server.url)
+    for _ in range(3):
+        one.send(NOTICE)
+    assert len(server.posts) == 3
+
+
+# What it answers
+
+
+@pytest.mark.parametrize("status", [300, 301, 307, 400, 401, 404, 410, 422])
+def test_what_will_not_change_is_permanent(server, status):
+    server.says(b"no", status, Location=server.url + "/elsewhere")
+    error = refused(server.url)
+    assert (error.permanent, error.status) == (True, status)
+    assert len(server.posts) == 1  # a redirect is not followed
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_not(server, status):
+    server.says(b"later", status)
+    error = refused(server.url)
+    assert (error.permanent, error.status, error.retry_after) == (False, status, None)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("120", 120), ("0", 0), ("soon", None), ("-5", None), (formatdate(time.time() + 300, usegmt=True), 300)],
+)
+def test_retry_after_is_read_in_seconds_or_as_a_date(server, header, seconds):
+    server.says(b"", 429, Retry_After=header)
+    assert refused(server.url).retry_after == (seconds if seconds is None else pytest.approx(seconds, abs=60))
+
+
+def test_a_long_answer_is_not_read(server):
+    server.sends(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n", b"x" * 100_000)
+    assert len(channel(server.url).send(NOTICE)) < 300
+
+
+def test_an_answer_that_ends_early_was_an_answer(server):
+    server.sends(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+    assert channel(server.url).send(NOTICE) == "answered 200"
+
+
+def test_a_connection_cut_after_the_body_is_tried_again(server):
+    server.sends(b"")
+    error = refused(server.url)
+    assert (error.permanent, len(server.posts)) == (False, 1)
+
+
+def test_what_is_no_http_is_tried_again(server):
+    server.sends(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+    assert not refused(server.url).permanent
+
+
+def test_a_receiver_that_hangs_or_drips_is_left(server, impatient):
+    def drip(request):
+        request.send_response(200)
+        request.send_header("X", "y" * 10)
+        for _ in range(200):
+            request.wfile.write(b"a")
+            time.sleep(0.05)
+
+    for hang in (lambda request: time.sleep(1), drip):
+        server.answer = hang
+        began = time.monotonic()
+        assert not refused(server.url).permanent
+        assert time.monotonic() - began < 5
+
+
+def test_a_port_where_nobody_listens_is_tried_again():
+    error = refused(f"http://127.0.0.1:{free_port()}/secret-path")
+    assert not error.permanent
+    assert "secret" not in str(error)
+
+
+def test_a_host_that_does_not_exist_is_tried_again():
+    error = refused("http://no-such-host.invalid/secret-path", allow_private=False)
+    assert not error.permanent
+    assert "secret" not in str(error)
+
+
+# Where it may go
+
+
+def test_private_addresses_are_refused_unless_allowed(server):
+    server.says(b"")
+    for host in ("127.0.0.1", "localhost", "2130706433"):
+        error = refused(f"http://{host}:{server.url.rpartition(':')[2]}/", allow_private=False)
+        assert error.permanent
+        assert "allow_private" in str(error)
+    assert not server.posts
+
+
+def test_the_address_that_was_checked_is_the_one_connected_to(server, monkeypatch):
+    """A name that is public when it is looked up first and private when it is looked up again."""
+    answers = iter([["93.184.215.14"], ["127.0.0.1"], ["127.0.0.1"]])
+    connected = []
+
+    def look_up(host, port, *_, **__):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in next(answers)]
+
+    def connect(address, *_, **__):
+        connected.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(webhook, "create_connection", connect)
+    refused("http://rebinding.example/", allow_private=False)
+    assert connected == [("93.184.215.14", 80)]
+
+
+@pytest.mark.parametrize(
+    ("ip", "expected"),
+    [
+        ("93.184.215.14", True),
+        ("2606:4700::6810:85e5", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1", False),
+        ("fc00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:93.184.215.14", True),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("ff02::1", False),
+    ],
+)
+def test_which_addresses_are_public(ip, expected):
+    assert public(ip) is expected
+
+
+def test_neither_url_nor_secret_is_shown():
+    shown = repr(channel("https://hooks.example/T0K3N", secret="s3cret"))
+    assert "T0K3N" not in shown and "s3cret" not in shown

@@ -1,0 +1,349 @@
+"""What becomes of a row when it is sent: by real channels' words, with the clock in hand."""
+
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import pytest
+
+from tests.servers import free_port
+from tracker import notify
+from tracker.channels import Outlet, webhook
+from tracker.channels import log as log_channel
+from tracker.errors import ChannelError
+from tracker.models import Alert
+from tracker.notify import TRIES, backoff, deliver
+from tracker.outbox import Outbox
+from tracker.silences import Silences
+from tracker.sources import http
+
+NOW = 1_700_000_000.0
+ALERT = Alert(
+    "jump", "kraken:btcusd:volume", 1_699_999_980, 301.5, 100.5, 3.0, 60, 3_600, NOW, text="it jumped"
+)  # fmt: skip
+
+
+@dataclass
+class Scripted:
+    """A channel that does what it is told, in turn, then takes everything."""
+
+    PATIENCE: ClassVar[int] = 10
+    CEILING: ClassVar[int] = 0
+
+    script: list = field(default_factory=list)
+    sent: list = field(default_factory=list)
+
+    def send(self, notice):
+        self.sent.append(notice)
+        if self.script and (error := self.script.pop(0)):
+            raise error
+        return "taken"
+
+
+class World:
+    """An outbox, one channel ``phone``, and a clock that is set by hand."""
+
+    def __init__(self, redis):
+        self.time = NOW
+        self.outbox = Outbox(redis, lambda: self.time)
+        self.silences = Silences(redis)
+        self.channel = Scripted()
+        self.outlet = Outlet(name="phone", kind="scripted", channel=self.channel)
+
+    def record(self, alert=ALERT):
+        assert self.outbox.record(alert, 60, ["phone"])
+        return f"{alert.id}/phone/firing"
+
+    def deliver(self, row):
+        deliver(self.outbox, {"phone": self.outlet}, row)
+        return self.outbox.deliveries.get(row)
+
+    def run(self, seconds):
+        """Lets time pass, sending whatever becomes due."""
+        end = self.time + seconds
+        while self.time < end:
+            self.time += 1
+            for row in self.outbox.deliveries.due(1_000):
+                self.deliver(row)
+
+    @property
+    def told(self):
+        return [(notice.event, notice.key) for notice in self.channel.sent]
+
+
+@pytest.fixture
+def world(redis):
+    return World(redis)
+
+
+def test_a_notice_is_sent_once_and_that_is_noted(world):
+    row = world.record()
+    world.deliver(row)
+    delivered = world.deliver(row)
+    assert world.told == [("firing", ALERT.id)]
+    assert (delivered.state, [(each.ok, each.detail) for each in delivered.attempts]) == (
+        "delivered",
+        [(True, "taken")],
+    )
+
+
+def test_what_fails_is_tried_again_until_it_is_taken(world):
+    world.channel.script = [ChannelError("answered 500", status=500), ChannelError("did not answer in time")]
+    row = world.record()
+    world.deliver(row)
+    world.run(30)
+    found = world.outbox.deliveries.get(row)
+    assert found.state == "delivered"
+    assert [(each.ok, each.status) for each in found.attempts] == [(False, 500), (False, None), (True, None)]
+    assert {notice.id for notice in world.channel.sent} == {ALERT.id}  # a receiver can tell that it is the same
+
+
+def test_a_permanent_error_is_not_tried_again(world):
+    world.channel.script = [ChannelError("answered 404", permanent=True, status=404)]
+    row = world.record()
+    world.deliver(row)
+    world.run(1_000)
+    assert len(world.channel.sent) == 1
+    [dead] = world.outbox.deliveries.dead()
+    assert (dead.id, dead.attempts[-1].detail) == (row, "answered 404")
+
+
+def test_a_row_is_dead_after_its_last_try_and_redriven_has_all_of_them_again(world):
+    world.channel.script = [ChannelError("answered 500", status=500)] * (TRIES + 1)
+    row = world.record()
+    world.deliver(row)
+    world.run(3_600)
+    assert len(world.channel.sent) == TRIES
+    assert world.outbox.deliveries.get(row).state == "dead"
+    # when
+    world.outbox.deliveries.redrive([row])
+    world.run(30)
+    # then
+    assert world.outbox.deliveries.get(row).state == "delivered"
+    assert len(world.channel.sent) == TRIES + 2
+
+
+def test_a_row_that_kills_every_worker_is_given_up(world):
+    row = world.record()
+    for _ in range(TRIES):
+        assert world.outbox.deliveries.claim(row, 10)  # and dies in the midst of it
+        world.time += 10
+    found = world.deliver(row)
+    assert (found.state, world.channel.sent) == ("dead", [])
+    assert "died" in found.attempts[0].detail and "died" in found.attempts[-1].detail
+
+
+def test_retry_after_is_honoured(world):
+    world.channel.script = [ChannelError("answered 429", status=429, retry_after=120)]
+    row = world.record()
+    world.deliver(row)
+    world.run(119)
+    assert len(world.channel.sent) == 1
+    world.run(2)
+    assert world.outbox.deliveries.get(row).state == "delivered"
+
+
+def test_the_wait_doubles_up_to_a_cap_with_jitter():
+    waits = [[backoff(tries) for _ in range(200)] for tries in range(1, TRIES)]
+    for tries, each in enumerate(waits):
+        middle = min(2**tries, 600)
+        assert 0.75 * middle <= min(each) < middle < max(each) <= 1.25 * middle
+    assert backoff(1, retry_after=1e9) == notify.LONGEST_ASKED
+
+
+def test_a_fault_of_a_channel_is_a_failed_try_and_its_text_is_not_told(world, caplog):
+    world.channel.script = [KeyError("https://hooks.example/T0K3N")]
+    row = world.record()
+    found = world.deliver(row)
+    assert (found.state, found.attempts[0].detail) == ("pending", "the channel failed: KeyError")
+    assert "T0K3N" not in caplog.text
+
+
+def test_a_channel_that_is_gone_is_a_dead_letter_that_says_so(world):
+    row = world.record()
+    deliver(world.outbox, {}, row)
+    [dead] = world.outbox.deliveries.dead()
+    assert "no channel phone" in dead.attempts[0].detail
+
+
+def test_an_alert_that_is_gone_is_a_dead_letter_that_says_so(world, redis):
+    row = world.record()
+    redis.delete(f"dt1:alert:{ALERT.id}")
+    assert world.deliver(row).state == "dead"
+    assert world.channel.sent == []
+
+
+def test_the_log_channel_writes_a_line_that_can_be_found(world, caplog):
+    world.outlet = Outlet(name="phone", kind="log", channel=log_channel.Channel())
+    with caplog.at_level(logging.WARNING):
+        world.deliver(world.record())
+    assert f"ALERT it jumped [{ALERT.id}]" in caplog.text
+
+
+def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server, monkeypatch):
+    """Refuses, is busy, cuts the connection after the body, hangs, and takes it in the end."""
+    monkeypatch.setattr(http, "READ_TIMEOUT", 0.2)
+    port = free_port()
+    hook = webhook.Channel(url=f"http://127.0.0.1:{port}", allow_private=True)
+    world.outlet = Outlet(name="phone", kind="webhook", channel=hook)
+    row = world.record()
+    refused = world.deliver(row)
+    assert [(each.ok, each.status) for each in refused.attempts] == [(False, None)]
+
+    world.outlet = Outlet(
+        name="phone", kind="webhook", channel=webhook.Channel(url=server.url, allow_private=True)
+    )  # fmt: skip
+    ways = [
+        lambda: server.says(b"busy", 429, Retry_After="30"),
+        lambda: server.says(b"oops", 500),
+        lambda: server.sends(b""),
+        lambda: setattr(server, "answer", lambda request: time.sleep(0.5)),
+        lambda: server.says(b"thanks"),
+    ]
+    for number, way in enumerate(ways, start=1):
+        way()
+        world.time = world.outbox.deliveries.get(row).next_try
+        assert len(world.deliver(row).attempts) == number + 1
+        assert len(server.posts) == number
+    found = world.outbox.deliveries.get(row)
+    assert found.state == "delivered"
+    assert [each.status for each in found.attempts] == [None, 429, 500, None, None, None]
+    assert found.attempts[2].at - found.attempts[1].at >= 30
+    assert {post.headers["Idempotency-Key"] for post in server.posts} == {ALERT.id}
+
+
+# Resolved
+
+
+def resolve(world, id=ALERT.id):
+    [row] = world.outbox.resolve(id, NOW + 60, ["phone"])
+    return row
+
+
+def test_a_resolved_notice_has_the_key_of_its_alert(world):
+    world.deliver(world.record())
+    world.deliver(resolve(world))
+    firing, resolved = world.channel.sent
+    assert (resolved.event, resolved.key) == ("resolved", firing.key)
+    assert resolved.id != firing.id
+    assert world.outbox.get(ALERT.id).resolved_at == NOW + 60
+
+
+def test_an_alert_is_resolved_once(world):
+    world.record()
+    resolve(world)
+    assert world.outbox.resolve(ALERT.id, NOW + 61, ["phone"]) == []
+    assert world.outbox.firing() == {}
+
+
+def test_resolved_waits_until_firing_was_told(world):
+    world.channel.script = [ChannelError("answered 500", status=500)]
+    world.deliver(world.record())
+    world.deliver(resolve(world))
+    world.run(30)
+    assert world.told == [("firing", ALERT.id), ("firing", ALERT.id), ("resolved", ALERT.id)]
+
+
+def test_resolved_is_not_told_where_firing_never_was(world):
+    world.channel.script = [ChannelError("answered 404", permanent=True)]
+    world.deliver(world.record())
+    assert world.deliver(resolve(world)).state == "silenced"
+    assert len(world.channel.sent) == 1
+
+
+# Silences
+
+
+def test_a_silenced_metric_is_recorded_and_not_told(world):
+    silence = world.silences.add(("kraken:*:volume",), NOW + 100, "listing day", NOW)
+    found = world.deliver(world.record())
+    assert found.state == "silenced"
+    assert silence.id in found.attempts[0].detail and "listing day" in found.attempts[0].detail
+    assert world.channel.sent == []
+    assert world.outbox.newest() == [ALERT]
+
+
+def test_other_metrics_and_later_times_are_not_silenced(world):
+    world.silences.add(("kraken:*:price",), NOW + 100, "prices only", NOW)
+    world.silences.add(("kraken:*:volume",), NOW, "over", NOW - 10)
+    assert world.deliver(world.record()).state == "delivered"
+    assert len(world.silences.all(NOW)) == 1
+
+
+def test_a_silence_that_is_removed_is_over(world):
+    silence = world.silences.add(("*",), NOW + 100, "all", NOW)
+    assert world.silences.remove(silence.id) and not world.silences.remove(silence.id)
+    assert world.deliver(world.record()).state == "delivered"
+
+
+# The ceiling
+
+
+def storm(world, count):
+    alerts = [replace(ALERT, metric=f"kraken:p{n:03}:volume", value=300.0 + n, text=f"p{n:03}") for n in range(count)]
+    rows = [world.record(alert) for alert in alerts]
+    for row in rows:
+        world.deliver(row)
+    return rows
+
+
+def test_a_storm_becomes_a_handful_of_messages_and_every_alert_is_recorded(world):
+    world.outlet = replace(world.outlet, ceiling=5, window=60)
+    rows = storm(world, 300)
+    world.run(130)
+    assert [event for event, _ in world.told] == ["firing"] * 5 + ["digest"]
+    assert len(world.outbox.newest(1_000)) == 300
+    states = [row.state for row in world.outbox.deliveries.all(rows)]
+    assert states == ["delivered"] * 5 + ["digested"] * 295
+    # and the digest says how many of what, and the largest
+    digest = world.channel.sent[-1]
+    assert digest.title == "295 more alerts"
+    assert digest.text.splitlines()[:2] == ["295 x jump", "p299"]
+    assert digest.text.splitlines()[-1] == "and 285 more"
+    assert world.outbox.deliveries.get(digest.id).state == "delivered"
+
+
+def test_each_window_has_its_own_ceiling(world):
+    world.outlet = replace(world.outlet, ceiling=1, window=60)
+    world.time = NOW // 60 * 60
+    storm(world, 1)
+    world.time += 60
+    assert world.deliver(world.record(replace(ALERT, slot=ALERT.slot + 3_600))).state == "delivered"
+
+
+def test_a_digest_that_fails_is_tried_again_with_what_it_told(world):
+    world.outlet = replace(world.outlet, ceiling=1, window=60)
+    world.channel.script = [None, ChannelError("answered 500", status=500)]
+    storm(world, 3)
+    world.run(130)
+    digests = [notice for notice in world.channel.sent if notice.event == "digest"]
+    assert len(digests) == 2
+    assert (digests[0].id, digests[0].text) == (digests[1].id, digests[1].text)
+
+
+def test_a_digest_that_was_claimed_takes_no_more_rows(world):
+    world.outlet = replace(world.outlet, ceiling=1, window=60)
+    world.time = NOW // 60 * 60
+    storm(world, 2)
+    # given a digest that is being sent when one more comes that was late for this window
+    world.time += 60
+    [digest] = [row for row in world.outbox.deliveries.due(10) if row.startswith("digest:")]
+    world.outbox.deliveries.claim(digest, 10)
+    world.time -= 1
+    late = world.record(replace(ALERT, metric="kraken:late:volume"))
+    world.deliver(late)
+    # then the next one tells it
+    world.run(200)
+    assert [notice.title for notice in world.channel.sent if notice.event == "digest"] == ["1 more alert"] * 2
+    assert world.outbox.deliveries.get(late).state == "digested"
+
+
+# Acknowledgement
+
+
+def test_who_took_an_alert_on_is_noted(world):
+    world.record()
+    assert world.outbox.acknowledge(ALERT.id, "kim", "looking", NOW)
+    assert not world.outbox.acknowledge("no:such:1", "kim", "looking", NOW)
+    assert world.outbox.get(ALERT.id).acknowledged == {"by": "kim", "at": NOW, "comment": "looking"}

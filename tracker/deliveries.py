@@ -1,0 +1,250 @@
+"""The outbox's rows in Redis: one for each notice and channel, from pending to delivered, dead, digested or silenced.
+
+``dt1:delivery:{id}`` hash, a row; ``dt1:due`` sorted set, ids of pending rows by when they are next looked at;
+``dt1:dead`` sorted set, ids of dead rows by when they died; ``dt1:sent:{channel}:{bucket}`` string, attempts in a
+ceiling's window; ``dt1:digest:{id}`` set, the rows that a digest stands for. {id} is ``alert/channel/event``.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from secrets import token_hex
+from typing import Any, TypeVar
+
+from redis import Redis, WatchError
+
+from tracker.models import DIGEST, Attempt, Delivery
+from tracker.ring import DAY
+from tracker.store import PREFIX, translated
+
+#: Seconds that alerts and their rows are kept.
+LIFE = 7 * DAY
+#: Seconds that a published task has to claim its row before it counts as lost and another is published.
+GRACE = 15
+#: Attempts kept of a row, the newest.
+ATTEMPTS = 20
+
+DUE = f"{PREFIX}:due"
+DEAD = f"{PREFIX}:dead"
+T = TypeVar("T")
+Stored = dict[bytes, bytes]
+
+
+class Deliveries:
+    """Rows, and who works on them. Times are Unix seconds of ``now``. Every method may raise StoreError."""
+
+    def __init__(self, redis: Redis, now: Callable[[], float]):
+        self.redis: Any = redis  # as in Store
+        self.now = now
+
+    def add(self, pipe: Any, row: Delivery, after: float = 0) -> None:
+        """Adds ``row`` to the transaction ``pipe``; its task is published just after that, or when ``after`` comes."""
+        pipe.hset(_key(row.id), mapping={"state": "pending", "tries": 0, "attempts": "[]", "after": after})
+        pipe.expire(_key(row.id), LIFE)
+        pipe.zadd(DUE, {row.id: after or self.now() + GRACE})
+
+    def get(self, id: str) -> Delivery | None:
+        """The row of that id, None if there is none (any more)."""
+        return next(iter(self.all([id])), None)
+
+    def all(self, ids: Sequence[str]) -> list[Delivery]:
+        """The rows of ``ids`` that there are."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for id in ids:
+                pipe.hgetall(_key(id))
+                pipe.zscore(DUE, id)
+            found = pipe.execute()
+        return [_row(id, stored, due) for id, stored, due in zip(ids, found[::2], found[1::2], strict=True) if stored]
+
+    # Work on a row: claimed for the time of a lease, then settled or put off by who claimed it
+
+    def claim(self, id: str, lease: float) -> tuple[Delivery, str] | None:
+        """The row, and the token of who may send it now; None if it is not pending, not due, or claimed by another.
+
+        A claim ends after ``lease`` seconds: nobody waits for one that died any longer. That was a try that failed.
+        """
+        token = token_hex(8)
+
+        def change(pipe: Any, stored: Stored) -> tuple[Delivery, str] | None:
+            if _text(stored, "claimant") == token:
+                return _row(id, stored), token  # by the try before, and only its answer was lost
+            if _text(stored, "state") != "pending" or self.now() < max(_time(stored, "after"), _time(stored, "until")):
+                return None
+            row = _row(id, stored)
+            if _text(stored, "claimant"):
+                died = Attempt(self.now(), False, None, "its worker died in the midst of it, or took too long")
+                row = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, died))
+            pipe.hset(_key(id), mapping={"claimant": token, "until": self.now() + lease, **_known(row)})
+            pipe.zadd(DUE, {id: self.now() + lease})
+            return row, token
+
+        return self._change([_key(id)], change)
+
+    def settle(self, row: Delivery, state: str, attempt: Attempt) -> None:
+        """Ends the work on ``row``. What was delivered stays so, whoever else had claimed it in the meantime."""
+
+        def change(pipe: Any, stored: Stored) -> None:
+            if not stored:
+                return  # a week old
+            known = _row(row.id, stored)
+            if known.state == "pending" or (known.state, state) == ("dead", "delivered"):
+                self._settle(pipe, known, state, attempt)
+
+        self._change([_key(row.id)], change)
+
+    def put_off(self, row: Delivery, token: str, after: float, failed: Attempt | None = None) -> None:
+        """Leaves ``row`` pending, not to be tried before ``after``; ``failed``: the try that was made, if one was."""
+
+        def change(pipe: Any, stored: Stored) -> None:
+            if _text(stored, "claimant") != token:
+                return  # its lease ran out and another goes on from here; or this is done, and its answer was lost
+            tried = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, failed)) if failed else row
+            pipe.hset(_key(row.id), mapping={"claimant": "", "until": 0, "after": after, **_known(tried)})
+            pipe.zadd(DUE, {row.id: after})
+
+        self._change([_key(row.id)], change)
+
+    # What is due, what is dead
+
+    def due(self, count: int) -> list[str]:
+        """Up to ``count`` ids of rows whose time has come: to be tried again, or whose task or claimant was lost.
+
+        None of them is due again for GRACE, which the task has that is published for it now.
+        """
+        with translated():
+            ids = [id.decode() for id in self.redis.zrangebyscore(DUE, 0, self.now(), start=0, num=count)]
+            if not ids:
+                return []
+            pipe = self.redis.pipeline(transaction=False)
+            for id in ids:
+                pipe.exists(_key(id))
+            there = dict(zip(ids, pipe.execute(), strict=True))
+            if gone := [id for id in ids if not there[id]]:  # a week old
+                self.redis.zrem(DUE, *gone)
+            self.redis.zadd(DUE, dict.fromkeys(ids, self.now() + GRACE), xx=True)
+        return [id for id in ids if there[id]]
+
+    def pending(self, count: int = 1_000) -> list[Delivery]:
+        """Up to ``count`` pending rows, by when they are looked at next."""
+        with translated():
+            ids = [id.decode() for id in self.redis.zrange(DUE, 0, count - 1)]
+        return [row for row in self.all(ids) if row.state == "pending"]
+
+    def dead(self, count: int = 1_000) -> list[Delivery]:
+        """The ``count`` newest dead rows, newest first."""
+        with translated():
+            self.redis.zremrangebyscore(DEAD, 0, self.now() - LIFE)
+            ids = [id.decode() for id in self.redis.zrevrange(DEAD, 0, count - 1)]
+        return [row for row in self.all(ids) if row.state == "dead"]
+
+    def redrive(self, ids: Sequence[str]) -> list[str]:
+        """Makes those of ``ids`` that are dead pending and due again, as if never tried; returns them."""
+
+        def change(id: str, pipe: Any, stored: Stored) -> bool:
+            if _text(stored, "state") != "dead":
+                return False
+            pipe.hset(_key(id), mapping={"state": "pending", "tries": 0, "after": 0, "until": 0})
+            pipe.zrem(DEAD, id)
+            pipe.zadd(DUE, {id: self.now()})
+            return True
+
+        return [id for id in ids if self._change([_key(id)], partial(change, id))]
+
+    # A channel's ceiling: what is above it, one digest tells
+
+    def above(self, channel: str, ceiling: int, window: int) -> bool:
+        """Counts a try on ``channel``; whether it is above ``ceiling`` in this ``window`` of seconds."""
+        key = f"{PREFIX}:sent:{channel}:{self._bucket(window)}"
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.incr(key)
+            pipe.expire(key, 2 * window)
+            return pipe.execute()[0] > ceiling
+
+    def digest(self, row: Delivery, window: int) -> None:
+        """Leaves it to the digest at this ``window``'s end to tell ``row``; one that was ever claimed is closed."""
+        bucket = self._bucket(window)
+        while not self._join(row, Delivery(f"digest:{bucket}", row.channel, DIGEST), bucket + window):
+            bucket += window
+
+    def digested(self, digest: Delivery) -> list[Delivery]:
+        """The rows that ``digest`` tells, by id."""
+        with translated():
+            ids = sorted(id.decode() for id in self.redis.smembers(_members_key(digest.id)))
+        return self.all(ids)
+
+    def _bucket(self, window: int) -> int:
+        return int(self.now() // window * window)
+
+    def _join(self, row: Delivery, digest: Delivery, after: float) -> bool:
+        def change(pipe: Any, stored: Stored) -> bool:
+            if b"claimant" in stored:
+                return False
+            if not stored:
+                self.add(pipe, digest, after)
+            pipe.sadd(_members_key(digest.id), row.id)
+            pipe.expire(_members_key(digest.id), LIFE)
+            told = Attempt(self.now(), True, None, f"above the ceiling of {row.channel}: {digest.id} tells it")
+            self._settle(pipe, row, "digested", told)
+            return True
+
+        return self._change([_key(digest.id), _key(row.id)], change)
+
+    def _settle(self, pipe: Any, row: Delivery, state: str, attempt: Attempt) -> None:
+        settled = replace(row, attempts=_newest(row.attempts, attempt))
+        pipe.hset(_key(row.id), mapping={"state": state, "claimant": "", **_known(settled)})
+        pipe.zrem(DUE, row.id)
+        pipe.zrem(DEAD, row.id)
+        if state == "dead":
+            pipe.zadd(DEAD, {row.id: self.now()})
+
+    def _change(self, keys: Sequence[str], change: Callable[[Any, Stored], T]) -> T:
+        """A transaction: what ``change`` adds to the pipeline, given what the first of ``keys`` holds.
+
+        Repeated until none of ``keys`` changes meanwhile; also after a lost connection, so ``change`` must know its
+        own work again.
+        """
+        with translated(), self.redis.pipeline(transaction=True) as pipe:
+            while True:
+                try:
+                    pipe.watch(*keys)
+                    stored = pipe.hgetall(keys[0])
+                    pipe.multi()
+                    outcome = change(pipe, stored)
+                    pipe.execute()
+                    return outcome
+                except WatchError:
+                    continue
+
+
+def _key(id: str) -> str:
+    return f"{PREFIX}:delivery:{id}"
+
+
+def _members_key(id: str) -> str:
+    return f"{PREFIX}:digest:{id}"
+
+
+def _text(stored: Stored, name: str) -> str:
+    return stored.get(name.encode(), b"").decode()
+
+
+def _time(stored: Stored, name: str) -> float:
+    return float(_text(stored, name) or 0)
+
+
+def _row(id: str, stored: Stored, due: float | None = None) -> Delivery:
+    attempts = tuple(Attempt(**each) for each in json.loads(_text(stored, "attempts")))
+    alert, channel, event = id.split("/")
+    return Delivery(alert, channel, event, _text(stored, "state"), int(_text(stored, "tries")), attempts, due)
+
+
+def _newest(attempts: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
+    return (*attempts, attempt)[-ATTEMPTS:]
+
+
+def _known(row: Delivery) -> dict[str, Any]:
+    """What is stored of a row's tries."""
+    return {"tries": row.tries, "attempts": json.dumps([asdict(attempt) for attempt in row.attempts])}

@@ -1,0 +1,151 @@
+"""Sending what the outbox holds, without Celery: one row at a time, at least once, each as its channel wants it.
+
+A row's task may run twice, late or not at all: a row is claimed before it is sent and settled after, and what is still
+pending when its time comes is published again.
+"""
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Mapping
+from math import isfinite
+
+from tracker.channels import Outlet
+from tracker.errors import ChannelError
+from tracker.models import DIGEST, FIRING, RESOLVED, TEST, Alert, Attempt, Delivery, Notice
+from tracker.outbox import Outbox
+from tracker.silences import Silences
+
+log = logging.getLogger(__name__)
+
+#: Tries before a row is dead, and the seconds between them: doubled each time from FIRST to LONGEST: half an hour.
+TRIES = 12
+FIRST = 1
+LONGEST = 600
+#: A receiver's Retry-After is honoured up to this.
+LONGEST_ASKED = 3_600
+#: Seconds a claim outlasts the longest send.
+MARGIN = 5
+#: Seconds after which a resolved notice looks again whether its firing one was sent.
+AFTER_FIRING = 5
+#: Alerts that a digest spells out.
+SPELT_OUT = 10
+#: Characters of what a channel said that are kept.
+DETAIL = 300
+
+
+def deliver(outbox: Outbox, outlets: Mapping[str, Outlet], id: str) -> None:
+    """Sends the notice of the row ``id``, if it is this task's to send now, and notes how that went."""
+    outlet = outlets.get(id.split("/")[1])
+    claimed = outbox.deliveries.claim(id, (outlet.channel.PATIENCE if outlet else 0) + MARGIN)
+    if not claimed:
+        return
+    row, token = claimed
+    if row.tries >= TRIES:
+        _give_up(outbox, row, "its worker died in the midst of the last try")
+    elif outlet is None:
+        _give_up(outbox, row, f"there is no channel {row.channel} any more: add it and redrive")
+    elif notice := _due_notice(outbox, outlet, row, token):
+        _send(outbox, outlet, row, token, notice)
+
+
+def backoff(tries: int, retry_after: float | None = None) -> float:
+    """Seconds to wait after ``tries`` that failed: doubled each time, with jitter, and no less than asked for."""
+    wait = min(FIRST * 2 ** (tries - 1), LONGEST) * random.uniform(0.75, 1.25)
+    return max(wait, min(retry_after or 0, LONGEST_ASKED))
+
+
+def trial(channel: str, now: float) -> Notice:
+    """What ``channels test`` sends."""
+    text = f"This is a test of the channel {channel}: notices of alerts will look like this."
+    return Notice(f"test:{channel}:{now:.0f}", f"test:{channel}", TEST, "info", "Test", text, now)
+
+
+def _due_notice(outbox: Outbox, outlet: Outlet, row: Delivery, token: str) -> Notice | None:
+    """The notice to send now; None if it is not to be sent, or not now, which is noted."""
+    if row.event == DIGEST:
+        return _digest(outbox, row)
+    now, alert = outbox.deliveries.now(), outbox.get(row.alert)
+    if not alert:
+        _give_up(outbox, row, "its alert is no longer stored")
+    elif silence := Silences(outbox.redis).covering(alert.metric, now):
+        _end(outbox, row, "silenced", f"by silence {silence.id}: {silence.reason}")
+    elif row.event == RESOLVED and (firing := _state_of_firing(outbox, row)) == "pending":
+        outbox.deliveries.put_off(row, token, now + AFTER_FIRING)
+    elif row.event == RESOLVED and firing in ("dead", "silenced"):
+        _end(outbox, row, "silenced", "nobody was told that it fires")
+    elif outlet.most and outbox.deliveries.above(outlet.name, outlet.most, outlet.window):
+        outbox.deliveries.digest(row, outlet.window)
+    else:
+        return _notice(alert, row)
+    return None
+
+
+def _state_of_firing(outbox: Outbox, row: Delivery) -> str:
+    """How the delivery of the firing notice stands that a resolved one is about."""
+    firing = outbox.deliveries.get(Delivery(row.alert, row.channel, FIRING).id)
+    return firing.state if firing else ""
+
+
+def _send(outbox: Outbox, outlet: Outlet, row: Delivery, token: str, notice: Notice) -> None:
+    deliveries = outbox.deliveries
+    try:
+        said = outlet.channel.send(notice)
+    except ChannelError as error:
+        failed = error
+    except Exception as error:  # a fault of ours, or the time limit; its text may hold a secret
+        log.error("%s: the channel failed: %s", row.id, type(error).__name__)
+        failed = ChannelError(f"the channel failed: {type(error).__name__}")
+    else:
+        deliveries.settle(row, "delivered", Attempt(deliveries.now(), True, None, said[:DETAIL]))
+        return
+    attempt = Attempt(deliveries.now(), False, failed.status, str(failed)[:DETAIL])
+    if failed.permanent or row.tries + 1 >= TRIES:
+        log.error("%s: given up after %d tries: %s", row.id, row.tries + 1, attempt.detail)
+        deliveries.settle(row, "dead", attempt)
+        return
+    wait = backoff(row.tries + 1, failed.retry_after)
+    log.warning("%s: try %d failed, next in %.1f s: %s", row.id, row.tries + 1, wait, attempt.detail)
+    deliveries.put_off(row, token, deliveries.now() + wait, attempt)
+
+
+def _give_up(outbox: Outbox, row: Delivery, why: str) -> None:
+    log.error("%s: given up: %s", row.id, why)
+    _end(outbox, row, "dead", why)
+
+
+def _end(outbox: Outbox, row: Delivery, state: str, why: str) -> None:
+    outbox.deliveries.settle(row, state, Attempt(outbox.deliveries.now(), state != "dead", None, why[:DETAIL]))
+
+
+def _notice(alert: Alert, row: Delivery) -> Notice:
+    if row.event == RESOLVED:
+        text, at = f"over: {alert.text}", alert.resolved_at or alert.at
+        return Notice(
+            f"{alert.id}:{RESOLVED}", alert.id, RESOLVED, "info", f"Resolved: {alert.metric}", text, at, alert
+        )
+    return Notice(
+        alert.id, alert.id, FIRING, alert.severity, f"{alert.rule}: {alert.metric}", alert.text, alert.at, alert
+    )
+
+
+def _digest(outbox: Outbox, row: Delivery) -> Notice | None:
+    """One notice for all that a channel's ceiling held back."""
+    told = [(each, alert) for each in outbox.deliveries.digested(row) if (alert := outbox.get(each.alert))]
+    if not told:
+        _give_up(outbox, row, "its alerts are no longer stored")
+        return None
+    told.sort(key=lambda each: _size(each[1]), reverse=True)
+    rules = Counter(f"{alert.rule}{' resolved' if each.event == RESOLVED else ''}" for each, alert in told)
+    lines = [f"{count} x {rule}" for rule, count in rules.most_common()]
+    lines += [f"{'over: ' if each.event == RESOLVED else ''}{alert.text}" for each, alert in told[:SPELT_OUT]]
+    lines += [f"and {len(told) - SPELT_OUT} more"] if len(told) > SPELT_OUT else []
+    severity = next(each for each in ("critical", "warning", "info") if any(a.severity == each for _, a in told))
+    title = f"{len(told)} more alert{'s' if len(told) > 1 else ''}"
+    return Notice(row.id, row.id, DIGEST, severity, title, "\n".join(lines), outbox.deliveries.now())
+
+
+def _size(alert: Alert) -> float:
+    """How far an alert is from its baseline: what a digest spells out is what is largest."""
+    ratio = abs(alert.value / alert.baseline) if alert.baseline else 0.0
+    return ratio if isfinite(ratio) else 0.0
