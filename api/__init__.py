@@ -9,6 +9,7 @@ from flask import Response
 from flask.json.provider import JSONProvider
 
 from api import problems, service, v1
+from api.table import Tables
 from tracker.errors import SettingsError
 from tracker.settings import Settings, load
 from tracker.store import Store, connect
@@ -29,11 +30,12 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     )
     app.json = Json(app)
     app.url_map.merge_slashes = False  # a doubled slash is an unknown path, not a redirect
-    app.extensions.update(
-        settings=settings, store=Store(connect(settings.redis_url, tries=2, patience=PATIENCE), settings.ring)
-    )
+    store = Store(connect(settings.redis_url, tries=2, patience=PATIENCE), settings.ring)
+    app.extensions.update(settings=settings, store=store, tables=Tables(store, settings.sources))
     app.register_blueprint(service.bp)
-    app.register_blueprint(v1.bp)
+    app.register_blueprint(v1.bp, url_prefix="/v1")
+    app.register_blueprint(v1.bp, url_prefix="/latest", name="latest")
+    app.spec_processor(_of_one_version)
     problems.install(app)
     return app
 
@@ -53,6 +55,12 @@ class Json(JSONProvider):
 
 def _dumps(obj: Any) -> bytes:
     return orjson.dumps(obj, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _of_one_version(spec: Any) -> Any:
+    """The document without the aliases of its paths."""
+    spec["paths"] = {path: operations for path, operations in spec["paths"].items() if not path.startswith("/latest")}
+    return spec
 
 
 def _from_environment() -> Settings:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
-from apiflask import APIFlask, HTTPError
+from apiflask import APIFlask, HTTPError, abort
 from flask import Response, current_app, url_for
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -17,7 +17,7 @@ RETRY_AFTER = 2
 
 #: What an error of a status means to a client of this API, for the OpenAPI document.
 MEANINGS = {
-    HTTPStatus.NOT_FOUND: "No metric has this id.",
+    HTTPStatus.NOT_FOUND: "Nothing has this id.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not usable; `errors` says which and why.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer; `Retry-After` says when to try again.",
 }
@@ -34,6 +34,11 @@ def documented(*statuses: HTTPStatus) -> dict[int | str, Any]:
     """The problems that an operation may answer with, for ``@bp.doc(responses=...)``."""
     content = {MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {int(status): {"description": MEANINGS[status], "content": content} for status in statuses}
+
+
+def refuse(location: str, name: str, detail: str) -> NoReturn:
+    """Ends the request with a problem about a parameter that no schema could refuse."""
+    abort(HTTPStatus.UNPROCESSABLE_ENTITY, detail={location: {name: [detail]}})
 
 
 def _of_http_error(error: HTTPError) -> Response:

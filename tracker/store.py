@@ -1,15 +1,15 @@
 """Series, ranks, watch lists and statuses in Redis. The only module that speaks Redis for them.
 
 Keys (docs/data.md says more of each):
-``dt1:ring:{market}`` string, see ring.py; ``dt1:rank:{field}`` sorted set, metric -> stddev;
-``dt1:summary:{field}`` hash, metric -> packed Summary; ``dt1:markets:{source}`` hash, market -> base/quote;
-``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash.
+``dt1:ring:{market}`` string, see ring.py; ``dt1:rank:{field}`` sorted set, metric -> stddev; ``dt1:cv:{field}``
+sorted set, metric -> coefficient of variation; ``dt1:summary:{field}`` hash, metric -> packed Summary;
+``dt1:version`` integer, how often summaries or watch lists were written; ``dt1:markets:{source}`` hash, market ->
+base/quote; ``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash.
 """
 
-import math
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
@@ -19,12 +19,15 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from tracker.errors import StoreError
-from tracker.models import Market, Metric, Rank, Summary
+from tracker.models import Market, Metric, Rank, Standing, Summary
 from tracker.ring import DAY, HOUR, Ring
 from tracker.stats import Stats
 
 PREFIX = "dt1"
-SUMMARY = struct.Struct("<q4d")
+VERSION = f"{PREFIX}:version"
+#: A Summary as it is stored: its fields in order, little-endian, packed. One of another size is of another version.
+SUMMARY = np.dtype([(field.name, "<i8" if field.name == "slot" else "<f8") for field in fields(Summary)])
+NUMBERS = [field.name for field in fields(Summary) if field.name not in ("slot", "at")]
 #: A ring outlives its window by an hour, so that a market that comes back is told from a new one.
 RING_LIFE = DAY + HOUR
 
@@ -125,31 +128,48 @@ class Store:
 
     def save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> None:
         """Stores the summaries and rank entries of ``metrics`` (n); one without samples loses both."""
-        slots = self.ring.first(now) + stats.at * self.ring.step
-        columns = (slots, stats.last, stats.mean_1h, stats.mean, stats.stddev)
-        rows = list(zip(metrics, zip(*(column.tolist() for column in columns), strict=True), strict=True))
+        packed = self._packed(stats, now)
+        scores = {_rank_key: stats.stddev.tolist(), _cv_key: stats.cv.tolist()}
         with translated():
             pipe = self.redis.pipeline(transaction=False)
             for field in {metric.field for metric in metrics}:
-                found = {metric.id: numbers for metric, numbers in rows if metric.field == field}
-                ranked = {id: numbers for id, numbers in found.items() if not math.isnan(numbers[-1])}
-                if ranked:
-                    pipe.zadd(_rank_key(field), {id: numbers[-1] for id, numbers in ranked.items()})
-                    pipe.hset(_summary_key(field), mapping={id: SUMMARY.pack(*row) for id, row in ranked.items()})
-                if gone := found.keys() - ranked.keys():
-                    pipe.zrem(_rank_key(field), *gone)
+                rows = [(row, metric.id) for row, metric in enumerate(metrics) if metric.field == field]
+                for key, values in scores.items():
+                    _score(pipe, key(field), {id: values[row] for row, id in rows})
+                gone = [id for row, id in rows if packed[row] is None]
+                if len(gone) < len(rows):
+                    pipe.hset(_summary_key(field), mapping={id: packed[row] for row, id in rows if packed[row]})
+                if gone:
                     pipe.hdel(_summary_key(field), *gone)
+            pipe.incr(VERSION)
             pipe.execute()
 
-    def summaries(self, metrics: Sequence[Metric]) -> dict[str, Summary]:
-        """Metric id -> its summary, of those of ``metrics`` that were evaluated and have samples."""
-        found: dict[str, Summary] = {}
+    def _packed(self, stats: Stats, now: float) -> list[bytes | None]:
+        """The summary of each series as it is stored; None without statistics."""
+        table = np.empty(len(stats.at), SUMMARY)
+        table["slot"] = self.ring.first(now) + stats.at * self.ring.step
+        table["at"] = now
+        for name in NUMBERS:
+            table[name] = getattr(stats, name)
+        raw, width = table.tobytes(), SUMMARY.itemsize
+        present = (~np.isnan(stats.stddev)).tolist()
+        return [raw[row * width : (row + 1) * width] if present[row] else None for row in range(len(table))]
+
+    def summaries(self, field: str) -> tuple[list[str], np.ndarray]:
+        """The metric ids of ``field`` that have a summary, in no order, and these as a table of dtype SUMMARY."""
         with translated():
-            for field in {metric.field for metric in metrics}:
-                ids = [metric.id for metric in metrics if metric.field == field]
-                packed = zip(ids, self.redis.hmget(_summary_key(field), ids), strict=True)
-                found |= {id: Summary(*SUMMARY.unpack(value)) for id, value in packed if value}
-        return found
+            stored = {id: raw for id, raw in self.redis.hgetall(_summary_key(field)).items() if _readable(raw)}
+        return [id.decode() for id in stored], np.frombuffer(b"".join(stored.values()), SUMMARY)
+
+    def version(self, metrics: Sequence[Metric] = ()) -> bytes:
+        """Differs from before once any of ``metrics`` was evaluated; without any named, once anything was."""
+        with translated():
+            if not metrics:
+                return self.redis.get(VERSION) or b""
+            pipe = self.redis.pipeline(transaction=False)
+            for metric in metrics:
+                pipe.hget(_summary_key(metric.field), metric.id)
+            return b"/".join(raw or b"" for raw in pipe.execute())
 
     def ranked(self, field: str) -> int:
         """How many metrics of ``field`` have a rank."""
@@ -166,17 +186,33 @@ class Store:
         with translated():
             return [metric.decode() for metric in self.redis.zrevrange(_rank_key(field), 0, -1)]
 
-    def standing(self, metric: Metric) -> tuple[Summary, Rank] | None:
-        """A metric's summary and rank; None if it has not been evaluated or has no samples."""
+    def standing(self, metric: Metric) -> Standing | None:
+        """A metric's summary and ranks; None if it has not been evaluated or has no samples."""
         with translated():
             pipe = self.redis.pipeline(transaction=False)
-            pipe.hget(_summary_key(metric.field), metric.id)
-            pipe.zrevrank(_rank_key(metric.field), metric.id)
-            pipe.zcard(_rank_key(metric.field))
-            packed, above, count = pipe.execute()
-        if packed is None or above is None:
-            return None
-        return Summary(*SUMMARY.unpack(packed)), Rank(above + 1, count)
+            _ask_standing(pipe, metric)
+            return _standing(pipe.execute())
+
+    def view(
+        self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float
+    ) -> tuple[Market | None, list[Standing | None], np.ndarray]:
+        """All there is of ``market`` in one exchange with the server: what ``find``, ``standing`` of each of its
+        ``metrics`` and ``windows`` say, the last as float64 (fields, rows)."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.get(_ring_key(market))
+            for source in sources:
+                pipe.hget(_markets_key(source), market)
+            for metric in metrics:
+                _ask_standing(pipe, metric)
+            ring, *answers = pipe.execute()
+        found, standings = answers[: len(sources)], answers[len(sources) :]
+        size = len(standings) // max(len(metrics), 1)
+        return (
+            _first_market(market, found),
+            [_standing(standings[at : at + size]) for at in range(0, len(standings), size or 1)],
+            self.ring.decode([ring], now)[:, 0],
+        )
 
     # Watch lists
 
@@ -188,6 +224,7 @@ class Store:
             if markets:
                 mapping = {market.id: f"{market.base}/{market.quote}" for market in markets}
                 pipe.hset(_markets_key(source), mapping=mapping)
+            pipe.incr(VERSION)
             pipe.execute()
 
     def watched(self, source: str) -> dict[str, Market]:
@@ -202,8 +239,7 @@ class Store:
             pipe = self.redis.pipeline(transaction=False)
             for source in sources:
                 pipe.hget(_markets_key(source), market)
-            found = [pair for pair in pipe.execute() if pair is not None]
-        return _market((market.encode(), found[0])) if found else None
+            return _first_market(market, pipe.execute())
 
     # Ticks and statuses
 
@@ -228,6 +264,39 @@ class Store:
             return {key.decode(): value.decode() for key, value in self.redis.hgetall(_status_key(source)).items()}
 
 
+def _score(pipe: Any, key: str, scores: Mapping[str, float]) -> None:
+    """Makes ``scores`` those of the sorted set at ``key``; a member whose score is NaN leaves it."""
+    present = {member: score for member, score in scores.items() if score == score}
+    if present:
+        pipe.zadd(key, present)
+    if gone := scores.keys() - present.keys():
+        pipe.zrem(key, *gone)
+
+
+def _ask_standing(pipe: Any, metric: Metric) -> None:
+    pipe.hget(_summary_key(metric.field), metric.id)
+    for key in (_rank_key(metric.field), _cv_key(metric.field)):
+        pipe.zrevrank(key, metric.id)
+        pipe.zcard(key)
+
+
+def _standing(answers: Sequence[Any]) -> Standing | None:
+    raw, above, count, cv_above, cv_count = answers
+    if not _readable(raw) or above is None:
+        return None
+    summary = Summary(*np.frombuffer(raw, SUMMARY)[0].item())
+    return Standing(summary, Rank(above + 1, count), None if cv_above is None else Rank(cv_above + 1, cv_count))
+
+
+def _readable(raw: bytes | None) -> bool:
+    """Whether it is a summary of this version of ours: one of another comes back with the next evaluation."""
+    return raw is not None and len(raw) == SUMMARY.itemsize
+
+
+def _first_market(id: str, pairs: Iterable[bytes | None]) -> Market | None:
+    return next((_market((id.encode(), pair)) for pair in pairs if pair is not None), None)
+
+
 def _market(stored: tuple[bytes, bytes]) -> Market:
     id, pair = stored
     base, _, quote = pair.decode().partition("/")
@@ -240,6 +309,10 @@ def _ring_key(market: str) -> str:
 
 def _rank_key(field: str) -> str:
     return f"{PREFIX}:rank:{field}"
+
+
+def _cv_key(field: str) -> str:
+    return f"{PREFIX}:cv:{field}"
 
 
 def _summary_key(field: str) -> str:
