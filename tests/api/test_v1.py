@@ -165,22 +165,6 @@ def test_a_metric_no_longer_watched_is_there_without_a_unit_while_it_is_ranked(t
     assert {row["id"]: row["unit"] for row in listed["metrics"]}[f"{MISSION[0]}:volume"] is None
 
 
-# The list
-
-
-def test_filters_narrow_the_list_and_its_total(tracked: Tracked) -> None:
-    tracked.fill(["kraken:ethbtc", "krakenx:ethbtc", "bancor:bntbtc"])
-
-    volumes = tracked.get("/v1/metrics?field=volume")
-    both = tracked.get("/v1/metrics?field=volume&exchange=kraken")
-    nowhere = tracked.get("/v1/metrics?exchange=mtgox")
-
-    assert [row["field"] for row in volumes["metrics"]] == ["volume"] * 3 and volumes["total"] == 3
-    assert [row["id"] for row in both["metrics"]] == ["kraken:ethbtc:volume"] and both["total"] == 1
-    assert both["metrics"][0]["rank"]["of"] == 3
-    assert nowhere == {"metrics": [], "next": None, "total": 0}
-
-
 # The service
 
 
