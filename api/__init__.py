@@ -9,6 +9,7 @@ from flask import Response
 from flask.json.provider import JSONProvider
 
 from api import problems, service, v1
+from api.cache import Cached
 from api.table import Tables
 from tracker.errors import SettingsError
 from tracker.settings import Settings, load
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.register_blueprint(v1.bp, url_prefix="/v1")
     app.register_blueprint(v1.bp, url_prefix="/latest", name="latest")
     app.spec_processor(_of_one_version)
+    app.wsgi_app = Cached(app.wsgi_app, settings, store, ("/latest/", "/v1/"))  # type: ignore[method-assign]
     problems.install(app)
     return app
 

@@ -1,6 +1,7 @@
 """One market: its price and its volume in one answer."""
 
 from http import HTTPStatus
+from typing import Any
 
 from apiflask import APIBlueprint, abort
 from flask import Response, jsonify, url_for
@@ -31,14 +32,15 @@ def market(id: str, query: schemas.SeriesQuery, **_: object) -> Response:
         abort(404, detail=f"{id[:80]!r} is no market id: {expected}; {url_for('v1.metrics.list_metrics')} lists all.")
     now, store = context.now(), context.store()
     metrics = [Metric(id, field) for field in FIELDS]
-    found, standings, values = store.view(id, metrics, context.settings().sources, now)
-    if not found and not any(standings):
+    view = store.view(id, metrics, context.settings().sources, now)
+    if not view.market and not any(view.standings):
         abort(404, detail=f"There is no market {id}; {url_for('v1.metrics.list_metrics')} lists those that are.")
-    window = cut(values, store.ring, now, query)
-    answer = {"id": id} | window.place
-    for metric, standing, whole, shown in zip(metrics, standings, values, window.values, strict=True):
-        row = rows.of_values(metric, found, whole, standing, store.ring, now)
+    window = cut(view.values, store.ring, now, query)
+    answer: dict[str, Any] = {"id": id} | window.place
+    for metric, standing, whole, shown in zip(metrics, view.standings, view.values, window.values, strict=True):
+        row = rows.of_values(metric, view.market, whole, standing, store.ring, now)
         del row["id"]
         answer |= {name: row.pop(name) for name in SHARED}
         answer[metric.field] = row | {"values": shown}
+    context.keep_view(metrics, view)
     return jsonify(answer)

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 from apiflask import APIBlueprint, abort
-from flask import Response, jsonify, url_for
+from flask import Response, jsonify, request, url_for
 
 from api import context, cursor, rows, schemas
+from api.answer import CSV, JSON, best_type
 from api.problems import documented, refuse
-from api.series import cut
+from api.series import csv, cut
 from api.table import Order, Table
 from tracker.errors import BadId
 from tracker.models import FIELDS, Metric
@@ -50,6 +51,7 @@ def list_metrics(query: schemas.MetricsQuery) -> Response:
     page = table.sort(chosen, order)[: query.limit].tolist()
     last = len(page) == len(chosen)
     following = None if last else cursor.write(query.order, table.place(page[-1], order))
+    context.keep_table(table)
     return jsonify(metrics=_rows(table, page, query.names, now), next=following, total=total)
 
 
@@ -65,11 +67,15 @@ def series(id: str, query: schemas.SeriesQuery, **_: object) -> Response:
     """
     metric, now = parsed(id), context.now()
     store = context.store()
-    market, [standing], values = store.view(metric.market, [metric], context.settings().sources, now)
-    if not market and not standing:
+    view = store.view(metric.market, [metric], context.settings().sources, now)
+    [standing], values = view.standings, view.values[metric.column]
+    if not view.market and not standing:
         abort(404, detail=f"There is no metric {metric.id}; {url_for('v1.metrics.list_metrics')} lists those that are.")
-    row = rows.of_values(metric, market, values[metric.column], standing, store.ring, now)
-    window = cut(values[metric.column][None], store.ring, now, query)
+    row = rows.of_values(metric, view.market, values, standing, store.ring, now)
+    window = cut(values[None], store.ring, now, query)
+    context.keep_view([metric], view)
+    if best_type(request.headers.get("Accept", "")) != JSON:
+        return Response(csv(window), content_type=CSV)
     return jsonify(row | window.place | {"values": window.values[0]})
 
 

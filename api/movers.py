@@ -30,6 +30,7 @@ def movers(query: schemas.MoversQuery) -> Response:
     field = list(FIELDS).index(query.field)
     chosen = np.flatnonzero((table.fields == field) & table.has(BY[query.by]))
     ordered = table.sort(chosen, Order(BY[query.by], down=True)).tolist()
+    context.keep_table(table)
     return jsonify(
         field=query.field,
         by=query.by,

@@ -44,6 +44,14 @@ def cut(values: np.ndarray, ring: Ring, now: float, asked: Asked) -> Cut:
     return _since(_coarser(whole, ring, asked), asked.since)
 
 
+def csv(shown: Cut) -> str:
+    """The one series of ``shown`` as lines of ``slot,value``: opening time in Unix seconds, nothing where missing."""
+    values = shown.values[0].tolist()
+    slots = range(shown.start, shown.start + len(values) * shown.step, shown.step)
+    lines = (f"{slot},{'' if value != value else value!r}" for slot, value in zip(slots, values, strict=True))
+    return "\n".join(["slot,value", *lines, ""])
+
+
 def _coarser(whole: Cut, ring: Ring, asked: Asked) -> Cut:
     """Steps begin at multiples of themselves; the first is the first that is whole, the last is in progress."""
     step = asked.step or ring.step

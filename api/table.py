@@ -40,6 +40,7 @@ class Table:
     numbers: dtype SUMMARY, NaN and slot 0 where not evaluated; ranks, cv_ranks: positions, 0 for none; fields: columns
     of FIELDS.
     ``of`` and ``cv_of``: how many metrics of each field have that rank. ``oldest``: first slot of the window.
+    ``version``: the store's, of all.
     """
 
     ids: list[str]
@@ -51,6 +52,7 @@ class Table:
     of: list[int]
     cv_of: list[int]
     oldest: int
+    version: bytes
 
     def row(self, at: int) -> dict[str, Any]:
         """The row of a metric. Numbers whose newest sample has left the window since are left out."""
@@ -85,6 +87,12 @@ class Table:
             later = (column > value) | ((column == value) & later)
         return chosen[later]
 
+    @property
+    def evaluated(self) -> float:
+        """When that of the metrics which waits longest was evaluated, Unix seconds; not counting outdated ones."""
+        current = self.numbers["slot"] >= self.oldest
+        return float(self.numbers["at"][current].min()) if current.any() else 0.0
+
     def has(self, column: str) -> np.ndarray:
         """Which rows have a number there: bool (n,)."""
         return ~np.isnan(self.numbers[column]) & (self.numbers["slot"] >= self.oldest)
@@ -105,24 +113,24 @@ class Tables:
         self._sources = sources
         self._lock = Lock()
         self._table: Table | None = None
-        self._read_as: tuple[bytes, int] | None = None
+        self._slot = 0
         self._asked = 0.0
 
     def newest(self, now: float) -> Table:
         """The table as of ``now``, at most UNASKED seconds behind the store; raises StoreError."""
         slot = self._store.ring.slot(now)
         with self._lock:
-            fresh = time.monotonic() - self._asked < UNASKED and self._read_as is not None and self._read_as[1] == slot
+            fresh = self._slot == slot and time.monotonic() - self._asked < UNASKED
             if self._table is None or not fresh:
-                version = self._store.version(), slot
-                if self._table is None or self._read_as != version:
-                    self._table = read(self._store, self._sources, now)
-                self._read_as, self._asked = version, time.monotonic()
+                version = self._store.version()
+                if self._table is None or (self._table.version, self._slot) != (version, slot):
+                    self._table = read(self._store, self._sources, now, version)
+                self._slot, self._asked = slot, time.monotonic()
             return self._table
 
 
-def read(store: Store, sources: tuple[str, ...], now: float) -> Table:
-    """The table as of now; raises StoreError."""
+def read(store: Store, sources: tuple[str, ...], now: float, version: bytes) -> Table:
+    """The table as of now, where the store's version is at least ``version``; raises StoreError."""
     markets = {id: market for source in sources for id, market in store.watched(source).items()}
     summaries = {field: store.summaries(field) for field in FIELDS}
     watched = {f"{market}:{field}" for market in markets for field in FIELDS}
@@ -137,7 +145,7 @@ def read(store: Store, sources: tuple[str, ...], now: float) -> Table:
     fields = np.array([columns[id.rpartition(":")[2]] for id in ids], int)
     ranks, of = _ranked(numbers["stddev"], fields)
     cv_ranks, cv_of = _ranked(numbers["cv"], fields)
-    return Table(ids, fields, markets, numbers, ranks, cv_ranks, of, cv_of, store.ring.first(now))
+    return Table(ids, fields, markets, numbers, ranks, cv_ranks, of, cv_of, store.ring.first(now), version)
 
 
 def _ranked(numbers: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, list[int]]:

@@ -14,6 +14,7 @@ DEFAULTS = {
     "data_dir": Path("var"),
     "bind": "127.0.0.1",
     "api_port": 8_000,
+    "api_cache_mb": 64,
     "flower_port": 5_555,
     "sources": ("simulator",),
     "interval": 60.0,

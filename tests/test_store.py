@@ -134,11 +134,12 @@ def test_a_view_is_what_the_parts_say(store):
     store.write("two", "x:a", RING.slots(NOW), np.column_stack([spread(1), spread(2)]), NOW, new=True)
     save(store, "volume", a=2)
     # when
-    found, standings, values = store.view("x:a", metrics, ["one", "two"], NOW)
+    found, standings, values, version = store.view("x:a", metrics, ["one", "two"], NOW)
     # then
     assert found == store.find("x:a", ["one", "two"]) == market
     assert standings == [None, store.standing(metrics[1])]
     np.testing.assert_array_equal(values, store.windows(["x:a"], NOW)[:, 0])
+    assert version == store.version(metrics)
     assert store.view("x:b", [], [], NOW)[:2] == (None, [])
 
 

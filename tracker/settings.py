@@ -126,6 +126,9 @@ class Settings:
         "BIND_ADDRESS", "127.0.0.1", address, "IPv4 address that API, Flower and simulated exchange listen on"
     )
     api_port: int = variable("API_PORT", "8000", PORT, "port of the API")
+    api_cache_mb: int = variable(
+        "API_CACHE_MB", "64", number(0, 100_000), "MB of rendered answers each API process keeps"
+    )
     flower_port: int = variable("FLOWER_PORT", "5555", PORT, "port of Flower")
     sources: tuple[str, ...] = variable(
         "SOURCES", "simulator", source_names, "where samples come from, comma-separated"

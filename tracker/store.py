@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from redis import Redis, RedisError
@@ -69,6 +69,18 @@ def translated() -> Iterator[None]:
         yield
     except RedisError as error:
         raise StoreError(f"the store does not answer as it should: {error}") from error
+
+
+class View(NamedTuple):
+    """What ``find``, ``standing`` of each metric, ``windows`` and ``version`` say of a market.
+
+    values: float64 (fields, rows).
+    """
+
+    market: Market | None
+    standings: list[Standing | None]
+    values: np.ndarray
+    version: bytes
 
 
 class Store:
@@ -169,7 +181,7 @@ class Store:
             pipe = self.redis.pipeline(transaction=False)
             for metric in metrics:
                 pipe.hget(_summary_key(metric.field), metric.id)
-            return b"/".join(raw or b"" for raw in pipe.execute())
+            return _joined(pipe.execute())
 
     def ranked(self, field: str) -> int:
         """How many metrics of ``field`` have a rank."""
@@ -193,25 +205,24 @@ class Store:
             _ask_standing(pipe, metric)
             return _standing(pipe.execute())
 
-    def view(
-        self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float
-    ) -> tuple[Market | None, list[Standing | None], np.ndarray]:
-        """All there is of ``market`` in one exchange with the server: what ``find``, ``standing`` of each of its
-        ``metrics`` and ``windows`` say, the last as float64 (fields, rows)."""
+    def view(self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float) -> View:
+        """All there is of ``market`` and its ``metrics``, in one exchange with the server."""
         with translated():
             pipe = self.redis.pipeline(transaction=False)
-            pipe.get(_ring_key(market))
             for source in sources:
                 pipe.hget(_markets_key(source), market)
             for metric in metrics:
                 _ask_standing(pipe, metric)
-            ring, *answers = pipe.execute()
+            pipe.get(_ring_key(market))  # after the version: never older than it
+            *answers, ring = pipe.execute()
         found, standings = answers[: len(sources)], answers[len(sources) :]
         size = len(standings) // max(len(metrics), 1)
-        return (
+        each = [standings[at : at + size] for at in range(0, len(standings), size or 1)]
+        return View(
             _first_market(market, found),
-            [_standing(standings[at : at + size]) for at in range(0, len(standings), size or 1)],
+            [_standing(answers) for answers in each],
             self.ring.decode([ring], now)[:, 0],
+            _joined(raw for raw, *_ in each),
         )
 
     # Watch lists
@@ -286,6 +297,10 @@ def _standing(answers: Sequence[Any]) -> Standing | None:
         return None
     summary = Summary(*np.frombuffer(raw, SUMMARY)[0].item())
     return Standing(summary, Rank(above + 1, count), None if cv_above is None else Rank(cv_above + 1, cv_count))
+
+
+def _joined(summaries: Iterable[bytes | None]) -> bytes:
+    return b"/".join(raw or b"" for raw in summaries)
 
 
 def _readable(raw: bytes | None) -> bool:

@@ -192,7 +192,7 @@ def table(numbers: dict[str, float | None]) -> Table:
     columns["slot"] = 1
     fields = np.array([id.endswith("volume") for id in found], int)
     ranks, of = _ranked(columns["stddev"], fields)
-    return Table(found, fields, {}, columns, ranks, ranks, of, of, 0)
+    return Table(found, fields, {}, columns, ranks, ranks, of, of, 0, b"")
 
 
 names = st.sampled_from([f"x:{pair}:{field}" for pair in "abcdefgh" for field in ("price", "volume")])
