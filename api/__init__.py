@@ -37,7 +37,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.register_blueprint(v1.bp, url_prefix="/v1")
     app.register_blueprint(v1.bp, url_prefix="/latest", name="latest")
     app.spec_processor(_of_one_version)
-    app.wsgi_app = Cached(app.wsgi_app, settings, store, ("/latest/", "/v1/"))  # type: ignore[method-assign]
+    app.extensions["cache"] = Cached(app.wsgi_app, settings, store, ("/latest/", "/v1/"))
+    app.wsgi_app = app.extensions["cache"]  # type: ignore[method-assign]
     problems.install(app)
     return app
 

@@ -89,4 +89,5 @@ def best_coding(accepted: str) -> str:
 @lru_cache(1_000)
 def best_type(accepted: str) -> str:
     """The media type to send to whom an Accept header comes from; JSON to whom neither is acceptable."""
-    return parse_accept_header(accepted, MIMEAccept).best_match([JSON, "text/csv"], JSON) if accepted else JSON
+    best = parse_accept_header(accepted, MIMEAccept).best_match([JSON, "text/csv"]) if accepted else JSON
+    return CSV if best == "text/csv" else JSON

@@ -94,8 +94,8 @@ class Cached:
         known = self.shelf.get(key)
         if known and self._serves(known):
             return self._send(key, known, environ, start_response)
-        environ = environ | {"REQUEST_METHOD": "GET"} if environ["REQUEST_METHOD"] == "HEAD" else environ
-        status, headers, body = _call(self.app, environ)
+        inner = environ | {"REQUEST_METHOD": "GET"} if environ["REQUEST_METHOD"] == "HEAD" else environ
+        status, headers, body = _call(self.app, inner)
         if status.startswith("503") and known and self._is_young(known):
             known.failed = True
             return self._send(key, known, environ, start_response)
@@ -103,8 +103,8 @@ class Cached:
         if not status.startswith("200") or type not in (JSON, CSV):
             self.shelf.drop(key)
             start_response(status, headers)
-            return [body]
-        answer = self._answer(body, type, environ.get(_KEEP))
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        answer = self._answer(body, type, inner.get(_KEEP))
         if answer.keep:
             self.shelf.put(key, answer)
         return self._send(key, answer, environ, start_response)

@@ -47,8 +47,13 @@ def row(
 def of_values(
     metric: Metric, market: Market | None, values: np.ndarray, standing: Standing | None, ring: Ring, now: float
 ) -> dict[str, Any]:
-    """The row of a metric whose window is ``values`` (rows,): numbers of these values, ranks of the last evaluation."""
-    summary = _summary(values, ring, now)
+    """The row of a metric whose window is ``values`` (rows,): numbers of these values, ranks of the last evaluation.
+
+    What an evaluation in the slot in progress found is of these values, and is not computed again.
+    """
+    summary = standing.summary if standing else None
+    if not summary or ring.slot(summary.at) != ring.slot(now) or not _is_newest(summary, values, ring, now):
+        summary = _summary(values, ring, now)
     return row(metric, market, summary, *(standing[1:] if standing else (None, None)))
 
 
@@ -59,6 +64,12 @@ def sparks(values: np.ndarray) -> list[list[float]]:
         closed = np.repeat(closed, SPARKS // closed.shape[1], axis=1)
     mean, _ = stats.mean_present(closed.reshape(-1, closed.shape[1] // SPARKS))
     return mean.reshape(-1, SPARKS).tolist()
+
+
+def _is_newest(summary: Summary, values: np.ndarray, ring: Ring, now: float) -> bool:
+    """Whether its newest sample is that of ``values``: none was stored since that is not evaluated yet."""
+    at = (summary.slot - ring.first(now)) // ring.step
+    return bool(values[at] == summary.last) and bool(np.isnan(values[at + 1 :]).all())
 
 
 def _summary(values: np.ndarray, ring: Ring, now: float) -> Summary | None:

@@ -48,7 +48,7 @@ def csv(shown: Cut) -> str:
     """The one series of ``shown`` as lines of ``slot,value``: opening time in Unix seconds, nothing where missing."""
     values = shown.values[0].tolist()
     slots = range(shown.start, shown.start + len(values) * shown.step, shown.step)
-    lines = (f"{slot},{'' if value != value else value!r}" for slot, value in zip(slots, values, strict=True))
+    lines = (f"{slot},{'' if value != value else repr(value)}" for slot, value in zip(slots, values, strict=True))
     return "\n".join(["slot,value", *lines, ""])
 
 

@@ -7,7 +7,6 @@ what it holds from one figure to the next. CPU is of all server processes, user 
 """
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -59,7 +58,8 @@ class Server:
         stack.callback(self.process.terminate)
         wait_for(self._answers, f"{self.url} answers")
         self.web = psutil.Process(self.process.pid)
-        self.store = psutil.Process(store.process.pid) if store.process else None
+        assert store.process
+        self.store = psutil.Process(store.process.pid)
 
     def _answers(self) -> bool:
         try:
@@ -67,10 +67,10 @@ class Server:
         except requests.RequestException:
             return False
 
-    def spent(self) -> float:
-        """CPU seconds of web and store so far."""
-        processes = [self.web, *self.web.children(recursive=True), *([self.store] if self.store else [])]
-        return sum(sum(process.cpu_times()[:2]) for process in processes)
+    def spent(self) -> np.ndarray:
+        """CPU seconds so far: of the web processes, and of the store."""
+        web = [self.web, *self.web.children(recursive=True)]
+        return np.array([sum(sum(each.cpu_times()[:2]) for each in part) for part in (web, [self.store])])
 
 
 def clean() -> dict[str, str]:
@@ -130,10 +130,12 @@ class Bench:
             file.write_text("\n".join(f"/v1/metrics/{id}?since={self.cold()}" for id in self.ids))
         before = server.spent()
         requested, errors, seconds, p50, p99 = self.wrk(server, file, connections, self.options.seconds)
-        cost = (server.spent() - before) / requested * 1e6
+        web, kept = (server.spent() - before) / requested * 1e6
+        cost = web + kept
         ratio = f", {cost / base:5.2f} x hello" if base != 1.0 else ""
         print(
-            f"{name:26}{connections:3} connections: {cost:4.0f} us CPU{ratio}, {requested / seconds:6.0f}/s, "
+            f"{name:26}{connections:3} connections: {cost:4.0f} us CPU (web {web:.0f}, store {kept:.0f}){ratio}, "
+            f"{requested / seconds:6.0f}/s, "
             f"p50 {p50 / 1e3:.2f} ms, p99 {p99 / 1e3:.2f} ms" + (f", {errors} ERRORS" if errors else ""),
             flush=True,
         )

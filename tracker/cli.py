@@ -83,8 +83,8 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
     ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
     _become(
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
-        "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "16", "--respawn-failed-workers", "--workers-kill-timeout", "5",
-        "--log-level", settings.log_level, "api:create_app",
+        "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "16",
+        "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:create_app",
     )  # fmt: skip
 
 

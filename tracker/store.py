@@ -19,6 +19,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from tracker.errors import StoreError
+from tracker.line import Command, Line
 from tracker.models import Market, Metric, Rank, Standing, Summary
 from tracker.ring import DAY, HOUR, Ring
 from tracker.stats import Stats
@@ -89,6 +90,7 @@ class Store:
     def __init__(self, redis: Redis, ring: Ring):
         self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
         self.ring = ring
+        self._line = Line(redis.connection_pool)
 
     # Series
 
@@ -175,13 +177,9 @@ class Store:
 
     def version(self, metrics: Sequence[Metric] = ()) -> bytes:
         """Differs from before once any of ``metrics`` was evaluated; without any named, once anything was."""
+        asked: list[Command] = [("HGET", _summary_key(metric.field), metric.id) for metric in metrics]
         with translated():
-            if not metrics:
-                return self.redis.get(VERSION) or b""
-            pipe = self.redis.pipeline(transaction=False)
-            for metric in metrics:
-                pipe.hget(_summary_key(metric.field), metric.id)
-            return _joined(pipe.execute())
+            return _joined(self._line.ask(asked or [("GET", VERSION)]))
 
     def ranked(self, field: str) -> int:
         """How many metrics of ``field`` have a rank."""
@@ -201,26 +199,21 @@ class Store:
     def standing(self, metric: Metric) -> Standing | None:
         """A metric's summary and ranks; None if it has not been evaluated or has no samples."""
         with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            _ask_standing(pipe, metric)
-            return _standing(pipe.execute())
+            return _standing(self._line.ask(_ask_standing(metric)))
 
     def view(self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float) -> View:
         """All there is of ``market`` and its ``metrics``, in one exchange with the server."""
+        asked: list[Command] = [("HGET", _markets_key(source), market) for source in sources]
+        for metric in metrics:
+            asked += _ask_standing(metric)
+        asked.append(("GET", _ring_key(market)))  # after the versions: never older than they are
         with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            for source in sources:
-                pipe.hget(_markets_key(source), market)
-            for metric in metrics:
-                _ask_standing(pipe, metric)
-            pipe.get(_ring_key(market))  # after the version: never older than it
-            *answers, ring = pipe.execute()
-        found, standings = answers[: len(sources)], answers[len(sources) :]
-        size = len(standings) // max(len(metrics), 1)
-        each = [standings[at : at + size] for at in range(0, len(standings), size or 1)]
+            *replies, ring = self._line.ask(asked)
+        found, standings = replies[: len(sources)], replies[len(sources) :]
+        each = [standings[at : at + STANDING] for at in range(0, len(standings), STANDING)]
         return View(
             _first_market(market, found),
-            [_standing(answers) for answers in each],
+            [_standing(replies) for replies in each],
             self.ring.decode([ring], now)[:, 0],
             _joined(raw for raw, *_ in each),
         )
@@ -284,15 +277,18 @@ def _score(pipe: Any, key: str, scores: Mapping[str, float]) -> None:
         pipe.zrem(key, *gone)
 
 
-def _ask_standing(pipe: Any, metric: Metric) -> None:
-    pipe.hget(_summary_key(metric.field), metric.id)
-    for key in (_rank_key(metric.field), _cv_key(metric.field)):
-        pipe.zrevrank(key, metric.id)
-        pipe.zcard(key)
+#: Number of commands that a standing takes.
+STANDING = 5
 
 
-def _standing(answers: Sequence[Any]) -> Standing | None:
-    raw, above, count, cv_above, cv_count = answers
+def _ask_standing(metric: Metric) -> list[Command]:
+    id, rank, cv = metric.id, _rank_key(metric.field), _cv_key(metric.field)
+    return [("HGET", _summary_key(metric.field), id), ("ZREVRANK", rank, id), ("ZCARD", rank),
+            ("ZREVRANK", cv, id), ("ZCARD", cv)]  # fmt: skip
+
+
+def _standing(replies: Sequence[Any]) -> Standing | None:
+    raw, above, count, cv_above, cv_count = replies
     if not _readable(raw) or above is None:
         return None
     summary = Summary(*np.frombuffer(raw, SUMMARY)[0].item())
