@@ -7,8 +7,10 @@ import orjson
 from apiflask import APIFlask
 from flask import Response
 from flask.json.provider import JSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import problems, service, v1
+from api.access import Guard
 from api.cache import Cached
 from api.table import Tables
 from tracker.errors import SettingsError
@@ -25,6 +27,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app = APIFlask("api", title="data-tracker", version="1", spec_path="/v1/openapi.json", docs_path=None)
     app.config.update(
         DESCRIPTION="Crypto market metrics of the last 24 hours, ranked by standard deviation.",
+        MAX_CONTENT_LENGTH=64_000,
         AUTO_SERVERS=False,  # would publish the Host header of whoever asks first
         AUTO_404_RESPONSE=False,  # problems.documented describes errors
         AUTO_VALIDATION_ERROR_RESPONSE=False,
@@ -38,7 +41,9 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.register_blueprint(v1.bp, url_prefix="/latest", name="latest")
     app.spec_processor(_of_one_version)
     app.extensions["cache"] = Cached(app.wsgi_app, settings, store, ("/latest/", "/v1/"))
-    app.wsgi_app = app.extensions["cache"]  # type: ignore[method-assign]
+    app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
+    if hops := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     problems.install(app)
     return app
 

@@ -85,6 +85,7 @@ class Cached:
         self.settings = settings
         self.store = store
         self.alias = alias
+        self.scope = "public" if settings.api_reads == "open" else "private"
         self.shelf = Shelf(settings.api_cache_mb * 1_000_000)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
@@ -176,7 +177,7 @@ class Cached:
             return [("Cache-Control", "no-cache")]
         clock = self.settings.clock
         left = max(0, int((answer.until - clock.now()) / (clock.speed or 1)))
-        return [("Cache-Control", f"public, max-age={left}, stale-if-error={STALE}")]
+        return [("Cache-Control", f"{self.scope}, max-age={left}, stale-if-error={STALE}")]
 
 
 def _call(app: Callable, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:

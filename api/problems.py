@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn
 
+import orjson
 from apiflask import APIFlask, HTTPError, abort
 from flask import Response, current_app, url_for
 from werkzeug.http import HTTP_STATUS_CODES
@@ -41,6 +42,12 @@ def refuse(location: str, name: str, detail: str) -> NoReturn:
     abort(HTTPStatus.UNPROCESSABLE_ENTITY, detail={location: {name: [detail]}})
 
 
+def body(status: int, detail: str, **more: Any) -> bytes:
+    """A problem as it is sent."""
+    title = HTTP_STATUS_CODES[status]
+    return orjson.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail, **more})
+
+
 def _of_http_error(error: HTTPError) -> Response:
     """Of what Flask, APIFlask or a view raised. A view gives its detail as text, APIFlask what it found as a dict."""
     if isinstance(error.detail, dict) and error.detail:
@@ -71,14 +78,15 @@ def _detail(error: HTTPError) -> str:
             return f"Nothing is at this path; {url_for('service.index')} lists what is where."
         case 405:
             return f"This path does not support the method; it supports {dict(error.headers).get('Allow', 'others')}."
+        case 413:
+            return f"A body has at most {current_app.config['MAX_CONTENT_LENGTH']:,} bytes."
         case 500:
             return "The API failed on this request; please report its path and time. The API's log has the reason."
     return f"{error.message}; {url_for('openapi.spec')} describes the requests that are understood."
 
 
 def _problem(status: int, detail: str, headers: Any = None, **more: Any) -> Response:
-    body = {"type": "about:blank", "title": HTTP_STATUS_CODES[status], "status": status, "detail": detail, **more}
-    return Response(current_app.json.dumps(body), status, headers, MIMETYPE)
+    return Response(body(status, detail, **more), status, headers, MIMETYPE)
 
 
 def _with_schema(spec: Any) -> Any:

@@ -80,12 +80,22 @@ def flower(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def api(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.keys import check_start
+
+    check_start(settings)
     ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
     _become(
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
         "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "16",
         "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:create_app",
     )  # fmt: skip
+
+
+def keys(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.keys import command
+
+    for line in command(settings, options.action, getattr(options, "argument", ""), getattr(options, "scope", "")):
+        print(line)
 
 
 def variables(options: argparse.Namespace, settings: Settings) -> None:
@@ -122,10 +132,21 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("-n", "--name", help="its name in Flower; the queues and the process id")
     command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")
     command(api, "run the API")
+    _key_actions(command(keys, "make, list or revoke the API's keys"))
     command(flower, "run Flower, which shows workers and tasks")
     command(status, "show what is stored, and how each source does")
     command(variables, "list the environment variables that configure all this, with their defaults")
     return root
+
+
+def _key_actions(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key and show it, this once")
+    create.add_argument("argument", metavar="NAME", help="whose it is, for the list")
+    create.add_argument("--scope", choices=("read", "admin"), default="read", help="what it allows; read")
+    actions.add_parser("list", help="show id, scope, day of making and name of every key")
+    revoke = actions.add_parser("revoke", help="make a key worthless")
+    revoke.add_argument("argument", metavar="ID", help="its id, as in the list")
 
 
 def _simulator_flags(parser: argparse.ArgumentParser) -> None:

@@ -254,6 +254,12 @@ class Store:
             claimed = self.redis.set(key, task, nx=True, px=int(life * 1000), get=True)
         return claimed is None or claimed.decode() == task
 
+    def count(self, what: str, life: int) -> int:
+        """How often this was counted, with this time, in the last ``life`` seconds or since it was last at rest."""
+        key = f"{PREFIX}:count:{what}"
+        with translated():
+            return self._line.ask([("INCR", key), ("EXPIRE", key, life)])[0]
+
     def failed(self, source: str, now: float, reason: str, message: str) -> None:
         """Notes and counts that ``source`` gave nothing that can be stored."""
         with translated():

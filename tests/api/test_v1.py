@@ -1,11 +1,6 @@
 """The two questions of version 1, over a real store."""
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import orjson
@@ -14,8 +9,8 @@ import requests
 from pydantic import BaseModel
 
 from api import schemas
+from tests.api.served import served
 from tests.api.tracked import NOW, RING, SLOTS, Tracked, market, spread
-from tests.servers import free_port, wait_for
 from tracker import pipeline
 from tracker.outbox import Outbox
 
@@ -228,26 +223,6 @@ def references(part: object) -> set[str]:
 
 
 # The server
-
-
-@contextmanager
-def served(store_url: str) -> Iterator[str]:
-    port = free_port()
-    variables = {**os.environ, "REDIS_URL": store_url, "API_PORT": str(port), "LOG_LEVEL": "warning"}
-    server = subprocess.Popen([sys.executable, "-m", "tracker", "api"], env=variables)
-    try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), "the API answers")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 def test_a_real_server_answers_and_refuses_like_the_app(tracked: Tracked) -> None:
