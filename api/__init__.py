@@ -19,6 +19,8 @@ from tracker.store import Store, connect
 
 #: Seconds for the store to answer a command, or to accept a connection: someone waits for the answer to a request.
 PATIENCE = 2
+#: Seconds after such a failure in which the store is not asked again.
+PAUSE = 0.5
 
 
 def create_app(settings: Settings | None = None) -> APIFlask:
@@ -34,7 +36,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     )
     app.json = Json(app)
     app.url_map.merge_slashes = False  # a doubled slash is an unknown path, not a redirect
-    store = Store(connect(settings.redis_url, tries=2, patience=PATIENCE), settings.ring)
+    store = Store(connect(settings.redis_url, tries=2, patience=PATIENCE, pause=PAUSE), settings.ring)
     app.extensions.update(settings=settings, store=store, tables=Tables(store, settings.sources))
     app.register_blueprint(service.bp)
     app.register_blueprint(v1.bp, url_prefix="/v1")

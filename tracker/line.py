@@ -4,54 +4,58 @@ A reader of one series waits for seven small replies and one of 26 kB. A pipelin
 packed and replies parsed by hiredis alone, on a connection that redis-py has opened, authenticated and encrypted.
 """
 
+import builtins
 import threading
 from collections.abc import Iterable
 from typing import Any
 
 import hiredis
-from redis import ConnectionPool
-from redis.exceptions import ConnectionError, ResponseError
+from redis import Redis
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 Command = tuple[str | bytes | int, ...]
 
 
 class Line:
-    """One connection a thread, of the kind that ``pool`` makes. For commands that may be repeated: reads."""
+    """One connection a thread, of the kind that ``redis`` makes. For commands that may be repeated."""
 
-    def __init__(self, pool: ConnectionPool):
-        self._pool = pool
+    def __init__(self, redis: Redis):
+        self._pool = redis.connection_pool
+        self._retry = redis.get_retry()
         self._local = threading.local()
 
     def ask(self, commands: Iterable[Command]) -> list[Any]:
-        """The reply to each command; raises RedisError. A connection that broke since it was used last is renewed."""
+        """The reply to each command; raises RedisError."""
         parts = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
-        packed = b"".join(parts)
-        socket = getattr(self._local, "socket", None)
-        if socket:
-            try:
-                return self._exchange(socket, packed, len(parts))
-            except (OSError, EOFError):
-                self._close()
-        try:
-            return self._exchange(self._open(), packed, len(parts))
-        except (OSError, EOFError) as error:
-            self._close()
-            raise ConnectionError(f"the connection broke: {error!r}") from error
+        packed, count = b"".join(parts), len(parts)
+        if self._retry is None:
+            return self._exchange(packed, count)
+        return self._retry.call_with_retry(lambda: self._exchange(packed, count), lambda error: None)
 
-    def _exchange(self, socket: Any, packed: bytes, count: int) -> list[Any]:
-        reader, buffer = self._local.reader, self._local.buffer
-        replies: list[Any] = []
-        socket.sendall(packed)
-        while len(replies) < count:
-            received = socket.recv_into(buffer)
-            if not received:
-                raise EOFError("closed by the server")
-            reader.feed(buffer, 0, received)
-            while (reply := reader.gets()) is not False:
-                replies.append(reply)
+    def _exchange(self, packed: bytes, count: int) -> list[Any]:
+        socket = getattr(self._local, "socket", None) or self._open()
+        try:
+            socket.sendall(packed)
+            replies = self._receive(socket, count)
+        except OSError as error:
+            self._close()  # whatever else would still come on it belongs to nobody
+            kind = TimeoutError if isinstance(error, builtins.TimeoutError) else ConnectionError
+            raise kind(f"the connection broke: {error!r}") from error
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
                 raise ResponseError(str(reply))
+        return replies
+
+    def _receive(self, socket: Any, count: int) -> list[Any]:
+        reader, buffer = self._local.reader, self._local.buffer
+        replies: list[Any] = []
+        while len(replies) < count:
+            received = socket.recv_into(buffer)
+            if not received:
+                raise ConnectionResetError("closed by the server")
+            reader.feed(buffer, 0, received)
+            while (reply := reader.gets()) is not False:
+                replies.append(reply)
         return replies
 
     def _open(self) -> Any:
@@ -62,6 +66,5 @@ class Line:
         return self._local.socket
 
     def _close(self) -> None:
-        """Whatever else would still come on it belongs to nobody."""
         self._local.connection.disconnect()
         self._local.socket = None

@@ -19,6 +19,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from tracker.errors import StoreError
+from tracker.failfast import FailFast
 from tracker.line import Command, Line
 from tracker.models import Market, Metric, Rank, Standing, Summary
 from tracker.ring import DAY, HOUR, Ring
@@ -33,11 +34,11 @@ NUMBERS = [field.name for field in fields(Summary) if field.name not in ("slot",
 RING_LIFE = DAY + HOUR
 
 
-def connect(url: str, tries: int = 6, patience: float = 15) -> Redis:
+def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0) -> Redis:
     """A client of the server at ``url``, which is given ``patience`` seconds to accept and to answer.
 
-    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. Raises StoreError for an option in the
-    URL that is none.
+    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. With a ``pause``, what follows a failure
+    within so many seconds fails at once, see FailFast. Raises StoreError for an option in the URL that is none.
     """
     try:
         client = Redis.from_url(
@@ -47,7 +48,7 @@ def connect(url: str, tries: int = 6, patience: float = 15) -> Redis:
             socket_keepalive=True,
             health_check_interval=10,
             socket_read_size=1 << 20,  # windows are large: fewer, larger reads
-            retry=Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
+            retry=FailFast(tries, pause) if pause else Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
         )
         pool = client.connection_pool
         pool.connection_class(**pool.connection_kwargs)  # which is where an odd option shows
@@ -90,7 +91,7 @@ class Store:
     def __init__(self, redis: Redis, ring: Ring):
         self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
         self.ring = ring
-        self._line = Line(redis.connection_pool)
+        self._line = Line(redis)
 
     # Series
 
