@@ -9,7 +9,7 @@ from flask import Response
 from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import problems, service, v1
+from api import docs, openapi, problems, service, v1
 from api.access import Guard
 from api.cache import Cached
 from api.table import Tables
@@ -28,7 +28,9 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     settings = settings or _from_environment()
     app = APIFlask("api", title="data-tracker", version="1", spec_path="/v1/openapi.json", docs_path=None)
     app.config.update(
-        DESCRIPTION="Crypto market metrics of the last 24 hours, ranked by standard deviation.",
+        OPENAPI_VERSION="3.1.0",
+        DESCRIPTION="Crypto market metrics of the last 24 hours, ranked by standard deviation. Times are Unix seconds, "
+        "UTC. Whoever watches polls, with `since=` and `If-None-Match`. /latest is the newest version by another name.",
         MAX_CONTENT_LENGTH=64_000,
         AUTO_SERVERS=False,  # would publish the Host header of whoever asks first
         AUTO_404_RESPONSE=False,  # problems.documented describes errors
@@ -39,9 +41,10 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     store = Store(connect(settings.redis_url, tries=2, patience=PATIENCE, pause=PAUSE), settings.ring)
     app.extensions.update(settings=settings, store=store, tables=Tables(store, settings.sources))
     app.register_blueprint(service.bp)
+    app.register_blueprint(docs.bp)
     app.register_blueprint(v1.bp, url_prefix="/v1")
     app.register_blueprint(v1.bp, url_prefix="/latest", name="latest")
-    app.spec_processor(_of_one_version)
+    app.spec_processor(openapi.improved)
     app.extensions["cache"] = Cached(app.wsgi_app, settings, store, ("/latest/", "/v1/"))
     app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
@@ -65,12 +68,6 @@ class Json(JSONProvider):
 
 def _dumps(obj: Any) -> bytes:
     return orjson.dumps(obj, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def _of_one_version(spec: Any) -> Any:
-    """The document without the aliases of its paths."""
-    spec["paths"] = {path: operations for path, operations in spec["paths"].items() if not path.startswith("/latest")}
-    return spec
 
 
 def _from_environment() -> Settings:

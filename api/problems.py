@@ -9,7 +9,6 @@ from apiflask import APIFlask, HTTPError, abort
 from flask import Response, current_app, url_for
 from werkzeug.http import HTTP_STATUS_CODES
 
-from api import schemas
 from tracker.errors import StoreError
 
 MIMETYPE = "application/problem+json"
@@ -18,17 +17,19 @@ RETRY_AFTER = 2
 
 #: What an error of a status means to a client of this API, for the OpenAPI document.
 MEANINGS = {
+    HTTPStatus.UNAUTHORIZED: "An API key is needed, or the one that was sent is not known.",
+    HTTPStatus.FORBIDDEN: "The API key that was sent does not allow this, or there is none yet that could.",
     HTTPStatus.NOT_FOUND: "Nothing has this id.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not usable; `errors` says which and why.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests in this minute; `Retry-After` says when the next begins.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer; `Retry-After` says when to try again.",
 }
 
 
 def install(app: APIFlask) -> None:
-    """Makes every error of ``app`` a problem, and puts the schema of problems into its OpenAPI document."""
+    """Makes every error of ``app`` a problem."""
     app.error_processor(_of_http_error)
     app.register_error_handler(StoreError, _of_store_error)
-    app.spec_processor(_with_schema)
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, Any]:
@@ -87,9 +88,3 @@ def _detail(error: HTTPError) -> str:
 
 def _problem(status: int, detail: str, headers: Any = None, **more: Any) -> Response:
     return Response(body(status, detail, **more), status, headers, MIMETYPE)
-
-
-def _with_schema(spec: Any) -> Any:
-    problem = schemas.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    spec["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
-    return spec

@@ -261,6 +261,7 @@ class Index(BaseModel):
     movers: str = Field(description="Path of those that move most and least.")
     health: str = Field(description="Path of the health check.")
     openapi: str = Field(description="Path of the OpenAPI document.")
+    docs: str = Field(description="Path of a page that shows it.")
 
 
 class Invalid(BaseModel):

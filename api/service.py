@@ -23,6 +23,7 @@ def index() -> Response:
         movers=url_for("v1.movers.movers"),
         health=url_for("service.health"),
         openapi=url_for("openapi.spec"),
+        docs=url_for("docs.page"),
     )
 
 
