@@ -158,7 +158,7 @@ class Bench:
 
 
 FIELDS = ("price", "volume")
-BLOCKING_THREADS = "16"
+BLOCKING_THREADS = "4"
 
 
 def fill(url: str, metrics: int) -> None:

@@ -5,7 +5,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import NoReturn
 
 from tracker import ports
@@ -86,7 +88,7 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
     ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
     _become(
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
-        "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "16",
+        "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "4",
         "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:create_app",
     )  # fmt: skip
 
@@ -96,6 +98,12 @@ def keys(options: argparse.Namespace, settings: Settings) -> None:
 
     for line in command(settings, options.action, getattr(options, "argument", ""), getattr(options, "scope", "")):
         print(line)
+
+
+def export(options: argparse.Namespace, settings: Settings) -> None:
+    from api.export import run
+
+    run(settings, Path(options.folder), options.every)
 
 
 def variables(options: argparse.Namespace, settings: Settings) -> None:
@@ -132,6 +140,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("-n", "--name", help="its name in Flower; the queues and the process id")
     command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")
     command(api, "run the API")
+    edition = command(export, "write what the API answers as files, for a CDN or object storage, and as a database")
+    edition.add_argument("folder", metavar="DIR", help="where to; it is made")
+    edition.add_argument("--every", metavar="N", type=float, help="again every so many seconds, until Ctrl-C")
     _key_actions(command(keys, "make, list or revoke the API's keys"))
     command(flower, "run Flower, which shows workers and tasks")
     command(status, "show what is stored, and how each source does")
