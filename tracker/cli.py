@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn

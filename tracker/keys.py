@@ -83,16 +83,21 @@ def is_public(settings: Settings) -> bool:
     return bool(settings.trusted_proxies) or not IPv4Address(settings.bind).is_loopback
 
 
+def needs_one(settings: Settings) -> bool:
+    """Whether the API may not start without a key: others would reach it, and API_OPEN does not say that they may."""
+    return not IPv4Address(settings.bind).is_loopback and not settings.api_open
+
+
 def check_start(settings: Settings) -> None:
-    """Raises SettingsError where the API would be public although there is no key, unless API_OPEN says it may be."""
-    if IPv4Address(settings.bind).is_loopback or settings.api_open:
+    """Raises SettingsError where the API may not start, StoreError where that is not known."""
+    if not needs_one(settings):
         return
     expected = (
         "expected an API key to be there before others can reach the API: make one with `python -m tracker keys create "
         "NAME`, or set API_OPEN=yes to let everybody read and nobody write"
     )
     try:
-        if not Keys(connect(settings.redis_url, tries=3, patience=3)).all():
+        if not Keys(connect(settings.redis_url, tries=6, patience=3)).all():
             raise SettingsError(f"BIND_ADDRESS={settings.bind}: {expected}")
     except StoreError as error:
         raise StoreError(
