@@ -21,6 +21,8 @@ from tracker.store import Store, connect
 PATIENCE = 2
 #: Seconds after such a failure in which the store is not asked again.
 PAUSE = 0.5
+#: The versions of the API by their names in paths, the newest last.
+VERSIONS = {"v1": v1.bp}
 
 
 def create_app(settings: Settings | None = None) -> APIFlask:
@@ -42,10 +44,12 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.extensions.update(settings=settings, store=store, tables=Tables(store, settings.sources))
     app.register_blueprint(service.bp)
     app.register_blueprint(docs.bp)
-    app.register_blueprint(v1.bp, url_prefix="/v1")
-    app.register_blueprint(v1.bp, url_prefix="/latest", name="latest")
+    for version, bp in VERSIONS.items():
+        app.register_blueprint(bp, url_prefix=f"/{version}", name=version)
+    newest = list(VERSIONS)[-1]
+    app.register_blueprint(VERSIONS[newest], url_prefix="/latest", name="latest")
     app.spec_processor(openapi.improved)
-    app.extensions["cache"] = Cached(app.wsgi_app, settings, store, ("/latest/", "/v1/"))
+    app.extensions["cache"] = Cached(app.wsgi_app, settings, store, ("/latest/", f"/{newest}/"))
     app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]

@@ -18,11 +18,10 @@ SHARED = ("exchange", "pair", "base", "quote")
 
 
 @bp.get("/markets/<id>")
-@bp.input(schemas.MarketPath, location="path")
 @bp.input(schemas.SeriesQuery, location="query", arg_name="query")
 @bp.output(schemas.MarketSeries)
 @bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
-def market(id: str, query: schemas.SeriesQuery, **_: object) -> Response:
+def market(id: str, query: schemas.SeriesQuery) -> Response:
     """What did price and volume of this market do in the last 24 hours?
 
     Values and statistics are of this moment, the ranks are of the last evaluation.

@@ -56,11 +56,10 @@ def list_metrics(query: schemas.MetricsQuery) -> Response:
 
 
 @bp.get("/metrics/<id>")
-@bp.input(schemas.MetricPath, location="path")
 @bp.input(schemas.SeriesQuery, location="query", arg_name="query")
 @bp.output(schemas.Series)
 @bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
-def series(id: str, query: schemas.SeriesQuery, **_: object) -> Response:
+def series(id: str, query: schemas.SeriesQuery) -> Response:
     """What did this one do in the last 24 hours?
 
     Values and statistics are of this moment, the ranks are of the last evaluation.

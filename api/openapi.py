@@ -16,6 +16,8 @@ HEADERS = {
     "Cache-Control": "`max-age`: seconds until the next change is due.",
 }
 CSV_EXAMPLE = "slot,value\n1699999980,1383.912\n1700000040,\n"
+#: Ids in paths: told here, since the views parse them, and once is enough.
+IDS = {"/v1/metrics/{id}": schemas.MetricPath, "/v1/markets/{id}": schemas.MarketPath}
 SECURITY = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key, `python -m tracker keys create` makes one."}
 }
@@ -24,9 +26,8 @@ SECURITY = {
 def improved(spec: Any) -> Any:
     """Of one version, with the problems that any request may meet, security, and examples."""
     spec["paths"] = {path: operations for path, operations in spec["paths"].items() if not path.startswith("/latest")}
-    spec["tags"] = [
-        {"name": name} for name in dict.fromkeys(tag["name"] for tag in spec["tags"]) if name not in ("V1", "Latest")
-    ]
+    used = {tag for operations in spec["paths"].values() for each in operations.values() for tag in each["tags"]}
+    spec["tags"] = [{"name": name} for name in dict.fromkeys(tag["name"] for tag in spec["tags"]) if name in used]
     problem = schemas.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     spec["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
     spec["components"]["securitySchemes"] = SECURITY
@@ -35,6 +36,9 @@ def improved(spec: Any) -> Any:
     for path, operations in spec["paths"].items():
         for method, operation in operations.items():
             _improve(operation, method == "get", examples.get(path))
+            if path in IDS:
+                [id] = [each for each in operation["parameters"] if each["in"] == "path"]
+                id["schema"] = IDS[path].model_json_schema()["properties"]["id"]
     if "/v1/metrics/{id}" in spec["paths"]:
         content = spec["paths"]["/v1/metrics/{id}"]["get"]["responses"]["200"]["content"]
         content["text/csv"] = {"schema": {"type": "string"}, "example": CSV_EXAMPLE}

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from apiflask import APIBlueprint
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api import VERSIONS, markets
 from api.schemas import STEPS, SeriesQuery
 from api.series import cut
 from tests.api.tracked import NOW, SLOTS, Tracked
@@ -171,3 +173,15 @@ def test_a_metric_without_the_number_is_no_mover(tracked: Tracked) -> None:
 def test_latest_is_an_alias_of_the_newest_version(counted: Tracked) -> None:
     for path in ("metrics", "metrics?limit=1", "metrics/kraken:ethbtc:volume", "markets/kraken:ethbtc", "movers"):
         assert counted.get(f"/latest/{path}") == counted.get(f"/v1/{path}")
+
+
+def test_a_new_version_is_one_file_and_a_line(counted: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given what api/v2.py would say
+    v2 = APIBlueprint("v2", __name__)
+    v2.register_blueprint(markets.bp)
+    monkeypatch.setattr("api.VERSIONS", {**VERSIONS, "v2": v2})
+
+    assert counted.get("/v2/markets/kraken:ethbtc") == counted.get("/v1/markets/kraken:ethbtc")
+    assert counted.get("/latest/markets/kraken:ethbtc") == counted.get("/v2/markets/kraken:ethbtc")
+    assert counted.client.get("/v2/metrics").status_code == counted.client.get("/latest/metrics").status_code == 404
+    assert counted.client.get("/v1/metrics").status_code == 200
