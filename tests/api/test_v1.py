@@ -213,8 +213,11 @@ def test_a_real_server_answers_and_refuses_like_the_app(tracked: Tracked) -> Non
         series = requests.get(f"{url}/v1/metrics/kraken:ethbtc:volume", timeout=5)
         odd = ["%00", "%0A", "%22", "%F0%9F%98%80", "%FF", "%2F", "a/b", "//", "KRAKEN:ETHBTC:VOLUME", "a" * 10_000]
         refused = [requests.get(f"{url}/v1/metrics/{id}", timeout=5) for id in odd]
+        too_long = requests.get(f"{url}/v1/metrics", headers={"X-Long": "x" * 100_000}, timeout=5)
+        after = requests.get(f"{url}/healthz", timeout=5)
 
     assert listed["total"] == 2 and listed["metrics"][1]["rank"]["text"] == "1/1"
+    assert (too_long.status_code, after.status_code) == (431, 200)
     assert follows(schemas.Series, series.content)
     assert series.headers["Content-Type"] == "application/json"
     assert {(answer.status_code, answer.headers["Content-Type"]) for answer in refused} == {
