@@ -56,7 +56,7 @@ def test_a_line_goes_on_after_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_line_to_a_server_that_is_silent_is_given_up_once_and_its_late_reply_is_nobodys(tmp_path: Path) -> None:
-    with StoreServer(tmp_path) as server, connect(server.url, tries=2, patience=0.3, pause=0.01) as redis:
+    with StoreServer(tmp_path) as server, connect(server.url, tries=2, patience=1, pause=0.01) as redis:
         line = Line(redis)
         line.ask([("SET", "a", "late")])
         assert server.process

@@ -26,7 +26,7 @@ def lone_store(tmp_path: Path) -> Iterator[StoreServer]:
 @pytest.fixture
 def client(lone_store: StoreServer, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     """One that has kept an answer of each kind, and asks the store for each whether it is the newest."""
-    monkeypatch.setattr("api.PATIENCE", 0.3)
+    monkeypatch.setattr("api.PATIENCE", 1)
     monkeypatch.setattr(cache, "UNASKED", 0.0)
     monkeypatch.setattr(table, "UNASKED", 0.0)
     tracked = Tracked(lone_store.url)
@@ -85,5 +85,5 @@ def test_nobody_waits_longer_than_the_store_is_given(lone_store: StoreServer, cl
     # then
     assert {status for path, status, _ in found if path in PATHS} == {200}
     assert {status for path, status, _ in found if path not in PATHS} == {503}
-    assert max(took for *_, took in found) < 10  # 0.3 s, and what a loaded machine adds
+    assert max(took for *_, took in found) < 15  # 1 s, and what a loaded machine adds
     wait_for(lambda: client.get("/healthz").status_code == 200, "the API uses the store again")

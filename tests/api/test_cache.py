@@ -66,6 +66,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "UNASKED", 0.0)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is not asked about again, however slow the machine."""
+    monkeypatch.setattr(cache, "UNASKED", 600.0)
+
+
 # One rendering
 
 
@@ -117,7 +123,9 @@ def test_a_list_follows_the_evaluation_of_any_metric(filled: Tracked, impatient:
     assert [row["last"] for row in client.get(path).json["metrics"]] == [1_000, 5]
 
 
-def test_an_answer_that_was_asked_about_just_now_costs_the_store_nothing(filled: Tracked, rendered: Counter) -> None:
+def test_an_answer_that_was_asked_about_just_now_costs_the_store_nothing(
+    filled: Tracked, rendered: Counter, patient: None
+) -> None:
     client = filled.client
     client.get(URL)
     commands = filled.store.redis.info("stats")["total_commands_processed"]
@@ -136,7 +144,7 @@ def test_the_window_moves_with_the_slot(filled: Tracked, clock: type[HandClock])
 
 
 def test_an_answer_that_is_due_is_rendered_by_one_of_many_who_ask(
-    filled: Tracked, rendered: Counter, clock: type[HandClock], monkeypatch: pytest.MonkeyPatch
+    filled: Tracked, rendered: Counter, clock: type[HandClock], patient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given an answer of the slot before, and a rendering that takes long
     app = create_app(filled.settings)
