@@ -71,7 +71,7 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(self.url, timeout=2).ok
+            return requests.get(self.url, timeout=2).status_code < 500  # 401 is an answer too
         except requests.RequestException:
             return False
 
