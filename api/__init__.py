@@ -7,14 +7,22 @@ import orjson
 from apiflask import APIFlask
 from flask import Response
 from flask.json.provider import JSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import problems, service, v1
+from api import docs, openapi, problems, service, v1
+from api.access import Guard
+from api.cache import Cached
+from api.table import Tables
 from tracker.errors import SettingsError
 from tracker.settings import Settings, load
 from tracker.store import Store, connect
 
 #: Seconds for the store to answer a command, or to accept a connection: someone waits for the answer to a request.
 PATIENCE = 2
+#: Seconds after such a failure in which the store is not asked again.
+PAUSE = 0.5
+#: The versions of the API by their names in paths, the newest last.
+VERSIONS = {"v1": v1.bp}
 
 
 def create_app(settings: Settings | None = None) -> APIFlask:
@@ -22,18 +30,29 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     settings = settings or _from_environment()
     app = APIFlask("api", title="data-tracker", version="1", spec_path="/v1/openapi.json", docs_path=None)
     app.config.update(
-        DESCRIPTION="Crypto market metrics of the last 24 hours, ranked by standard deviation.",
+        OPENAPI_VERSION="3.1.0",
+        DESCRIPTION="Crypto market metrics of the last 24 hours, ranked by standard deviation. Times are Unix seconds, "
+        "UTC. Whoever watches polls, with `since=` and `If-None-Match`. /latest is the newest version by another name.",
+        MAX_CONTENT_LENGTH=64_000,
         AUTO_SERVERS=False,  # would publish the Host header of whoever asks first
         AUTO_404_RESPONSE=False,  # problems.documented describes errors
         AUTO_VALIDATION_ERROR_RESPONSE=False,
     )
     app.json = Json(app)
     app.url_map.merge_slashes = False  # a doubled slash is an unknown path, not a redirect
-    app.extensions.update(
-        settings=settings, store=Store(connect(settings.redis_url, tries=2, patience=PATIENCE), settings.ring)
-    )
+    store = Store(connect(settings.redis_url, tries=2, patience=PATIENCE, pause=PAUSE), settings.ring)
+    app.extensions.update(settings=settings, store=store, tables=Tables(store, settings.sources))
     app.register_blueprint(service.bp)
-    app.register_blueprint(v1.bp)
+    app.register_blueprint(docs.bp)
+    for version, bp in VERSIONS.items():
+        app.register_blueprint(bp, url_prefix=f"/{version}", name=version)
+    newest = list(VERSIONS)[-1]
+    app.register_blueprint(VERSIONS[newest], url_prefix="/latest", name="latest")
+    app.spec_processor(openapi.improved)
+    app.extensions["cache"] = Cached(app.wsgi_app, settings, store, ("/latest/", f"/{newest}/"))
+    app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
+    if hops := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     problems.install(app)
     return app
 

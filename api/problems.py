@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
-from apiflask import APIFlask, HTTPError
+import orjson
+from apiflask import APIFlask, HTTPError, abort
 from flask import Response, current_app, url_for
 from werkzeug.http import HTTP_STATUS_CODES
 
-from api import schemas
 from tracker.errors import StoreError
 
 MIMETYPE = "application/problem+json"
@@ -17,24 +17,37 @@ RETRY_AFTER = 2
 
 #: What an error of a status means to a client of this API, for the OpenAPI document.
 MEANINGS = {
+    HTTPStatus.UNAUTHORIZED: "An API key is needed, or the one that was sent is not known.",
+    HTTPStatus.FORBIDDEN: "The API key that was sent does not allow this, or there is none yet that could.",
     HTTPStatus.NOT_FOUND: "Nothing has this id.",
     HTTPStatus.CONFLICT: "There are as many as there can be.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not usable; `errors` says which and why.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests in this minute; `Retry-After` says when the next begins.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer; `Retry-After` says when to try again.",
 }
 
 
 def install(app: APIFlask) -> None:
-    """Makes every error of ``app`` a problem, and puts the schema of problems into its OpenAPI document."""
+    """Makes every error of ``app`` a problem."""
     app.error_processor(_of_http_error)
     app.register_error_handler(StoreError, _of_store_error)
-    app.spec_processor(_with_schema)
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, Any]:
     """The problems that an operation may answer with, for ``@bp.doc(responses=...)``."""
     content = {MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {int(status): {"description": MEANINGS[status], "content": content} for status in statuses}
+
+
+def refuse(location: str, name: str, detail: str) -> NoReturn:
+    """Ends the request with a problem about a parameter that no schema could refuse."""
+    abort(HTTPStatus.UNPROCESSABLE_ENTITY, detail={location: {name: [detail]}})
+
+
+def body(status: int, detail: str, **more: Any) -> bytes:
+    """A problem as it is sent."""
+    title = HTTP_STATUS_CODES[status]
+    return orjson.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail, **more})
 
 
 def _of_http_error(error: HTTPError) -> Response:
@@ -67,17 +80,12 @@ def _detail(error: HTTPError) -> str:
             return f"Nothing is at this path; {url_for('service.index')} lists what is where."
         case 405:
             return f"This path does not support the method; it supports {dict(error.headers).get('Allow', 'others')}."
+        case 413:
+            return f"A body has at most {current_app.config['MAX_CONTENT_LENGTH']:,} bytes."
         case 500:
             return "The API failed on this request; please report its path and time. The API's log has the reason."
     return f"{error.message}; {url_for('openapi.spec')} describes the requests that are understood."
 
 
 def _problem(status: int, detail: str, headers: Any = None, **more: Any) -> Response:
-    body = {"type": "about:blank", "title": HTTP_STATUS_CODES[status], "status": status, "detail": detail, **more}
-    return Response(current_app.json.dumps(body), status, headers, MIMETYPE)
-
-
-def _with_schema(spec: Any) -> Any:
-    problem = schemas.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    spec["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
-    return spec
+    return Response(body(status, detail, **more), status, headers, MIMETYPE)

@@ -18,7 +18,13 @@ bp = APIBlueprint("service", __name__)
 @bp.output(schemas.Index)
 def index() -> Response:
     """What is where"""
-    return jsonify(metrics=url_for("v1.metrics"), health=url_for("service.health"), openapi=url_for("openapi.spec"))
+    return jsonify(
+        metrics=url_for("v1.metrics.list_metrics"),
+        movers=url_for("v1.movers.movers"),
+        health=url_for("service.health"),
+        openapi=url_for("openapi.spec"),
+        docs=url_for("docs.page"),
+    )
 
 
 @bp.get("/healthz")

@@ -10,12 +10,26 @@ import hypothesis
 import pytest
 from redis import Redis
 
+from tests import programs
 from tests.servers import StoreServer, wait_for
 from tracker.ring import Ring
 from tracker.store import Store, connect
 
 hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "program(name): needs a program of the system, see tests/programs.py")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    programs.require(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in programs.left_out(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True, bold=True)
 
 
 @pytest.fixture(scope="session")

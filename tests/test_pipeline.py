@@ -403,10 +403,12 @@ def test_many_markets_are_evaluated_as_each_would_be(store, redis):
     # when
     evaluated(store, redis, ids, START + 6_000)
     # then
-    summaries = store.summaries([Metric(id, "volume") for id in ids])
-    assert set(summaries) == {f"{id}:volume" for id in ids if id != ids[3]}
+    found, summaries = store.summaries("volume")
+    assert set(found) == {f"{id}:volume" for id in ids if id != ids[3]}
     for id in set(ids) - {ids[3]}:
-        assert summaries[f"{id}:volume"].stddev == pytest.approx(np.nanstd(window(store, START + 6_000, id)[:-1, 1]))
+        assert summaries["stddev"][found.index(f"{id}:volume")] == pytest.approx(
+            np.nanstd(window(store, START + 6_000, id)[:-1, 1])
+        )
 
 
 def test_evaluating_no_markets_is_nothing(store, redis):
@@ -487,7 +489,7 @@ def test_real_candles_replayed_minute_by_minute(store, redis):
         assert any(int(slot) not in trades for slot in slots) or market == "real:adabtc"
         # and the summaries equal numpy's
         for column, field in enumerate(("price", "volume")):
-            summary, rank = store.standing(Metric(market, field))
+            summary, rank, _ = store.standing(Metric(market, field))
             closed = whole[:-1, column]
             assert (summary.slot, summary.last, rank.of) == (slots[-1], whole[-1, column], len(PAIRS))
             assert summary.mean == pytest.approx(closed.mean(), rel=1e-9)

@@ -14,6 +14,14 @@ DEFAULTS = {
     "data_dir": Path("var"),
     "bind": "127.0.0.1",
     "api_port": 8_000,
+    "api_cache_mb": 64,
+    "api_reads": "open",
+    "api_open": False,
+    "api_rate": 0,
+    "api_key_rate": 0,
+    "api_rate_fail": "open",
+    "api_cors": (),
+    "trusted_proxies": 0,
     "flower_port": 5_555,
     "sources": ("simulator",),
     "intervals": PerSource(60.0, {}),
@@ -86,6 +94,12 @@ GOOD = {
     ("SIMULATOR_AT", "1516424100"): ("simulator_at", 1_516_424_100),
     ("CLOCK_SPEED", "60"): ("clock_speed", 60.0),
     ("API_PORT", ""): ("api_port", 8_000),
+    ("API_OPEN", "Yes"): ("api_open", True),
+    ("API_CORS", "https://a.example, http://localhost:3000"): (
+        "api_cors",
+        ("https://a.example", "http://localhost:3000"),
+    ),
+    ("API_CORS", "*"): ("api_cors", ("*",)),
 }
 
 
@@ -145,6 +159,15 @@ BAD = [
     ("CLOCK_START", "-1", "a number"),
     ("CLOCK_SPEED", "0", "a number from 1 to 60"),
     ("BIND_ADDRESS", "localhost", "an IPv4 address"),
+    ("API_CACHE_MB", "-1", "from 0 to 100000"),
+    ("API_READS", "all", "one of open, key"),
+    ("API_OPEN", "true", "one of yes, no"),
+    ("API_RATE", "10/s", "a whole number"),
+    ("API_KEY_RATE", "-1", "a whole number"),
+    ("API_RATE_FAIL", "shut", "one of open, closed"),
+    ("API_CORS", "charts.example", "http:// or https://"),
+    ("API_CORS", "https://charts.example/path", "origins such as"),
+    ("TRUSTED_PROXIES", "many", "a whole number"),
 ]
 SECRET = {"REDIS_URL", "CRYPTOWATCH_KEY", "SIMULATOR_KEYS"}
 

@@ -132,3 +132,31 @@ def test_the_mean_counts_the_present_samples_only():
     np.testing.assert_array_equal(mean, [2.0, np.nan, 2.0])
     assert count.tolist() == [2, 0, 3]
     assert np.isnan(mean_present(np.empty((2, 0)))[0]).all()
+
+
+@given(windows())
+def test_changes_and_the_coefficient_of_variation_are_what_plain_arithmetic_finds(values):
+    found = describe(values, 60)
+    for row, values_of in enumerate(values):
+        present = np.flatnonzero(~np.isnan(values_of))
+        last = values_of[present[-1]]
+        for change, column in ((found.change_1h[row], len(values_of) - 61), (found.change_24h[row], 0)):
+            before = values_of[column]
+            if before > 0 and present[-1] > column:
+                assert change == pytest.approx(last / before - 1, rel=1e-12, abs=1e-12)
+            else:
+                assert np.isnan(change)
+        if found.mean[row] > 0:
+            assert found.cv[row] == found.stddev[row] / found.mean[row]
+        else:
+            assert np.isnan(found.cv[row])
+
+
+def test_a_sample_that_is_older_than_an_hour_has_not_changed_within_it():
+    values = np.full((1, COLUMNS), np.nan)
+    values[0, [0, 700]] = 4.0, 5.0
+    values[0, COLUMNS - 61] = np.nan
+    found = describe(values, 60)
+    assert np.isnan(found.change_1h[0]) and found.change_24h[0] == 0.25
+    values[0, [0, 700, COLUMNS - 61]] = np.nan, np.nan, 8.0
+    assert np.isnan(describe(values, 60).change_1h[0])  # it would be one of a sample against itself

@@ -8,7 +8,7 @@ from tests.servers import StoreServer, free_port
 from tracker.budget import Budget, Plan
 from tracker.errors import SourceError, StoreError, TrackerError
 from tracker.gate import Gate
-from tracker.models import Market, Metric
+from tracker.models import Market, Metric, Rank, Summary
 from tracker.ring import DAY, Ring
 from tracker.stats import describe
 from tracker.store import Store, connect
@@ -76,7 +76,7 @@ def test_a_market_whose_samples_are_gone_loses_rank_and_summary(store):
     save(store, "volume", b=None)
     assert rank(store, "a") == "1/1"
     assert store.standing(Metric("x:b", "volume")) is None
-    assert list(store.summaries([Metric("x:a", "volume"), Metric("x:b", "volume")])) == ["x:a:volume"]
+    assert store.summaries("volume")[0] == ["x:a:volume"]
 
 
 def test_a_summary_says_what_was_computed(store):
@@ -87,17 +87,67 @@ def test_a_summary_says_what_was_computed(store):
     # when
     store.save([Metric("x:a", "price")], describe(values, 60), NOW)
     # then
-    summary = store.summaries([Metric("x:a", "price")])["x:a:price"]
-    assert store.standing(Metric("x:a", "price"))[0] == summary
+    summary = store.standing(Metric("x:a", "price")).summary
+    assert Summary(*store.summaries("price")[1][0].item()) == summary
     assert (summary.slot, summary.last) == (RING.slot(NOW) - 60, 1_234.5)
     assert summary.mean == pytest.approx(values[0, :-1].mean(), rel=1e-12)
     assert summary.stddev == pytest.approx(values[0, :-1].std(), rel=1e-12)
     assert summary.mean_1h == pytest.approx(values[0, -61:-1].mean(), rel=1e-12)
+    assert summary.cv == summary.stddev / summary.mean
+    assert summary.change_24h == pytest.approx(1_234.5 / values[0, 0] - 1)
+    assert summary.change_1h == pytest.approx(1_234.5 / values[0, -61] - 1)
+    assert summary.at == NOW
+
+
+def test_the_coefficient_of_variation_has_ranks_of_its_own(store):
+    # given deviations against the means
+    rows = np.array([spread(100, mean=1_000), spread(200, mean=10_000), np.zeros(RING.rows)])
+    metrics = [Metric(f"x:{name}", "volume") for name in ("small", "large", "silent")]
+    # when
+    store.save(metrics, describe(rows, 60), NOW)
+    # then: one whose mean is 0 has none
+    assert [store.standing(metric).rank.text for metric in metrics] == ["2/3", "1/3", "3/3"]
+    assert [store.standing(metric).cv_rank for metric in metrics] == [Rank(1, 2), Rank(2, 2), None]
+
+
+def test_a_summary_of_another_version_of_ours_is_none_until_the_next_evaluation(store, redis):
+    save(store, "volume", a=100, b=200)
+    redis.hset("dt1:summary:volume", "x:a:volume", bytes(40))
+    assert store.standing(Metric("x:a", "volume")) is None
+    assert store.summaries("volume")[0] == ["x:b:volume"]
+    save(store, "volume", a=300)
+    assert rank(store, "a") == "1/2"
+
+
+def test_a_version_differs_once_something_of_it_was_evaluated(store):
+    a, b = Metric("x:a", "volume"), Metric("x:b", "volume")
+    save(store, "volume", a=1, b=1)
+    all_before, a_before, both_before = store.version(), store.version([a]), store.version([a, b])
+    save(store, "volume", b=2)
+    assert store.version() != all_before
+    assert store.version([a]) == a_before
+    assert store.version([a, b]) != both_before
+
+
+def test_a_view_is_what_the_parts_say(store):
+    # given
+    market, metrics = Market("x:a", "a", "b"), [Metric("x:a", "price"), Metric("x:a", "volume")]
+    store.watch("two", [market])
+    store.write("two", "x:a", RING.slots(NOW), np.column_stack([spread(1), spread(2)]), NOW, new=True)
+    save(store, "volume", a=2)
+    # when
+    found, standings, values, version = store.view("x:a", metrics, ["one", "two"], NOW)
+    # then
+    assert found == store.find("x:a", ["one", "two"]) == market
+    assert standings == [None, store.standing(metrics[1])]
+    np.testing.assert_array_equal(values, store.windows(["x:a"], NOW)[:, 0])
+    assert version == store.version(metrics)
+    assert store.view("x:b", [], [], NOW)[:2] == (None, [])
 
 
 def test_nothing_evaluated_has_no_standing(store):
     assert store.standing(Metric("x:a", "price")) is None
-    assert (store.ranking("price"), store.summaries([Metric("x:a", "price")])) == ([], {})
+    assert (store.ranking("price"), store.summaries("price")[0]) == ([], [])
     store.save([], describe(np.empty((0, RING.rows)), 60), NOW)
     assert store.ranking("price") == []
 
@@ -248,7 +298,9 @@ EVERY_CALL = {
     "windows": lambda store: store.windows(["x:a"], NOW),
     "write": lambda store: store.write("one", "x:a", RING.slots(NOW), np.ones((RING.rows, 2)), NOW),
     "save": lambda store: save(store, "price", a=1),
-    "summaries": lambda store: store.summaries([Metric("x:a", "price")]),
+    "summaries": lambda store: store.summaries("price"),
+    "version": lambda store: store.version(),
+    "view": lambda store: store.view("x:a", [Metric("x:a", "price")], ["one"], NOW),
     "ranked": lambda store: store.ranked("price"),
     "answered": lambda store: store.answered(["x:a"]),
     "ranking": lambda store: store.ranking("price"),

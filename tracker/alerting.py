@@ -88,5 +88,8 @@ def _heard(store: Store, rule: rules.Stale, source: str, now: float) -> float | 
     success = store.status(source).get("last_success")
     if success is None:
         return store.waiting_since(source, now)
-    slots = [summary.slot for summary in store.summaries(matching).values()]
-    return min([float(success), *([max(slots) + store.ring.step] if slots else [])])
+    ids, slots = {metric.id for metric in matching}, [0]
+    for name in {metric.field for metric in matching}:
+        found, summaries = store.summaries(name)
+        slots += [slot for id, slot in zip(found, summaries["slot"].tolist(), strict=True) if id in ids]
+    return min(float(success), max(slots) + store.ring.step) if max(slots) else float(success)

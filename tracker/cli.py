@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tracker import ports
@@ -84,12 +85,30 @@ def flower(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def api(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.keys import check_start
+
+    check_start(settings)
     ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
     _become(
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
-        "--port", str(settings.api_port), "--workers", "2", "--respawn-failed-workers", "--workers-kill-timeout", "5",
-        "--log-level", settings.log_level, "api:create_app",
+        "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "4",
+        # bounds: connections that wait, bytes of a request's head, and milliseconds for it to come
+        "--backlog", "1024", "--http1-buffer-size", "65536", "--http1-header-read-timeout", "10000",
+        "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:create_app",
     )  # fmt: skip
+
+
+def keys(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.keys import command
+
+    for line in command(settings, options.action, getattr(options, "argument", ""), getattr(options, "scope", "")):
+        print(line)
+
+
+def export(options: argparse.Namespace, settings: Settings) -> None:
+    from api.export import run
+
+    run(settings, Path(options.folder), options.every)
 
 
 def variables(options: argparse.Namespace, settings: Settings) -> None:
@@ -160,6 +179,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("-n", "--name", help="its name in Flower; the queues and the process id")
     command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")
     command(api, "run the API")
+    edition = command(export, "write what the API answers as files, for a CDN or object storage, and as a database")
+    edition.add_argument("folder", metavar="DIR", help="where to; it is made")
+    edition.add_argument("--every", metavar="N", type=float, help="again every so many seconds, until Ctrl-C")
+    _key_actions(command(keys, "make, list or revoke the API's keys"))
     command(flower, "run Flower, which shows workers and tasks")
     one = command(sources, "show how each source does, or check one: ask it once and explain what came of it")
     one.add_argument(
@@ -195,6 +218,16 @@ def _alert_commands(commands: Any) -> None:
     action(deliveries, "list", list_deliveries, "list them, and why")
     again = action(deliveries, "redrive", redrive, "send them again, or only some")
     again.add_argument("ids", nargs="*", metavar="ID", help="as listed; all")
+
+
+def _key_actions(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key and show it, this once")
+    create.add_argument("argument", metavar="NAME", help="whose it is, for the list")
+    create.add_argument("--scope", choices=("read", "admin"), default="read", help="what it allows; read")
+    actions.add_parser("list", help="show id, scope, day of making and name of every key")
+    revoke = actions.add_parser("revoke", help="make a key worthless")
+    revoke.add_argument("argument", metavar="ID", help="its id, as in the list")
 
 
 def _simulator_flags(parser: argparse.ArgumentParser) -> None:

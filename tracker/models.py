@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -106,7 +106,8 @@ class Summary:
     """A metric at its last evaluation. Values are in the metric's unit, NaN where there is no sample.
 
     slot: the newest slot with a sample, Unix seconds; last: its value; mean_1h: mean of the last hour's closed slots;
-    mean, stddev: over the closed slots of 24 h, stddev with ddof 0.
+    mean, stddev: over the closed slots of 24 h, stddev with ddof 0; change_1h, change_24h: of ``last`` against the slot
+    an hour and a day before the one in progress, as fractions; cv: stddev / mean; at: Unix seconds of the evaluation.
     """
 
     slot: int
@@ -114,11 +115,15 @@ class Summary:
     mean_1h: float
     mean: float
     stddev: float
+    change_1h: float
+    change_24h: float
+    cv: float
+    at: float
 
 
 @dataclass(frozen=True)
 class Rank:
-    """Position by standard deviation among the ``of`` metrics of the field that have one; 1 is the most volatile."""
+    """Position among the ``of`` metrics of the field that have one, by stddev or by cv; 1 is the most volatile."""
 
     position: int
     of: int
@@ -126,6 +131,14 @@ class Rank:
     @property
     def text(self) -> str:
         return f"{self.position}/{self.of}"
+
+
+class Standing(NamedTuple):
+    """A metric's numbers and places at its last evaluation. ``cv_rank`` is None where the mean is 0."""
+
+    summary: Summary
+    rank: Rank
+    cv_rank: Rank | None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ so that yesterday's row is told from today's, and 0 marks a row never written.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -75,14 +75,14 @@ class Ring:
         """The windows of ``rings``: float64 (fields, n, rows), oldest slot first, NaN where none is stored."""
         raw = b"".join([(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings])
         packed = np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows)
-        slots = self.slots(now)
-        oldest = int(slots[0] // self.step % self.rows)
+        first = self.first(now)
+        oldest = first // self.step % self.rows
         values = np.empty((len(FIELDS), len(rings), self.rows))
         for column in range(len(FIELDS)):
             stored = packed["values"][:, :, column]
             values[column, :, : self.rows - oldest] = stored[:, oldest:]
             values[column, :, self.rows - oldest :] = stored[:, :oldest]
-        absent = packed["cycle"] != np.roll(self._cycles(slots), oldest)
+        absent = packed["cycle"] != self._expected(first)
         if absent.any():
             values[:, np.roll(absent, -oldest, axis=1)] = np.nan
         return values
@@ -105,6 +105,12 @@ class Ring:
         values = packed["values"].T.copy()
         values[:, packed["cycle"] != self._cycles(slots)] = np.nan
         return values
+
+    @lru_cache(4)  # noqa: B019 - of a few values that live as long as the process
+    def _expected(self, first: int) -> np.ndarray:
+        """The cycle that each row has in a ring whose oldest slot is ``first``, in the order of rows."""
+        slots = np.arange(first, first + self.rows * self.step, self.step)
+        return np.roll(self._cycles(slots), first // self.step % self.rows)
 
     def _cycles(self, slots: np.ndarray) -> np.ndarray:
         return (slots // (self.step * self.rows) % 65_535 + 1).astype("<u2")

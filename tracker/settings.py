@@ -152,6 +152,18 @@ def source_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def yes_or_no(text: str) -> bool:
+    return one_of("yes", "no")(text) == "yes"
+
+
+def origins(text: str) -> tuple[str, ...]:
+    found = words(text)
+    for origin in found:
+        if origin != "*" and (url("http", "https")(origin) != origin or urlsplit(origin).path):
+            raise Unusable("origins such as https://charts.example, comma-separated, or *")
+    return found
+
+
 def step(text: str) -> int:
     steps = ("60", "180", "300", "900", "1800", "3600")
     return int(one_of(*steps)(text))
@@ -187,6 +199,31 @@ class Settings:
         "BIND_ADDRESS", "127.0.0.1", address, "IPv4 address that API, Flower and simulated exchange listen on"
     )
     api_port: int = variable("API_PORT", "8000", PORT, "port of the API")
+    api_cache_mb: int = variable(
+        "API_CACHE_MB", "64", number(0, 100_000), "MB of rendered answers each API process keeps"
+    )
+    api_reads: str = variable(
+        "API_READS", "open", one_of("open", "key"), "who may read: open, or key: who has an API key"
+    )
+    api_open: bool = variable(
+        "API_OPEN", "no", yes_or_no, "yes: the API may be reached by others although there is no key"
+    )
+    api_rate: int = variable("API_RATE", "0", number(0, 1_000_000), "requests a minute of one address; 0: any number")
+    api_key_rate: int = variable(
+        "API_KEY_RATE", "0", number(0, 1_000_000), "requests a minute of one API key; 0: any number"
+    )
+    api_rate_fail: str = variable(
+        "API_RATE_FAIL",
+        "open",
+        one_of("open", "closed"),
+        "open: requests that cannot be counted are answered; closed: refused",
+    )
+    api_cors: tuple[str, ...] = variable(
+        "API_CORS", "", origins, "origins whose pages may read the API, comma-separated, or *"
+    )
+    trusted_proxies: int = variable(
+        "TRUSTED_PROXIES", "0", number(0, 10), "proxies before the API whose X-Forwarded-For is believed"
+    )
     flower_port: int = variable("FLOWER_PORT", "5555", PORT, "port of Flower")
     sources: tuple[str, ...] = variable(
         "SOURCES", "simulator", source_names, "where samples come from, comma-separated"

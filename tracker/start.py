@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from tracker import embedded, keys
 from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
-from tracker.models import Metric
 from tracker.ring import DAY
 from tracker.rulebook import Rulebook
 from tracker.settings import Settings
@@ -54,6 +54,7 @@ def run(settings: Settings) -> None:
     Rulebook(settings.rules)
     if settings.redis_given:
         _check_store(settings)
+    _check_access(settings, folder)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     _adopt_orphans()
@@ -129,6 +130,22 @@ def _check_store(settings: Settings) -> None:
         raise SettingsError(f"REDIS_URL={shown}: expected a server that answers: {error}") from error
     if int(version.partition(".")[0]) < OLDEST:
         raise SettingsError(f"REDIS_URL={shown}: expected Redis or Valkey {OLDEST} or newer, it is {version}")
+
+
+def _check_access(settings: Settings, folder: Path) -> None:
+    """Others may not reach an API that has no key. The embedded store is asked too, for which it is run once before."""
+    if not keys.needs_one(settings):
+        return
+    store = None
+    if not settings.redis_given:
+        command = embedded.command(replace(settings, data_dir=folder))
+        store = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+    try:
+        keys.check_start(settings)
+    finally:
+        if store:
+            store.terminate()
+            store.wait()
 
 
 def _check_candles(settings: Settings, folder: Path) -> None:
@@ -224,9 +241,9 @@ def _progress(store: Store, settings: Settings, since: float) -> tuple[int, int,
     """(markets fetched and ranked since ``since``, markets that their source has answered for, markets watched)."""
     try:
         watched = {market for source in settings.sources for market in store.watched(source)}
-        summaries = store.summaries([Metric(market, "price") for market in watched])
-        current = settings.ring.slot(since)
-        fetched = sum(summary.slot >= current for summary in summaries.values())
+        ids, summaries = store.summaries("price")
+        current = summaries["slot"] >= settings.ring.slot(since)
+        fetched = sum(id.rpartition(":")[0] in watched for id, is_new in zip(ids, current, strict=True) if is_new)
         heard = any(float(store.status(source).get("last_success", 0)) >= since for source in settings.sources)
         return fetched, store.answered(list(watched)) if heard else 0, len(watched)
     except StoreError:

@@ -16,13 +16,17 @@ class Stats:
     mean_1h: np.ndarray
     mean: np.ndarray
     stddev: np.ndarray
+    change_1h: np.ndarray
+    change_24h: np.ndarray
+    cv: np.ndarray
 
 
 def describe(values: np.ndarray, step: int) -> Stats:
     """Statistics of ``values`` (n, rows), oldest slot first, NaN for missing, the last column the slot in progress.
 
-    mean, mean_1h and stddev are over closed slots. stddev is the population's (ddof 0, as Prometheus'
-    ``stddev_over_time``), in two passes around the last sample, so that a constant series has exactly 0.
+    mean, mean_1h, stddev and cv are over closed slots. stddev is the population's (ddof 0, as Prometheus'
+    ``stddev_over_time``), in two passes around the last sample, so that a constant series has exactly 0. A change or cv
+    that would be a division by 0 is NaN.
     """
     at, last = last_present(values)
     _, pivot = last_present(values[:, :-1])  # of the closed ones: the one in progress may be of another size
@@ -41,8 +45,20 @@ def describe(values: np.ndarray, step: int) -> Stats:
         if len(gappy):
             deviations[gappy] = np.where(holes, 0.0, deviations[gappy])
         stddev = np.sqrt(np.einsum("ij,ij->i", deviations, deviations) / count)
-    mean_1h, _ = mean_present(values[:, -1 - HOUR // step : -1])
-    return Stats(at, last, mean_1h, pivot + offset, stddev)
+        mean = pivot + offset
+        cv = stddev / mean
+    cv[~np.isfinite(cv)] = np.nan
+    hour = -1 - HOUR // step
+    mean_1h, _ = mean_present(values[:, hour:-1])
+    return Stats(at, last, mean_1h, mean, stddev, _change(at, last, values, hour), _change(at, last, values, 0), cv)
+
+
+def _change(at: np.ndarray, last: np.ndarray, values: np.ndarray, column: int) -> np.ndarray:
+    """Of ``last`` against ``values`` at ``column``, as a fraction; NaN unless it is the older of two samples."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        change = last / values[:, column] - 1
+    change[~np.isfinite(change) | (at <= column % values.shape[1])] = np.nan
+    return change
 
 
 def mean_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,18 +1,18 @@
 """Series, ranks, watch lists and statuses in Redis. The only module that speaks Redis for them.
 
 Keys (docs/data.md says more of each):
-``dt1:ring:{market}`` string, see ring.py; ``dt1:rank:{field}`` sorted set, metric -> stddev;
-``dt1:summary:{field}`` hash, metric -> packed Summary; ``dt1:markets:{source}`` hash, market -> base/quote;
-``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash;
+``dt1:ring:{market}`` string, see ring.py; ``dt1:rank:{field}`` sorted set, metric -> stddev; ``dt1:cv:{field}``
+sorted set, metric -> coefficient of variation; ``dt1:summary:{field}`` hash, metric -> packed Summary;
+``dt1:version`` integer, how often summaries or watch lists were written; ``dt1:markets:{source}`` hash, market ->
+base/quote; ``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash;
 ``dt1:asked:{source}``, ``dt1:answered:{source}`` sorted sets, market -> when it was asked, and answered, for last.
 """
 
-import math
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from redis import Redis, RedisError
@@ -20,21 +20,26 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from tracker.errors import StoreError
-from tracker.models import FIELDS, PRICE, Market, Metric, Rank, Summary
+from tracker.failfast import FailFast
+from tracker.line import Command, Line
+from tracker.models import FIELDS, PRICE, Market, Metric, Rank, Standing, Summary
 from tracker.ring import DAY, HOUR, Ring
 from tracker.stats import Stats
 
 PREFIX = "dt1"
-SUMMARY = struct.Struct("<q4d")
+VERSION = f"{PREFIX}:version"
+#: A Summary as it is stored: its fields in order, little-endian, packed. One of another size is of another version.
+SUMMARY = np.dtype([(field.name, "<i8" if field.name == "slot" else "<f8") for field in fields(Summary)])
+NUMBERS = [field.name for field in fields(Summary) if field.name not in ("slot", "at")]
 #: A ring outlives its window by an hour, so that a market that comes back is told from a new one.
 RING_LIFE = DAY + HOUR
 
 
-def connect(url: str, tries: int = 6, patience: float = 15) -> Redis:
+def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0) -> Redis:
     """A client of the server at ``url``, which is given ``patience`` seconds to accept and to answer.
 
-    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. Raises StoreError for an option in the
-    URL that is none.
+    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. With a ``pause``, what follows a failure
+    within so many seconds fails at once, see FailFast. Raises StoreError for an option in the URL that is none.
     """
     try:
         client = Redis.from_url(
@@ -44,7 +49,7 @@ def connect(url: str, tries: int = 6, patience: float = 15) -> Redis:
             socket_keepalive=True,
             health_check_interval=10,
             socket_read_size=1 << 20,  # windows are large: fewer, larger reads
-            retry=Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
+            retry=FailFast(tries, pause) if pause else Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
         )
         pool = client.connection_pool
         pool.connection_class(**pool.connection_kwargs)  # which is where an odd option shows
@@ -69,12 +74,25 @@ def translated() -> Iterator[None]:
         raise StoreError(f"the store does not answer as it should: {error}") from error
 
 
+class View(NamedTuple):
+    """What ``find``, ``standing`` of each metric, ``windows`` and ``version`` say of a market.
+
+    values: float64 (fields, rows).
+    """
+
+    market: Market | None
+    standings: list[Standing | None]
+    values: np.ndarray
+    version: bytes
+
+
 class Store:
     """What is stored of markets and sources. Every method may raise StoreError; every write may be repeated."""
 
     def __init__(self, redis: Redis, ring: Ring):
         self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
         self.ring = ring
+        self._line = Line(redis)
 
     # Series
 
@@ -162,31 +180,44 @@ class Store:
 
     def save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> None:
         """Stores the summaries and rank entries of ``metrics`` (n); one without samples loses both."""
-        slots = self.ring.first(now) + stats.at * self.ring.step
-        columns = (slots, stats.last, stats.mean_1h, stats.mean, stats.stddev)
-        rows = list(zip(metrics, zip(*(column.tolist() for column in columns), strict=True), strict=True))
+        packed = self._packed(stats, now)
+        scores = {_rank_key: stats.stddev.tolist(), _cv_key: stats.cv.tolist()}
         with translated():
             pipe = self.redis.pipeline(transaction=False)
             for field in {metric.field for metric in metrics}:
-                found = {metric.id: numbers for metric, numbers in rows if metric.field == field}
-                ranked = {id: numbers for id, numbers in found.items() if not math.isnan(numbers[-1])}
-                if ranked:
-                    pipe.zadd(_rank_key(field), {id: numbers[-1] for id, numbers in ranked.items()})
-                    pipe.hset(_summary_key(field), mapping={id: SUMMARY.pack(*row) for id, row in ranked.items()})
-                if gone := found.keys() - ranked.keys():
-                    pipe.zrem(_rank_key(field), *gone)
+                rows = [(row, metric.id) for row, metric in enumerate(metrics) if metric.field == field]
+                for key, values in scores.items():
+                    _score(pipe, key(field), {id: values[row] for row, id in rows})
+                gone = [id for row, id in rows if packed[row] is None]
+                if len(gone) < len(rows):
+                    pipe.hset(_summary_key(field), mapping={id: packed[row] for row, id in rows if packed[row]})
+                if gone:
                     pipe.hdel(_summary_key(field), *gone)
+            pipe.incr(VERSION)
             pipe.execute()
 
-    def summaries(self, metrics: Sequence[Metric]) -> dict[str, Summary]:
-        """Metric id -> its summary, of those of ``metrics`` that were evaluated and have samples."""
-        found: dict[str, Summary] = {}
+    def _packed(self, stats: Stats, now: float) -> list[bytes | None]:
+        """The summary of each series as it is stored; None without statistics."""
+        table = np.empty(len(stats.at), SUMMARY)
+        table["slot"] = self.ring.first(now) + stats.at * self.ring.step
+        table["at"] = now
+        for name in NUMBERS:
+            table[name] = getattr(stats, name)
+        raw, width = table.tobytes(), SUMMARY.itemsize
+        present = (~np.isnan(stats.stddev)).tolist()
+        return [raw[row * width : (row + 1) * width] if present[row] else None for row in range(len(table))]
+
+    def summaries(self, field: str) -> tuple[list[str], np.ndarray]:
+        """The metric ids of ``field`` that have a summary, in no order, and these as a table of dtype SUMMARY."""
         with translated():
-            for field in {metric.field for metric in metrics}:
-                ids = [metric.id for metric in metrics if metric.field == field]
-                packed = zip(ids, self.redis.hmget(_summary_key(field), ids), strict=True)
-                found |= {id: Summary(*SUMMARY.unpack(value)) for id, value in packed if value}
-        return found
+            stored = {id: raw for id, raw in self.redis.hgetall(_summary_key(field)).items() if _readable(raw)}
+        return [id.decode() for id in stored], np.frombuffer(b"".join(stored.values()), SUMMARY)
+
+    def version(self, metrics: Sequence[Metric] = ()) -> bytes:
+        """Differs from before once any of ``metrics`` was evaluated; without any named, once anything was."""
+        asked: list[Command] = [("HGET", _summary_key(metric.field), metric.id) for metric in metrics]
+        with translated():
+            return _joined(self._line.ask(asked or [("GET", VERSION)]))
 
     def ranked(self, field: str) -> int:
         """How many metrics of ``field`` have a rank."""
@@ -203,17 +234,27 @@ class Store:
         with translated():
             return [metric.decode() for metric in self.redis.zrevrange(_rank_key(field), 0, -1)]
 
-    def standing(self, metric: Metric) -> tuple[Summary, Rank] | None:
-        """A metric's summary and rank; None if it has not been evaluated or has no samples."""
+    def standing(self, metric: Metric) -> Standing | None:
+        """A metric's summary and ranks; None if it has not been evaluated or has no samples."""
         with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            pipe.hget(_summary_key(metric.field), metric.id)
-            pipe.zrevrank(_rank_key(metric.field), metric.id)
-            pipe.zcard(_rank_key(metric.field))
-            packed, above, count = pipe.execute()
-        if packed is None or above is None:
-            return None
-        return Summary(*SUMMARY.unpack(packed)), Rank(above + 1, count)
+            return _standing(self._line.ask(_ask_standing(metric)))
+
+    def view(self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float) -> View:
+        """All there is of ``market`` and its ``metrics``, in one exchange with the server."""
+        asked: list[Command] = [("HGET", _markets_key(source), market) for source in sources]
+        for metric in metrics:
+            asked += _ask_standing(metric)
+        asked.append(("GET", _ring_key(market)))  # after the versions: never older than they are
+        with translated():
+            *replies, ring = self._line.ask(asked)
+        found, standings = replies[: len(sources)], replies[len(sources) :]
+        each = [standings[at : at + STANDING] for at in range(0, len(standings), STANDING)]
+        return View(
+            _first_market(market, found),
+            [_standing(replies) for replies in each],
+            self.ring.decode([ring], now)[:, 0],
+            _joined(raw for raw, *_ in each),
+        )
 
     # Watch lists
 
@@ -228,6 +269,7 @@ class Store:
             if markets:
                 mapping = {market.id: f"{market.base}/{market.quote} {market.name}".rstrip() for market in markets}
                 pipe.hset(_markets_key(source), mapping=mapping)
+            pipe.incr(VERSION)
             pipe.execute()
 
     def watched(self, source: str) -> dict[str, Market]:
@@ -242,8 +284,7 @@ class Store:
             pipe = self.redis.pipeline(transaction=False)
             for source in sources:
                 pipe.hget(_markets_key(source), market)
-            found = [pair for pair in pipe.execute() if pair is not None]
-        return _market((market.encode(), found[0])) if found else None
+            return _first_market(market, pipe.execute())
 
     # Ticks and statuses
 
@@ -253,6 +294,12 @@ class Store:
         with translated():
             claimed = self.redis.set(key, task, nx=True, px=int(life * 1000), get=True)
         return claimed is None or claimed.decode() == task
+
+    def count(self, what: str, life: int) -> int:
+        """How often this was counted, with this time, in the last ``life`` seconds or since it was last at rest."""
+        key = f"{PREFIX}:count:{what}"
+        with translated():
+            return self._line.ask([("INCR", key), ("EXPIRE", key, life)])[0]
 
     def failed(self, source: str, now: float, reason: str, message: str, market: str | None = None) -> None:
         """Notes and counts that ``source`` gave nothing that can be stored, of ``market`` or at all."""
@@ -307,6 +354,46 @@ class Store:
             return {key.decode(): value.decode() for key, value in self.redis.hgetall(_status_key(source)).items()}
 
 
+def _score(pipe: Any, key: str, scores: Mapping[str, float]) -> None:
+    """Makes ``scores`` those of the sorted set at ``key``; a member whose score is NaN leaves it."""
+    present = {member: score for member, score in scores.items() if score == score}
+    if present:
+        pipe.zadd(key, present)
+    if gone := scores.keys() - present.keys():
+        pipe.zrem(key, *gone)
+
+
+#: Number of commands that a standing takes.
+STANDING = 5
+
+
+def _ask_standing(metric: Metric) -> list[Command]:
+    id, rank, cv = metric.id, _rank_key(metric.field), _cv_key(metric.field)
+    return [("HGET", _summary_key(metric.field), id), ("ZREVRANK", rank, id), ("ZCARD", rank),
+            ("ZREVRANK", cv, id), ("ZCARD", cv)]  # fmt: skip
+
+
+def _standing(replies: Sequence[Any]) -> Standing | None:
+    raw, above, count, cv_above, cv_count = replies
+    if not _readable(raw) or above is None:
+        return None
+    summary = Summary(*np.frombuffer(raw, SUMMARY)[0].item())
+    return Standing(summary, Rank(above + 1, count), None if cv_above is None else Rank(cv_above + 1, cv_count))
+
+
+def _joined(summaries: Iterable[bytes | None]) -> bytes:
+    return b"/".join(raw or b"" for raw in summaries)
+
+
+def _readable(raw: bytes | None) -> bool:
+    """Whether it is a summary of this version of ours: one of another comes back with the next evaluation."""
+    return raw is not None and len(raw) == SUMMARY.itemsize
+
+
+def _first_market(id: str, pairs: Iterable[bytes | None]) -> Market | None:
+    return next((_market((id.encode(), pair)) for pair in pairs if pair is not None), None)
+
+
 def _market(stored: tuple[bytes, bytes]) -> Market:
     id, listed = stored
     pair, _, name = listed.decode().partition(" ")
@@ -320,6 +407,10 @@ def _ring_key(market: str) -> str:
 
 def _rank_key(field: str) -> str:
     return f"{PREFIX}:rank:{field}"
+
+
+def _cv_key(field: str) -> str:
+    return f"{PREFIX}:cv:{field}"
 
 
 def _summary_key(field: str) -> str:

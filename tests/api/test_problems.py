@@ -63,10 +63,11 @@ def test_an_id_of_another_form_says_what_the_form_is(client: FlaskClient, id: st
 @example(id=":" * 10_000)
 def test_any_text_as_an_id_is_not_found(client: FlaskClient, id: str) -> None:
     problem(client.get(f"/v1/metrics/{quote(id, safe='')}"), 404)
-    problem(client.get(f"/v1/metrics?after={quote(id, safe='')}"), 422)
+    problem(client.get(f"/v1/markets/{quote(id, safe='')}"), 404)
+    problem(client.get(f"/v1/metrics?cursor={quote(id[:500], safe='')}"), 422)
 
 
-@pytest.mark.parametrize("path", ["/v2", "/v1", "/v1/metrics/", "/v1//metrics", "/metrics", "/docs", "/static/x"])
+@pytest.mark.parametrize("path", ["/v2", "/v1", "/v1/metrics/", "/v1//metrics", "/metrics", "/docs/x", "/static/x"])
 def test_an_unknown_path_says_where_the_paths_are(client: FlaskClient, path: str) -> None:
     assert "/ lists" in problem(client.get(path), 404).detail
 
@@ -85,7 +86,7 @@ def test_nothing_is_changed_through_the_api(client: FlaskClient, path: str) -> N
     ("query", "name"),
     [
         ("limit=0", "limit"),
-        ("limit=1001", "limit"),
+        ("limit=10001", "limit"),
         ("limit=-1", "limit"),
         ("limit=ten", "limit"),
         ("limit=1.5", "limit"),
@@ -97,8 +98,19 @@ def test_nothing_is_changed_through_the_api(client: FlaskClient, path: str) -> N
         ("field=volume%0A", "field"),
         ("exchange=Kraken", "exchange"),
         ("exchange=", "exchange"),
-        ("after=kraken", "after"),
-        ("after=%FF%00", "after"),
+        ("pair=BTC", "pair"),
+        ("quote=%00", "quote"),
+        ("q=" + "x" * 101, "q"),
+        ("order=name", "order"),
+        ("order=--id", "order"),
+        ("fields=", "fields"),
+        ("fields=id,nothing", "fields"),
+        ("cursor=", "cursor"),
+        ("cursor=%FF%00", "cursor"),
+        ("cursor=W10", "cursor"),
+        ("cursor=WyJyYW5rIiwwLGZhbHNlLDFlOTk5LCJhIl0", "cursor"),
+        ("order=id&cursor=WyJyYW5rIiwwLGZhbHNlLDEsImEiXQ", "cursor"),
+        ("after=kraken:ethbtc:price", "after"),
         ("feild=volume", "feild"),
         ("%FF=%FF", "%FF"),
         ("=", "_schema"),
@@ -118,8 +130,29 @@ def test_every_parameter_to_put_right_is_named_at_once(client: FlaskClient) -> N
     assert "/v1/openapi.json" in found.detail
 
 
-def test_a_series_takes_no_parameter(client: FlaskClient) -> None:
-    assert "limit: " in problem(client.get("/v1/metrics/kraken:ethbtc:volume?limit=5"), 422).detail
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("limit=5", "limit"),
+        ("since=-1", "since"),
+        ("since=now", "since"),
+        ("since=1e99", "since"),
+        ("step=0", "step"),
+        ("step=-60", "step"),
+        ("step=61", "step"),
+        ("step=420", "step"),
+        ("step=172800", "step"),
+        ("aggregate=sum", "aggregate"),
+    ],
+)
+def test_a_parameter_of_a_series_that_is_not_usable_is_named(client: FlaskClient, query: str, name: str) -> None:
+    for path in ("metrics/kraken:ethbtc:volume", "markets/kraken:ethbtc"):
+        assert [error.name for error in problem(client.get(f"/v1/{path}?{query}"), 422).errors or []] == [name]
+
+
+@pytest.mark.parametrize(("query", "name"), [("limit=101", "limit"), ("by=last", "by"), ("field=open", "field")])
+def test_a_parameter_of_movers_that_is_not_usable_is_named(client: FlaskClient, query: str, name: str) -> None:
+    assert [error.name for error in problem(client.get(f"/v1/movers?{query}"), 422).errors or []] == [name]
 
 
 # Failures
@@ -133,7 +166,13 @@ def lone_store(tmp_path: Path) -> Iterator[StoreServer]:
 
 def test_a_store_that_is_away_is_told_within_seconds_and_used_once_it_is_back(lone_store: StoreServer) -> None:
     client = Tracked(lone_store.url).client
-    paths = ("/healthz", "/v1/metrics", "/v1/metrics/kraken:ethbtc:volume")
+    paths = (
+        "/healthz",
+        "/v1/metrics",
+        "/v1/metrics/kraken:ethbtc:volume",
+        "/v1/markets/kraken:ethbtc",
+        "/v1/movers",
+    )
     assert client.get("/healthz").status_code == 200
 
     lone_store.kill()

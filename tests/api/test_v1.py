@@ -1,12 +1,6 @@
 """The two questions of version 1, over a real store."""
 
-import math
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import orjson
@@ -15,27 +9,18 @@ import requests
 from pydantic import BaseModel
 
 from api import schemas
+from tests.api.served import served
 from tests.api.tracked import NOW, RING, SLOTS, Tracked, market, spread
-from tests.servers import free_port, wait_for
 from tracker import pipeline
 from tracker.outbox import Outbox
 
 MISSION = ("bancor:bntbtc", "bancor:goldbtc", "bancor:cbceth")
-NUMBERS = ("last", "last_slot", "mean_1h", "mean_24h", "stddev_24h")
+NUMBERS = ("last", "last_slot", "mean_1h", "mean_24h", "stddev_24h", "change_1h", "change_24h", "cv_24h")
 
 
 def follows(schema: type[BaseModel], body: bytes) -> bool:
-    """Whether an answer has every field of the schema in its type, and no other."""
-    return schema.model_validate_json(body, strict=True).model_dump() == orjson.loads(body)
-
-
-def pages(tracked: Tracked, query: str) -> Iterator[dict]:
-    after = ""
-    while after is not None:
-        page = tracked.get(f"/v1/metrics?{query}{after and f'&after={after}'}")
-        assert page["next"] is None or page["next"] > after  # or it would never end
-        yield page
-        after = page["next"]
+    """Whether an answer has every field that the schema requires, each in its type, and no other."""
+    return schema.model_validate_json(body, strict=True).model_dump(exclude_unset=True) == orjson.loads(body)
 
 
 # Ranks
@@ -127,7 +112,7 @@ def test_a_list_without_evaluations_forgets_after_24_hours_too(tracked: Tracked)
     rows = tracked.get("/v1/metrics")["metrics"]
 
     assert len(rows) == 6
-    assert all(row[name] is None for row in rows for name in (*NUMBERS, "rank"))
+    assert all(row[name] is None for row in rows for name in (*NUMBERS, "rank", "cv_rank"))
 
 
 def test_a_metric_without_samples_is_all_null(tracked: Tracked) -> None:
@@ -136,7 +121,7 @@ def test_a_metric_without_samples_is_all_null(tracked: Tracked) -> None:
     for path in ("/v1/metrics/kraken:ethbtc:volume", "/v1/metrics?field=volume"):
         answer = tracked.get(path)
         row = answer if "values" in answer else answer["metrics"][0]
-        assert all(row[name] is None for name in (*NUMBERS, "rank"))
+        assert all(row[name] is None for name in (*NUMBERS, "rank", "cv_rank"))
         assert set(row.get("values", [None])) == {None}
 
 
@@ -147,7 +132,7 @@ def test_a_sample_in_progress_alone_has_no_statistics_and_no_rank(tracked: Track
 
     answer = tracked.get("/v1/metrics/kraken:ethbtc:volume")
 
-    assert [answer[name] for name in (*NUMBERS, "rank")] == [7, SLOTS[-1], None, None, None, None]
+    assert [answer[name] for name in (*NUMBERS, "rank", "cv_rank")] == [7, SLOTS[-1], *[None] * 8]
 
 
 def test_a_rank_whose_samples_have_left_the_window_is_not_served(tracked: Tracked) -> None:
@@ -173,42 +158,6 @@ def test_a_metric_no_longer_watched_is_there_without_a_unit_while_it_is_ranked(t
     assert answer["unit"] is None and answer["rank"]["text"] == "3/3"
     assert listed["total"] == 6
     assert {row["id"]: row["unit"] for row in listed["metrics"]}[f"{MISSION[0]}:volume"] is None
-
-
-# The list
-
-
-def test_pages_yield_each_metric_once_in_order(tracked: Tracked) -> None:
-    ids = [f"kraken:a{number}btc" for number in range(5)] + ["bancor:bntbtc"]
-    tracked.fill(ids)
-
-    for limit in (1, 3, 4, 12, 1000):
-        found = list(pages(tracked, f"limit={limit}"))
-        listed = [row["id"] for page in found for row in page["metrics"]]
-        assert listed == sorted(f"{id}:{field}" for id in ids for field in ("price", "volume"))
-        assert {page["total"] for page in found} == {12}
-        assert len(found) == math.ceil(12 / limit)
-
-
-def test_filters_narrow_the_list_and_its_total(tracked: Tracked) -> None:
-    tracked.fill(["kraken:ethbtc", "krakenx:ethbtc", "bancor:bntbtc"])
-
-    volumes = tracked.get("/v1/metrics?field=volume")
-    both = tracked.get("/v1/metrics?field=volume&exchange=kraken")
-    nowhere = tracked.get("/v1/metrics?exchange=mtgox")
-
-    assert [row["field"] for row in volumes["metrics"]] == ["volume"] * 3 and volumes["total"] == 3
-    assert [row["id"] for row in both["metrics"]] == ["kraken:ethbtc:volume"] and both["total"] == 1
-    assert both["metrics"][0]["rank"]["of"] == 3
-    assert nowhere == {"metrics": [], "next": None, "total": 0}
-
-
-def test_a_page_goes_on_behind_an_id_that_is_gone(tracked: Tracked) -> None:
-    tracked.fill(["a:ethbtc", "c:ethbtc"])
-
-    page = tracked.get("/v1/metrics?after=b:ethbtc:price")
-
-    assert [row["id"] for row in page["metrics"]] == ["c:ethbtc:price", "c:ethbtc:volume"]
 
 
 # The service
@@ -241,61 +190,16 @@ def test_answers_are_as_the_openapi_document_says(tracked: Tracked) -> None:
         "/healthz": schemas.Health,
         "/v1/metrics": schemas.Metrics,
         "/v1/metrics?limit=1": schemas.Metrics,
+        "/v1/movers?field=volume": schemas.Movers,
         **{f"/v1/metrics/{id}:volume": schemas.Series for id in (*MISSION, "kraken:ethbtc")},
+        **{f"/v1/markets/{id}?step=300": schemas.MarketSeries for id in (*MISSION, "kraken:ethbtc")},
     }
 
     for path, schema in paths.items():
         assert follows(schema, tracked.client.get(path).data), path
 
 
-def test_the_openapi_document_describes_every_path_parameter_and_field(tracked: Tracked) -> None:
-    document = tracked.get("/v1/openapi.json")
-
-    operations = {path: methods["get"] for path, methods in document["paths"].items() if "get" in methods}
-    assert set(operations) >= {"/", "/healthz", "/v1/metrics", "/v1/metrics/{id}", "/v1/sources"}
-    assert {name["name"] for name in operations["/v1/metrics"]["parameters"]} == {"field", "exchange", "limit", "after"}
-    assert set(operations["/v1/metrics/{id}"]["responses"]) == {"200", "404", "422", "503"}
-    described = [
-        parameter["schema"]
-        for methods in document["paths"].values()
-        for each in methods.values()
-        for parameter in each.get("parameters", [])
-    ]
-    described += [
-        field for schema in document["components"]["schemas"].values() for field in schema["properties"].values()
-    ]
-    assert all(each["description"] for each in described)
-    assert references(document) <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
-
-
-def references(part: object) -> set[str]:
-    if isinstance(part, dict):
-        here = {part["$ref"]} if "$ref" in part else set()
-        return here.union(*map(references, part.values()))
-    return set().union(*map(references, part)) if isinstance(part, list) else set()
-
-
 # The server
-
-
-@contextmanager
-def served(store_url: str) -> Iterator[str]:
-    port = free_port()
-    variables = {**os.environ, "REDIS_URL": store_url, "API_PORT": str(port), "LOG_LEVEL": "warning"}
-    server = subprocess.Popen([sys.executable, "-m", "tracker", "api"], env=variables)
-    try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), "the API answers")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 def test_a_real_server_answers_and_refuses_like_the_app(tracked: Tracked) -> None:
@@ -309,8 +213,11 @@ def test_a_real_server_answers_and_refuses_like_the_app(tracked: Tracked) -> Non
         series = requests.get(f"{url}/v1/metrics/kraken:ethbtc:volume", timeout=5)
         odd = ["%00", "%0A", "%22", "%F0%9F%98%80", "%FF", "%2F", "a/b", "//", "KRAKEN:ETHBTC:VOLUME", "a" * 10_000]
         refused = [requests.get(f"{url}/v1/metrics/{id}", timeout=5) for id in odd]
+        too_long = requests.get(f"{url}/v1/metrics", headers={"X-Long": "x" * 100_000}, timeout=5)
+        after = requests.get(f"{url}/healthz", timeout=5)
 
     assert listed["total"] == 2 and listed["metrics"][1]["rank"]["text"] == "1/1"
+    assert (too_long.status_code, after.status_code) == (431, 200)
     assert follows(schemas.Series, series.content)
     assert series.headers["Content-Type"] == "application/json"
     assert {(answer.status_code, answer.headers["Content-Type"]) for answer in refused} == {

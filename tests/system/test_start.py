@@ -108,6 +108,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path, name: str) -> None:
         ),
         ({"SOURCES": "mtgox"}, "SOURCES='mtgox': expected a comma-separated list"),
         ({"SIMULATOR_CANDLES": "/nowhere"}, "/nowhere"),
+        ({"BIND_ADDRESS": "0.0.0.0"}, "BIND_ADDRESS=0.0.0.0: expected an API key to be there before others can reach"),
         ({"API_PORT": "5555"}, "API_PORT=5555: expected a port of its own, FLOWER_PORT is the same"),
     ],
 )

@@ -1,0 +1,39 @@
+"""The two ends of a ranking."""
+
+from http import HTTPStatus
+
+import numpy as np
+from apiflask import APIBlueprint
+from flask import Response, jsonify
+
+from api import context, schemas
+from api.problems import documented
+from api.table import Order
+from tracker.models import FIELDS
+
+bp = APIBlueprint("movers", __name__, tag="Metrics")
+
+#: What movers are chosen by -> the column of Summary.
+BY = {"stddev": "stddev", "cv": "cv", "change": "change_24h"}
+
+
+@bp.get("/movers")
+@bp.input(schemas.MoversQuery, location="query", arg_name="query")
+@bp.output(schemas.Movers)
+@bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def movers(query: schemas.MoversQuery) -> Response:
+    """Which metrics move most, and which least?
+
+    Numbers and ranks are as of the last evaluation. Metrics without the number are in neither list.
+    """
+    table = context.tables().newest(context.now())
+    field = list(FIELDS).index(query.field)
+    chosen = np.flatnonzero((table.fields == field) & table.has(BY[query.by]))
+    ordered = table.sort(chosen, Order(BY[query.by], down=True)).tolist()
+    context.keep_table(table)
+    return jsonify(
+        field=query.field,
+        by=query.by,
+        top=[table.row(at) for at in ordered[: query.limit]],
+        bottom=[table.row(at) for at in ordered[::-1][: query.limit]],
+    )

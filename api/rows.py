@@ -1,0 +1,84 @@
+"""What every answer says of a metric: its row."""
+
+from typing import Any
+
+import numpy as np
+
+from tracker import stats
+from tracker.models import Market, Metric, Rank, Standing, Summary
+from tracker.ring import Ring
+
+#: Names of numbers in a row -> those in Summary.
+NUMBERS = {
+    "last": "last",
+    "last_slot": "slot",
+    "change_1h": "change_1h",
+    "change_24h": "change_24h",
+    "mean_1h": "mean_1h",
+    "mean_24h": "mean",
+    "stddev_24h": "stddev",
+    "cv_24h": "cv",
+}
+#: Values of a spark line, the window in half hours.
+SPARKS = 48
+
+
+def row(
+    metric: Metric, market: Market | None, summary: Summary | None, rank: Rank | None, cv_rank: Rank | None
+) -> dict[str, Any]:
+    """A metric's row. A rank may outlive the samples until the next evaluation: it is left out."""
+    exchange, _, pair = metric.market.partition(":")
+    if not summary or summary.stddev != summary.stddev:
+        rank = cv_rank = None
+    return {
+        "id": metric.id,
+        "exchange": exchange,
+        "pair": pair,
+        "base": market.base if market else None,
+        "quote": market.quote if market else None,
+        "field": metric.field,
+        "unit": metric.unit(market) if market else None,
+        **{name: getattr(summary, attribute) if summary else None for name, attribute in NUMBERS.items()},
+        "rank": _rank(rank),
+        "cv_rank": _rank(cv_rank),
+    }
+
+
+def of_values(
+    metric: Metric, market: Market | None, values: np.ndarray, standing: Standing | None, ring: Ring, now: float
+) -> dict[str, Any]:
+    """The row of a metric whose window is ``values`` (rows,): numbers of these values, ranks of the last evaluation.
+
+    What an evaluation in the slot in progress found is of these values, and is not computed again.
+    """
+    summary = standing.summary if standing else None
+    if not summary or ring.slot(summary.at) != ring.slot(now) or not _is_newest(summary, values, ring, now):
+        summary = _summary(values, ring, now)
+    return row(metric, market, summary, *(standing[1:] if standing else (None, None)))
+
+
+def sparks(values: np.ndarray) -> list[list[float]]:
+    """The spark lines of windows ``values`` (n, rows): means of half hours of closed slots; NaN for missing."""
+    closed = values[:, :-1]
+    if closed.shape[1] < SPARKS:  # slots of an hour
+        closed = np.repeat(closed, SPARKS // closed.shape[1], axis=1)
+    mean, _ = stats.mean_present(closed.reshape(-1, closed.shape[1] // SPARKS))
+    return mean.reshape(-1, SPARKS).tolist()
+
+
+def _is_newest(summary: Summary, values: np.ndarray, ring: Ring, now: float) -> bool:
+    """Whether its newest sample is that of ``values``: none was stored since that is not evaluated yet."""
+    at = (summary.slot - ring.first(now)) // ring.step
+    return bool(values[at] == summary.last) and bool(np.isnan(values[at + 1 :]).all())
+
+
+def _summary(values: np.ndarray, ring: Ring, now: float) -> Summary | None:
+    of = stats.describe(values[None], ring.step)
+    if of.at[0] < 0:
+        return None
+    numbers = {name: float(getattr(of, name)[0]) for name in NUMBERS.values() if name != "slot"}
+    return Summary(slot=ring.first(now) + int(of.at[0]) * ring.step, at=now, **numbers)
+
+
+def _rank(rank: Rank | None) -> dict[str, Any] | None:
+    return {"position": rank.position, "of": rank.of, "text": rank.text} if rank else None

@@ -1,0 +1,234 @@
+"""What a request to the API costs: server CPU by the process accounting, web and store, and latencies, beside a bare
+Flask hello on the same server.
+
+Granian with 2 workers as ``python -m tracker api`` starts it, a real store with full rings, ``wrk`` (Debian's) as the
+client, which shares the cores. Cold requests are never the same twice, warm ones ask for 200 hot metrics in turn. With
+keys and limits, each request carries a key and is counted. Through nginx: the site that is shipped, with TLS, without
+its limits. Then 500 pollers, each every 5 s, by ETag. CPU is user and system of all server processes, by request.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from copy import copy
+from http.client import HTTPConnection
+from pathlib import Path
+
+import numpy as np
+import psutil
+import requests
+
+from tests.programs import find
+from tests.servers import StoreServer, free_port, wait_for
+from tests.site import nginx
+from tracker.keys import Keys
+from tracker.models import Market
+from tracker.outbox import Outbox
+from tracker.pipeline import evaluate
+from tracker.ring import Ring
+from tracker.store import Store, connect
+
+ROOT = Path(__file__).parent.parent
+RING = Ring(60)
+HOT = 200
+#: A wrk script: asks for each path of a file in turn, every thread for a part of its own.
+SCRIPT = """
+local paths, at, threads = {}, 0, 0
+function setup(thread) thread:set("number", threads); threads = threads + 1 end
+function init(args)
+  if args[3] then wrk.headers["Authorization"] = "Bearer " .. args[3] end
+  for line in io.lines(args[1]) do paths[#paths + 1] = line end
+  at = math.floor(number * #paths / tonumber(args[2]))
+end
+function request() at = at % #paths + 1; return wrk.format("GET", paths[at]) end
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format("RESULT %d %d %.0f %.0f %.0f\\n", summary.requests,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout, summary.duration,
+    latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+class Server:
+    """A granian of 2 workers over ``app`` and the store's process: what their CPU is spent on."""
+
+    def __init__(self, stack: ExitStack, store: StoreServer, *command: str, **variables: str):
+        self.url = f"http://127.0.0.1:{variables['API_PORT']}"
+        self.process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=clean() | variables)
+        stack.callback(self.process.wait)
+        stack.callback(self.process.terminate)
+        wait_for(self._answers, f"{self.url} answers")
+        self.web = [psutil.Process(self.process.pid)]
+        assert store.process
+        self.store = psutil.Process(store.process.pid)
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(self.url, timeout=2).status_code < 500  # 401 is an answer too
+        except requests.RequestException:
+            return False
+
+    def spent(self) -> np.ndarray:
+        """CPU seconds so far: of the web processes, and of the store."""
+        web = [child for each in self.web for child in (each, *each.children(recursive=True))]
+        return np.array([sum(sum(each.cpu_times()[:2]) for each in part) for part in (web, [self.store])])
+
+
+def clean() -> dict[str, str]:
+    """No more of the machine's environment than is needed: granian copies it for every request."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m bench.api", description=__doc__)
+    parser.add_argument("--metrics", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=4, help="of each figure")
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--only", nargs="+", help="figures whose names begin so")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        store = stack.enter_context(StoreServer(folder))
+        print(f"{options.metrics} metrics ...", flush=True)
+        fill(store.url, options.metrics)
+        Bench(stack, folder, store, options).run()
+
+
+class Bench:
+    def __init__(self, stack: ExitStack, folder: Path, store: StoreServer, options: argparse.Namespace):
+        self.stack, self.folder, self.store, self.options = stack, folder, store, options
+        (folder / "paths.lua").write_text(SCRIPT)
+        self.ids = [f"bench:pair{number}:{field}" for number in range(options.metrics // 2) for field in FIELDS]
+        self.fed = 0
+
+    def run(self) -> None:
+        hello = self.server("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--workers", "2",
+                            "--blocking-threads", BLOCKING_THREADS, "bench.hello:app")  # fmt: skip
+        api = self.server("-m", "tracker", "api", REDIS_URL=self.store.url, LOG_LEVEL="error")
+        hot = [f"/v1/metrics/{id}" for id in self.ids[:: len(self.ids) // HOT]][:HOT]
+        listed = ["/v1/metrics?field=price&limit=100"]
+        with connect(self.store.url) as redis:
+            key = Keys(redis).create("bench", "read", time.time())
+        limits = {"API_READS": "key", "API_KEY_RATE": "1000000", "API_RATE": "1000000"}
+        guarded = self.server("-m", "tracker", "api", REDIS_URL=self.store.url, LOG_LEVEL="error", **limits)
+        for connections in self.options.connections:
+            base = self.measure("bare Flask hello", hello, ["/"], connections, 1.0)
+            self.measure("one series, cold", api, None, connections, base)
+            self.measure("one series, warm", api, hot, connections, base)
+            self.measure("  with keys and limits", guarded, hot, connections, base, key)
+            self.measure("100 in rank order, warm", api, listed, connections, base)
+            if find("nginx"):
+                self.behind_nginx(api, hot, connections, base)
+        self.poll(api, hot)
+
+    def behind_nginx(self, api: Server, hot: list[str], connections: int, base: float) -> None:
+        unlimited = {"rate=20r/s": "rate=100000r/s", "burst=100": "burst=100000"}
+        (folder := self.folder / f"nginx-{connections}").mkdir()
+        with nginx(folder, api.url, unlimited) as site:
+            assert site.process
+            front = copy(api)
+            front.url, front.web = f"https://127.0.0.1:{site.port}", [*api.web, psutil.Process(site.process.pid)]
+            self.measure("  through nginx", front, hot, connections, base)
+
+    def poll(self, api: Server, hot: list[str], pollers: int = 500, every: float = 5) -> None:
+        """Prints what many do who look every so often whether there is something new."""
+        took: list[float] = []
+        until = time.monotonic() + 4 * every
+
+        def look(number: int) -> None:
+            connection, etag = HTTPConnection(api.url.removeprefix("http://"), timeout=30), ""
+            at = time.monotonic() + every * number / pollers
+            while at < until:
+                time.sleep(max(0.0, at - time.monotonic()))
+                began = time.perf_counter()
+                connection.request("GET", hot[number % len(hot)], headers={"If-None-Match": etag})
+                answer = connection.getresponse()
+                answer.read()
+                took.append(time.perf_counter() - began)
+                etag, at = answer.headers["ETag"], at + every
+
+        with ThreadPoolExecutor(pollers) as threads:
+            before, began = api.spent(), time.monotonic()
+            list(threads.map(look, range(pollers)))
+        web, kept = (api.spent() - before) / (time.monotonic() - began) * 100
+        p50, p99 = np.percentile(took, [50, 99]) * 1e3
+        print(
+            f"{pollers} pollers, each every {every:g} s: {web:.1f} % of a core for the web, {kept:.1f} % for the "
+            f"store, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+        )
+
+    def server(self, *command: str, **variables: str) -> Server:
+        port = str(free_port())
+        if "granian" in command:
+            command = (*command[:2], "--port", port, *command[2:])
+        return Server(self.stack, self.store, *command, API_PORT=port, **variables)
+
+    def measure(
+        self, name: str, server: Server, paths: list[str] | None, connections: int, base: float, key: str = ""
+    ) -> float:
+        """Prints a line; returns the CPU of a request in us."""
+        if self.options.only and base != 1.0 and not name.startswith(tuple(self.options.only)):
+            return 0.0
+        file = self.folder / "paths.txt"
+        if paths:
+            file.write_text("\n".join(paths))
+            self.wrk(server, file, connections, 1, key)
+        else:
+            file.write_text("\n".join(f"/v1/metrics/{id}?since={self.cold()}" for _ in range(5) for id in self.ids))
+        before = server.spent()
+        requested, errors, seconds, p50, p99 = self.wrk(server, file, connections, self.options.seconds, key)
+        web, kept = (server.spent() - before) / requested * 1e6
+        cost = web + kept
+        ratio = f", {cost / base:5.2f} x hello" if base != 1.0 else ""
+        print(
+            f"{name:26}{connections:3} connections: {cost:4.0f} us CPU (web {web:.0f}, store {kept:.0f}){ratio}, "
+            f"{requested / seconds:6.0f}/s, "
+            f"p50 {p50 / 1e3:.2f} ms, p99 {p99 / 1e3:.2f} ms" + (f", {errors} ERRORS" if errors else ""),
+            flush=True,
+        )
+        return cost
+
+    def cold(self) -> int:
+        """Another moment before the window: the whole of it, under a key of its own."""
+        self.fed += 1
+        return self.fed
+
+    def wrk(self, server: Server, file: Path, connections: int, seconds: float, key: str) -> list[float]:
+        threads = min(connections, 2)
+        command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds:.0f}s"]
+        arguments = [str(file), str(threads), *([key] if key else [])]
+        command += ["-s", str(self.folder / "paths.lua"), server.url, "--", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        numbers = re.search(r"RESULT (.*)", done.stdout)
+        assert numbers, done.stdout
+        requested, errors, duration, p50, p99 = map(float, numbers[1].split())
+        return [requested, errors, duration / 1e6, p50, p99]
+
+
+FIELDS = ("price", "volume")
+BLOCKING_THREADS = "4"
+
+
+def fill(url: str, metrics: int) -> None:
+    now, random = time.time(), np.random.default_rng(1)
+    with connect(url) as redis:
+        store = Store(redis, RING)
+        markets = [Market(f"bench:pair{number}", f"pair{number}", "usd") for number in range(metrics // 2)]
+        store.watch("simulator", markets)
+        slots = RING.slots(now)
+        for number, market in enumerate(markets):
+            price = np.round(100 * np.exp(np.cumsum(random.standard_normal(len(slots)) * 1e-3)), 2)
+            volume = np.round(random.pareto(1.5, len(slots)) * (1 + number), 8)
+            store.write("simulator", market.id, slots, np.column_stack([price, volume]), now, new=True)
+        evaluate(store, Outbox(redis), (), [market.id for market in markets], now)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+"""The least that Flask can do: the baseline of bench.api."""
+
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def hello() -> str:
+    return "hello"

@@ -1,0 +1,44 @@
+"""The examples of the OpenAPI document: real answers of the API over a store that is filled the same way each time.
+
+``python -m tests.api.examples`` writes them anew, after a change of what is answered.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from api.openapi import EXAMPLES
+from tests.api.tracked import SLOTS, Tracked
+from tests.servers import StoreServer
+
+#: Path in the document -> the path that is asked for.
+ASKED = {
+    "/": "/",
+    "/healthz": "/healthz",
+    "/v1/metrics": "/v1/metrics?field=volume&limit=2",
+    "/v1/metrics/{id}": "/v1/metrics/kraken:btcusd:volume?step=3600",
+    "/v1/markets/{id}": "/v1/markets/kraken:btcusd?step=7200",
+    "/v1/movers": "/v1/movers?by=cv&field=volume&limit=1",
+}
+
+
+def answers(tracked: Tracked) -> dict:
+    """What is answered over an empty store that is filled here."""
+    random = np.random.default_rng(1)
+    ids = ["kraken:btcusd", "kraken:ethusd", "bitfinex:ltcbtc"]
+    tracked.watch(*ids)
+    for id, price in zip(ids, (29_140.7, 1_847.2, 0.0032339), strict=True):
+        prices = price * np.exp(np.cumsum(random.standard_normal(len(SLOTS)) * 5e-4))
+        volumes = np.round(random.pareto(1.5, len(SLOTS)) * 3_000 / price, 4)
+        tracked.store.write(
+            "simulator", id, SLOTS, np.column_stack([np.round(prices, 7), volumes]), float(SLOTS[-1]), new=True
+        )
+    tracked.evaluate(*ids)
+    return {path: tracked.get(asked) for path, asked in ASKED.items()}
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder, StoreServer(Path(folder)) as server:
+        EXAMPLES.write_bytes(orjson.dumps(answers(Tracked(server.url)), option=orjson.OPT_INDENT_2) + b"\n")

@@ -1,0 +1,36 @@
+"""Schemathesis asks a live server whatever its document allows and forbids: no answer may differ from the document."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.api.served import served
+from tests.api.tracked import RING, Tracked, market, spread
+from tracker import pipeline
+from tracker.outbox import Outbox
+
+CONFIG = Path(__file__).parent / "schemathesis.toml"
+
+
+def test_no_answer_differs_from_the_document(tracked: Tracked, tmp_path: Path) -> None:
+    now, ids = time.time(), ["kraken:btcusd", "kraken:ethusd"]
+    tracked.store.watch("simulator", [market(id) for id in ids])
+    for id in ids:
+        tracked.put(id, spread(1_000, 50), RING.slots(now))
+    pipeline.evaluate(tracked.store, Outbox(tracked.store.redis), (), ids, now)
+
+    with served(tracked.url) as url:
+        command = [
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "--config-file",
+            str(CONFIG),
+            "run",
+            f"{url}/v1/openapi.json",
+        ]
+        options = ["--checks", "all", "--max-examples", "30", "--seed", "1", "--max-time", "25", "--no-color"]
+        done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=180)
+
+    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr

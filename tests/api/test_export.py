@@ -1,0 +1,121 @@
+"""The static edition says what the API says."""
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from api import create_app, export
+from tests.api.tracked import NOW, SLOTS, Tracked
+from tests.servers import StoreServer, free_port, wait_for
+from tracker.errors import StoreError, TrackerError
+from tracker.models import Alert
+from tracker.outbox import Outbox
+
+ROOT = Path(__file__).parents[2]
+IDS = ["kraken:ethbtc", "bancor:bntbtc"]
+
+
+@pytest.fixture
+def filled(tracked: Tracked) -> Tracked:
+    tracked.fill(IDS)
+    return tracked
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_file_has_the_bytes_that_the_api_answers(filled: Tracked, tmp_path: Path) -> None:
+    count = export.write(create_app(filled.settings), tmp_path)
+
+    series = {f"v1/metrics/{id}:{field}.json" for id in IDS for field in ("price", "volume")}
+    markets = {f"v1/markets/{id}.json" for id in IDS}
+    assert files(tmp_path) == {
+        "v1/metrics.json", "v1/movers.json", "v1/openapi.json", "data-tracker.sqlite", *series, *markets
+    }  # fmt: skip
+    assert count == len(files(tmp_path))
+    asked = {"v1/metrics.json": "/v1/metrics", "v1/openapi.json": "/v1/openapi.json"}
+    for file in files(tmp_path) - {"data-tracker.sqlite"}:
+        path = asked.get(file, f"/{file.removesuffix('.json')}")
+        assert (tmp_path / file).read_bytes() == filled.client.get(path).data, file
+
+
+def test_the_database_has_every_series_rank_and_alert(filled: Tracked, tmp_path: Path) -> None:
+    values = np.arange(1441.0)
+    values[100:200] = np.nan
+    filled.put("kraken:ethbtc", values)
+    filled.store.redis.delete("dt1:ring:kraken:ethbtc")
+    filled.put("kraken:ethbtc", values[~np.isnan(values)], SLOTS[~np.isnan(values)], price=2.0)
+    filled.evaluate("kraken:ethbtc")
+    alert = Alert("above-3x-1h-mean", "kraken:ethbtc:volume", int(SLOTS[-1]), 9.0, 2.0, 3.0, 60, 3_600, NOW)
+    Outbox(filled.store.redis).record(alert, 60)
+
+    export.write(create_app(filled.settings), tmp_path)
+
+    with closing(sqlite3.connect(tmp_path / "data-tracker.sqlite")) as database:
+        stored = database.execute("SELECT slot, price, volume FROM series WHERE market = 'kraken:ethbtc' ORDER BY slot")
+        present = ~np.isnan(values)
+        assert stored.fetchall() == list(
+            zip(SLOTS[present].tolist(), [2.0] * int(present.sum()), values[present].tolist(), strict=True)
+        )
+        row = filled.get("/v1/metrics?q=kraken&field=volume")["metrics"][0]
+        columns = "unit, stddev_24h, rank, rank_of, cv_rank, cv_rank_of"
+        found = database.execute(f"SELECT {columns} FROM metrics WHERE id = ?", (row["id"],)).fetchone()
+        ranks = [row[name][number] for name in ("rank", "cv_rank") for number in ("position", "of")]
+        assert list(found) == [row["unit"], row["stddev_24h"], *ranks]
+        assert database.execute("SELECT count(*) FROM metrics").fetchone() == (4,)
+        assert database.execute("SELECT id, text FROM alerts").fetchall() == [(alert.id, str(alert))]
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_files_of_metrics_that_are_gone_are_deleted_and_others_left_alone(filled: Tracked, tmp_path: Path) -> None:
+    app = create_app(filled.settings)
+    export.write(app, tmp_path)
+    (tmp_path / "robots.txt").write_text("User-agent: *")
+    filled.store.redis.flushall()
+    filled.fill(IDS[:1])
+
+    export.write(create_app(filled.settings), tmp_path)
+
+    assert not [file for file in files(tmp_path) if "bancor" in file]
+    assert "robots.txt" in files(tmp_path) and "v1/markets/kraken:ethbtc.json" in files(tmp_path)
+
+
+def test_an_edition_for_which_the_store_is_away_leaves_the_last_one(
+    filled: Tracked, tmp_path: Path, monkeypatch
+) -> None:
+    export.write(create_app(filled.settings), tmp_path)
+    before = {file: (tmp_path / file).read_bytes() for file in files(tmp_path)}
+    away = create_app(replace(filled.settings, redis_given=f"redis://127.0.0.1:{free_port()}/0"))
+
+    with pytest.raises(StoreError, match="503"):
+        export.write(away, tmp_path)
+
+    assert {file: (tmp_path / file).read_bytes() for file in files(tmp_path)} == before
+
+
+def test_a_folder_that_cannot_be_written_is_named(filled: Tracked, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrackerError, match="file cannot be written"):
+        export.write(create_app(filled.settings), tmp_path / "file")
+
+
+def test_the_command_keeps_the_edition_fresh(store_server: StoreServer, redis: Redis, tmp_path: Path) -> None:
+    environment = {"REDIS_URL": store_server.url, "API_READS": "key", "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "tracker", "export", str(tmp_path / "new"), "--every", "0.2"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        listed = tmp_path / "new" / "v1" / "metrics.json"
+        wait_for(lambda: listed.exists() and b'"total":0' in listed.read_bytes(), "an edition without metrics")
+        Tracked(store_server.url).fill(IDS)
+        wait_for(lambda: b'"total":4' in listed.read_bytes(), "one with them")
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)

@@ -1,0 +1,125 @@
+"""A client of the API: ``Client("http://127.0.0.1:8000").metric("kraken:btcusd:volume").values`` is a numpy array."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import requests
+
+from tracker.errors import TrackerError
+
+#: Seconds between two looks of ``watch``: at least and at most, whatever the API says.
+SHORTEST, LONGEST = 1.0, 300.0
+
+
+class ClientError(TrackerError):
+    """The API refused, with the detail it gave; or did not answer, status 0."""
+
+    def __init__(self, status: int, detail: str, retry_after: float = 0):
+        super().__init__(detail)
+        self.status = status
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Series:
+    """A metric's values: ``slots`` int64 (n,), opening times in Unix seconds; ``values`` float64 (n,), NaN for missing.
+
+    The first ``closed`` are final. ``row``: what else the API says of the metric, see /docs.
+    """
+
+    row: dict[str, Any]
+    slots: np.ndarray
+    values: np.ndarray
+    step: int
+    closed: int
+
+
+class Client:
+    """Of the API at ``url``. Every method may raise ClientError."""
+
+    def __init__(self, url: str, key: str = "", timeout: float = 10):
+        self.url = url.rstrip("/")
+        self.timeout = timeout
+        self._session = requests.Session()
+        if key:
+            self._session.headers["Authorization"] = f"Bearer {key}"
+
+    def metrics(self, **query: Any) -> Iterator[dict[str, Any]]:
+        """The rows of all metrics that ``query`` leaves (field="volume", q="btc", order="-cv"), page by page."""
+        return self._pages("/v1/metrics", "metrics", query)
+
+    def alerts(self, **query: Any) -> Iterator[dict[str, Any]]:
+        """The alerts that ``query`` leaves, page by page."""
+        return self._pages("/v1/alerts", "alerts", query)
+
+    def metric(self, id: str, **query: Any) -> Series:
+        """The last 24 hours of a metric, or what ``query`` asks of them (since=, step=, aggregate=)."""
+        return _series(self._get(f"/v1/metrics/{id}", query).json())
+
+    def watch(self, id: str, wait: Callable[[float], object] = time.sleep) -> Iterator[Series]:
+        """The last 24 hours of a metric; then, for as long as it is asked, what of them is new or has changed.
+
+        Looks when the API says that a change is due, and asks by ETag and for what it does not know yet. Waits while
+        the API is away or wants to be asked less often. ``wait`` is called with the seconds.
+        """
+        query: dict[str, Any] = {}
+        etag, failures = "", 0
+        while True:
+            try:
+                answer = self._get(f"/v1/metrics/{id}", query, {"If-None-Match": etag} if etag else {})
+            except ClientError as error:
+                if error.status not in (0, 429, 503):
+                    raise
+                failures += 1
+                wait(min(max(error.retry_after, SHORTEST * 2**failures), LONGEST))
+                continue
+            failures = 0
+            if answer.status_code != 304:
+                series = _series(answer.json())
+                yield series
+                since = int(series.slots[0]) + series.closed * series.step if len(series.slots) else query["since"]
+                etag = answer.headers.get("ETag", "") if query.get("since") == since else ""
+                query = {"since": since}
+            wait(min(max(_max_age(answer), SHORTEST), LONGEST))
+
+    def _pages(self, path: str, name: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        page: dict[str, Any] = {"next": None}
+        while True:
+            page = self._get(path, query | ({"cursor": page["next"]} if page["next"] else {})).json()
+            yield from page[name]
+            if page["next"] is None:
+                return
+
+    def _get(self, path: str, query: dict[str, Any], headers: dict[str, str] | None = None) -> requests.Response:
+        try:
+            answer = self._session.get(self.url + path, params=query, headers=headers, timeout=self.timeout)
+        except requests.RequestException as error:
+            raise ClientError(0, f"{self.url} does not answer: {error}") from error
+        if not answer.ok:
+            raise ClientError(answer.status_code, _detail(answer), float(answer.headers.get("Retry-After", 0)))
+        return answer
+
+
+def _series(body: dict[str, Any]) -> Series:
+    values = np.array(body.pop("values"), float)
+    start, step, closed = body.pop("start"), body.pop("step"), body.pop("closed")
+    return Series(body, start + step * np.arange(len(values)), values, step, closed)
+
+
+def _detail(answer: requests.Response) -> str:
+    try:
+        return answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.url} answered {answer.status_code}"
+
+
+def _max_age(answer: requests.Response) -> float:
+    """Seconds for which nothing new is due; 0 if the answer does not say."""
+    for part in answer.headers.get("Cache-Control", "").split(","):
+        name, _, value = part.strip().partition("=")
+        if name == "max-age" and value.isdecimal():
+            return float(value)
+    return 0.0

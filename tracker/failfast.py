@@ -1,0 +1,37 @@
+"""While the server is away, most who ask are told so at once: one a while waits to find out whether it is back."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError, TimeoutError
+from redis.retry import Retry
+
+
+class FailFast(Retry):
+    """Tries again where a connection broke, not where the server kept silent; then fails at once for ``pause`` s."""
+
+    def __init__(self, tries: int, pause: float):
+        super().__init__(ExponentialBackoff(cap=2, base=0.1), tries - 1, (ConnectionError,))
+        self._pause = pause
+        self._until = 0.0
+        self._local = threading.local()
+
+    def __deepcopy__(self, memo: dict) -> "FailFast":
+        return self  # all connections know of one another's failures
+
+    def call_with_retry(self, do: Callable, fail: Callable, *arguments: Any, **options: Any) -> Any:
+        if getattr(self._local, "trying", False):  # to connect, for a command that is tried
+            return super().call_with_retry(do, fail, *arguments, **options)
+        if time.monotonic() < self._until:
+            raise ConnectionError("it did not answer a moment ago")
+        self._local.trying = True
+        try:
+            return super().call_with_retry(do, fail, *arguments, **options)
+        except (ConnectionError, TimeoutError):
+            self._until = time.monotonic() + self._pause
+            raise
+        finally:
+            self._local.trying = False
