@@ -113,6 +113,29 @@ def test_a_fetch_that_must_wait_long_is_left_to_a_later_tick(
     assert "last_error" not in store.status("simulator")
 
 
+def test_a_batch_that_must_wait_under_way_ends_with_what_is_done_and_the_rest_comes_again(
+    store_server: StoreServer, redis: Redis, store: Store
+) -> None:
+    markets = watch(store, 4)
+    code = f"""
+from tracker import pipeline, tasks
+from tracker.errors import MustWait
+
+def fetch(store, name, source, market, clock):
+    if market == {markets[2]!r}:
+        raise MustWait(9, "spent")
+
+pipeline.fetch = fetch
+print(tasks.fetch.apply(args=("simulator", {markets!r})).state)
+"""
+    command, environment = [sys.executable, "-c", code], CLEAN | {"REDIS_URL": store_server.url}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "SUCCESS", done.stderr  # so that what is chained to it follows
+    [rest] = published(redis)
+    assert rest["markets"] == markets[2:]
+    assert rest["eta"]
+
+
 def sweep(server: StoreServer) -> None:
     command = "from tracker.tasks import sweep; sweep.apply(throw=True)"
     environment = CLEAN | {"REDIS_URL": server.url}

@@ -239,15 +239,20 @@ class Settings:
         "candles, or tickers: all prices in one request and no volumes; per source",
     )  # fmt: skip
     pairs: PerSource = variable("PAIRS", "*", per_source(globs, ("*",)), "patterns of pairs to track; per source")
-    quotes: PerSource = variable("QUOTES", "", per_source(globs, ()), "quote currencies to track, all; per source")
+    quotes: PerSource = variable(
+        "QUOTES", "", per_source(globs, ()), "quote currencies to track, empty: all; per source"
+    )
     tops: PerSource = variable(
-        "TOP", "", per_source(number(1, 100_000), None), "track only so many, the most traded in 24 h, all; per source"
+        "TOP",
+        "",
+        per_source(number(1, 100_000), None),
+        "track only so many, the most traded in 24 h, empty: all; per source",
     )
     aliases: PerSource = variable(
         "ALIASES", "", per_source(aliases, {}), "renamed currencies that keep their history, e.g. matic:pol; per source"
     )
     budgets: PerSource = variable(
-        "BUDGET", "", per_source(allowed, None), "requests/seconds, e.g. 15/15, what the exchange documents; per source"
+        "BUDGET", "", per_source(allowed, None), "requests/seconds, e.g. 15/15, empty: what is documented; per source"
     )
     step: int = variable("STEP", "60", step, "seconds of a slot: 60, 180, 300, 900, 1800 or 3600")
     markets_per_task: int | None = variable(
@@ -268,7 +273,7 @@ class Settings:
     )
     cryptowatch_key: str = variable("CRYPTOWATCH_KEY", "", key, "its API key, if any", secret=True)
     exchange_url: PerSource = variable(
-        "EXCHANGE_URL", "", per_source(HTTP, ""), "where to reach an exchange instead of at its own address; per source"
+        "EXCHANGE_URL", "", per_source(HTTP, ""), "where to reach an exchange, empty: at its own address; per source"
     )
     simulator_given: str = variable(
         "SIMULATOR_URL", "", or_empty(HTTP, ""), "where the source `simulator` is; empty: on this machine"

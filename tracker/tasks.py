@@ -115,7 +115,11 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
         try:
             pipeline.fetch(store(), name, source(name), market, settings().clock)
         except MustWait as wait:
-            raise put_back(self, wait, name, markets[done:]) from wait
+            if not done:
+                raise put_back(self, wait, name, markets) from wait
+            if wait.seconds <= LONGEST_WAIT:
+                publish(name, [markets[done:]], countdown=wait.seconds)
+            return  # what is done is evaluated now
         except SoftTimeLimitExceeded:
             store().failed(name, settings().clock.now(), "too_slow", f"{market}: the time limit came first", market)
         except StoreError:
@@ -187,7 +191,7 @@ def first_tick(sender: Any, **_: Any) -> None:
         chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
 
 
-def publish(name: str, batches: list[list[str]]) -> None:
+def publish(name: str, batches: list[list[str]], countdown: float = 0) -> None:
     """Publishes the fetches of batches of markets, each with its evaluation chained, in one pipeline.
 
     Both expire after an interval.
@@ -196,7 +200,9 @@ def publish(name: str, batches: list[list[str]]) -> None:
         for batch in batches:
             then = evaluate.si(batch).set(expires=life(name))
             # No retry: what a pipeline that broke has published is not known, and the next tick heals.
-            fetch.apply_async((name, batch), link=[then], expires=life(name), producer=producer, retry=False)
+            fetch.apply_async(
+                (name, batch), link=[then], expires=life(name), countdown=countdown, producer=producer, retry=False
+            )
 
 
 def life(name: str) -> float:
