@@ -28,12 +28,13 @@ class Keep(NamedTuple):
     """What a resource says of an answer that may be kept.
 
     It shows ``metrics``, or all if none are named, as of ``version``, the store's of these; they were evaluated at
-    ``evaluated`` (Unix seconds), the one that waits longest if many.
+    ``evaluated`` (Unix seconds), the one that waits longest if many. It shows the window of ``now``.
     """
 
     metrics: tuple[Metric, ...]
     version: bytes
     evaluated: float
+    now: float
 
 
 class Coded(NamedTuple):

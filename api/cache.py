@@ -36,9 +36,9 @@ _KEEP = "tracker.keep"
 Key = tuple[str, str, str]
 
 
-def keep(metrics: tuple[Metric, ...], version: bytes, evaluated: float) -> None:
+def keep(metrics: tuple[Metric, ...], version: bytes, evaluated: float, now: float) -> None:
     """Lets the answer to the current request be kept; see Keep."""
-    request.environ[_KEEP] = Keep(metrics, version, evaluated)
+    request.environ[_KEEP] = Keep(metrics, version, evaluated, now)
 
 
 class Shelf:
@@ -143,9 +143,8 @@ class Cached:
     def _answer(self, body: bytes, type: str, keep: Keep | None) -> Answer:
         if keep is None:
             return Answer(body, type)
-        now = self.settings.clock.now()
-        slot_end = self.store.ring.slot(now) + self.store.ring.step
-        return Answer(body, type, keep, min(slot_end, self._due(now, keep.evaluated)), slot_end)
+        slot_end = self.store.ring.slot(keep.now) + self.store.ring.step
+        return Answer(body, type, keep, min(slot_end, self._due(keep.now, keep.evaluated)), slot_end)
 
     def _due(self, now: float, evaluated: float) -> float:
         """When the next evaluation is due: after the next tick, or any moment if the last one's is not in yet.

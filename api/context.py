@@ -23,15 +23,15 @@ def tables() -> Tables:
     return current_app.extensions["tables"]
 
 
-def keep_view(metrics: Sequence[Metric], view: View) -> None:
+def keep_view(metrics: Sequence[Metric], view: View, now: float) -> None:
     """Lets the answer that shows ``view`` be kept."""
     evaluated = [standing.summary.at for standing in view.standings if standing]
-    cache.keep(tuple(metrics), view.version, min(evaluated, default=0.0))
+    cache.keep(tuple(metrics), view.version, min(evaluated, default=0.0), now)
 
 
-def keep_table(table: Table) -> None:
+def keep_table(table: Table, now: float) -> None:
     """Lets the answer that shows ``table`` be kept."""
-    cache.keep((), table.version, table.evaluated)
+    cache.keep((), table.version, table.evaluated, now)
 
 
 def now() -> float:

@@ -41,5 +41,5 @@ def market(id: str, query: schemas.SeriesQuery) -> Response:
         del row["id"]
         answer |= {name: row.pop(name) for name in SHARED}
         answer[metric.field] = row | {"values": shown}
-    context.keep_view(metrics, view)
+    context.keep_view(metrics, view, now)
     return jsonify(answer)

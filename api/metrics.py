@@ -51,7 +51,7 @@ def list_metrics(query: schemas.MetricsQuery) -> Response:
     page = table.sort(chosen, order)[: query.limit].tolist()
     last = len(page) == len(chosen)
     following = None if last else cursor.write(query.order, table.place(page[-1], order))
-    context.keep_table(table)
+    context.keep_table(table, now)
     return jsonify(metrics=_rows(table, page, query.names, now), next=following, total=total)
 
 
@@ -72,7 +72,7 @@ def series(id: str, query: schemas.SeriesQuery) -> Response:
         abort(404, detail=f"There is no metric {metric.id}; {url_for('v1.metrics.list_metrics')} lists those that are.")
     row = rows.of_values(metric, view.market, values, standing, store.ring, now)
     window = cut(values[None], store.ring, now, query)
-    context.keep_view([metric], view)
+    context.keep_view([metric], view, now)
     if best_type(request.headers.get("Accept", "")) != JSON:
         return Response(csv(window), content_type=CSV)
     return jsonify(row | window.place | {"values": window.values[0]})

@@ -26,11 +26,12 @@ def movers(query: schemas.MoversQuery) -> Response:
 
     Numbers and ranks are as of the last evaluation. Metrics without the number are in neither list.
     """
-    table = context.tables().newest(context.now())
+    now = context.now()
+    table = context.tables().newest(now)
     field = list(FIELDS).index(query.field)
     chosen = np.flatnonzero((table.fields == field) & table.has(BY[query.by]))
     ordered = table.sort(chosen, Order(BY[query.by], down=True)).tolist()
-    context.keep_table(table)
+    context.keep_table(table, now)
     return jsonify(
         field=query.field,
         by=query.by,

@@ -3,6 +3,7 @@
 import time
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -87,10 +88,14 @@ class Table:
             later = (column > value) | ((column == value) & later)
         return chosen[later]
 
-    @property
+    @cached_property
     def evaluated(self) -> float:
-        """When that of the metrics which waits longest was evaluated, Unix seconds; not counting outdated ones."""
-        current = self.numbers["slot"] >= self.oldest
+        """When that of the watched metrics which waits longest was evaluated, Unix seconds; not counting outdated ones.
+
+        What is no longer watched is evaluated hourly, and not waited for.
+        """
+        watched = np.array([id.rpartition(":")[0] in self.markets for id in self.ids], bool)
+        current = watched & (self.numbers["slot"] >= self.oldest)
         return float(self.numbers["at"][current].min()) if current.any() else 0.0
 
     def has(self, column: str) -> np.ndarray:

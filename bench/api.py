@@ -124,9 +124,10 @@ class Bench:
             self.measure("one series, warm", api, hot, connections, base)
             self.measure("  with keys and limits", guarded, hot, connections, base, key)
             self.measure("100 in rank order, warm", api, listed, connections, base)
-            if find("nginx"):
+            if find("nginx") and not self.options.only:
                 self.behind_nginx(api, hot, connections, base)
-        self.poll(api, hot)
+        if not self.options.only:
+            self.poll(api, hot)
 
     def behind_nginx(self, api: Server, hot: list[str], connections: int, base: float) -> None:
         unlimited = {"rate=20r/s": "rate=100000r/s", "burst=100": "burst=100000"}

@@ -144,6 +144,26 @@ def test_the_window_moves_with_the_slot(filled: Tracked, clock: type[HandClock])
     assert client.get("/v1/markets/kraken:ethbtc").json["start"] == SLOTS[1]
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_an_answer_that_was_rendered_while_the_window_moved_is_not_kept_for_the_new_one(
+    filled: Tracked, clock: type[HandClock], patient: None, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    app, call = create_app(filled.settings), cache._call
+
+    def slow(app, environ):
+        answer = call(app, environ)
+        clock.time = NOW + 60
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_call", slow)
+        app.test_client().get(path)
+    count: list[str] = []
+    monkeypatch.setattr(cache, "_call", lambda app, environ: count.append(path) or call(app, environ))
+    app.test_client().get(path)
+    assert count == [path]
+
+
 def test_an_answer_that_is_due_is_rendered_by_one_of_many_who_ask(
     filled: Tracked, rendered: Counter, clock: type[HandClock], patient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +225,17 @@ def test_others_may_keep_an_answer_until_the_next_change_is_due(
     found = control(create_app(replace(tracked.settings, intervals=PerSource(interval, {}))).test_client(), path)
 
     assert found == {"public": "", "max-age": str(left), "stale-if-error": str(cache.STALE)}
+
+
+def test_a_list_does_not_wait_for_what_is_no_longer_watched(tracked: Tracked, clock: type[HandClock]) -> None:
+    minute = NOW // 60 * 60
+    for at, ids in ((minute - 600, ["a:oldbtc"]), (minute + 26, ["a:newbtc"])):
+        tracked.now = at
+        tracked.watch(*ids)
+        tracked.put(ids[0], spread(1, 1), RING.slots(at))
+        tracked.evaluate(*ids)
+    clock.time = minute + 30
+    assert control(create_app(tracked.settings).test_client(), "/v1/metrics")["max-age"] == "30"
 
 
 def test_what_may_change_at_any_time_is_asked_about_each_time(filled: Tracked) -> None:
