@@ -2,8 +2,8 @@
 
 from apiflask import APIBlueprint
 
-from api import markets, metrics, movers
+from api import index, markets, metrics, movers
 
 bp = APIBlueprint("v1", __name__)
-for resource in (metrics, markets, movers):
+for resource in (index, metrics, markets, movers):
     bp.register_blueprint(resource.bp)

@@ -1,0 +1,82 @@
+"""What the workers would have stored as of now, and a real API server over it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import requests
+
+from tests.servers import free_port, wait_for
+from tracker import pipeline
+from tracker.models import Market
+from tracker.outbox import Outbox
+from tracker.ring import Ring
+from tracker.store import Store, connect
+
+RING = Ring()
+#: A gap in every market's series: these rows of the window have no sample.
+GAP = slice(600, 700)
+#: What a price does over the 1,441 rows of the window: around 1, by a tenth.
+WAVE = 1 + 0.1 * np.sin(np.arange(RING.rows) / 90)
+
+
+class Board:
+    """The store at ``store_url`` and ``python -m tracker api`` over it, on a port of its own."""
+
+    def __init__(self, store_url: str):
+        self.store = Store(connect(store_url), RING)
+        self.outbox = Outbox(self.store.redis)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.environment = {**os.environ, "REDIS_URL": store_url, "API_PORT": str(self.port), "LOG_LEVEL": "warning"}
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "tracker", "api"], env=self.environment)
+        wait_for(self.answers, "the API answers", 60)
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+    def answers(self) -> bool:
+        try:
+            return requests.get(f"{self.url}healthz", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def watch(self, prices: dict[str, float]) -> None:
+        """Puts ``market id -> price`` on the watch list; the last three letters are the quote."""
+        self.store.watch("simulator", [Market(id, id.split(":")[1][:-3], id[-3:]) for id in prices])
+
+    def fill(self, prices: dict[str, float], until: float = 0) -> None:
+        """Watches markets with 24 h of a wave around their price and a steady volume, with one gap, and ranks them.
+
+        The newest sample is that of ``until`` seconds from now.
+        """
+        self.watch(prices)
+        now = time.time()
+        slots = RING.slots(now)
+        present = slots <= now + until
+        present[GAP] = False
+        for number, (id, price) in enumerate(prices.items(), start=1):
+            volume = 10 * number + np.arange(len(slots)) % 7
+            both = np.column_stack([price * np.roll(WAVE, 37 * number), volume])
+            self.store.write("simulator", id, slots[present], both[present], now, new=True)
+        self.evaluate(list(prices))
+
+    def put(self, id: str, price: float, volume: float) -> int:
+        """Stores a sample of the slot in progress, evaluates, and returns the slot."""
+        now = time.time()
+        slot = RING.slot(now)
+        self.store.write("simulator", id, np.array([slot]), np.array([[price, volume]]), now)
+        self.evaluate([id])
+        return slot
+
+    def evaluate(self, ids: Sequence[str]) -> None:
+        pipeline.evaluate(self.store, self.outbox, (), ids, time.time())
