@@ -31,7 +31,7 @@ export function alerts(root, { utc }) {
 
   function announce() {
     const fresh = known && latest.filter((alert) => !known.has(alert.id));
-    if (fresh?.length) say(spoken, `New alert: ${fresh[0].text ?? fresh[0].metric}`);
+    if (fresh?.length) say(spoken, `New alert: ${fresh[0].text}`);
     known = new Set(latest.map((alert) => alert.id));
   }
 
@@ -46,14 +46,15 @@ export function alerts(root, { utc }) {
   }
 
   function entry(alert, open) {
-    const { exchange, pair, field } = format.parts(alert.metric);
-    return el("li", {}, el("a", { href: url.href({ view: "chart", metric: alert.metric, alert: alert.id, range: "24h", from: "", to: "" }),
+    const { name, note } = format.subject(alert.metric);
+    const metric = format.parts(alert.metric).field ? { metric: alert.metric, range: "24h", from: "", to: "" } : {};
+    return el("li", {}, el("a", { href: url.href({ view: "chart", alert: alert.id, ...metric }),
       "aria-current": alert.id === open ? "true" : null, class: alert.state, "data-alert": alert.id },
       el("span", { class: "dot", "aria-hidden": "true" }),
-      el("span", { class: "name" }, format.unit(pair), " ", el("small", {}, `${field} · ${exchange}`)),
+      el("span", { class: "name" }, name, " ", el("small", {}, note)),
       el("time", { title: format.moment(alert.slot, utc()) }, format.clock(alert.slot, utc())),
       el("span", { class: "why" }, ratio(alert) || alert.rule),
-      el("span", { class: "muted" }, alert.acknowledged ? "acknowledged" : alert.state ?? "")));
+      el("span", { class: "muted" }, alert.acknowledged ? "acknowledged" : alert.state)));
   }
 
   return { update: render, stop: poller.stop };

@@ -55,6 +55,7 @@ export function chart(root, { utc }) {
   let panes = {};
   let cursor = null;
   let computed = {};
+  const beyond = {};
   let opened = null;
   const resized = new ResizeObserver(() => Object.values(panes).forEach((each) => each.resize()));
   for (const view of Object.values(views)) resized.observe(view.plot);
@@ -126,13 +127,13 @@ export function chart(root, { utc }) {
   function draw() {
     const range = visible();
     for (const [field, view] of Object.entries(views)) {
-      panes[field] ??= pane(view.plot, { kind: FIELDS[field], utc, sync: "chart", timeline: field === "volume", moved, zoomed, drawn: () => place(field) });
+      panes[field] ??= pane(view.plot, { kind: FIELDS[field], utc, sync: "chart", timeline: field === "volume", moved, zoomed: show, drawn: () => place(field) });
       panes[field].plot.over.append(view.markers);
       const { values: series } = market.fields[field];
       computed[field] ??= baseline(market.fields[field]);
       const mean = computed[field];
-      panes[field].draw(slots(market.fields[field]), series, mean, mean.map((value) => value && value * FACTOR));
-      panes[field].range(...range);
+      beyond[field] = panes[field].draw(slots(market.fields[field]), series,
+        { baseline: mean, limit: mean.map((value) => value && value * FACTOR), range });
     }
     mark();
     read();
@@ -157,10 +158,6 @@ export function chart(root, { utc }) {
     const first = Math.round(Math.min(Math.max(start, from), end - width) / step) * step;
     if (width >= end - start) return url.go({ range: "24h", from: "", to: "" }, { replace: true });
     url.go({ from: String(first), to: String(Math.round((first + width) / step) * step) }, { replace: true });
-  }
-
-  function zoomed(from, to) {
-    show(from, to);
   }
 
   function zoomBy(factor, around) {
@@ -261,7 +258,8 @@ export function chart(root, { utc }) {
         mean !== null && mean !== undefined && [
           el("span", { class: "key baseline" }, `1 h mean ${format.number(mean)}`),
           el("span", { class: "key limit" }, `${FACTOR} × ${format.number(mean * FACTOR)}`),
-        ]);
+        ],
+        beyond[field] > 0 && el("span", { class: "muted" }, `${beyond[field]} ${beyond[field] === 1 ? "bar reaches" : "bars reach"} beyond the top`));
     }
   }
 

@@ -24,25 +24,24 @@ export function explanation(root, before, id, { utc }) {
 }
 
 function card(alert, utc, reload) {
-  const { exchange, pair, field } = format.parts(alert.metric);
-  const unit = alert.unit;
+  const limit = alert.kind === "ratio" && alert.baseline ? alert.factor * alert.baseline : null;
   const facts = [
-    ["Value", format.amount(alert.value, unit)],
-    alert.baseline !== null && alert.baseline !== undefined && [`Mean of ${format.duration(alert.window)} before`, format.number(alert.baseline)],
-    alert.factor && alert.baseline && [`Limit, ${format.number(alert.factor)} × mean`, format.number(alert.factor * alert.baseline)],
-    alert.samples !== null && alert.samples !== undefined && ["Samples in the mean", format.number(alert.samples)],
+    ["Value", format.number(alert.value)],
+    alert.baseline !== null && [alert.kind === "ratio" ? `Mean of ${format.duration(alert.window)} before` : "Compared with", format.number(alert.baseline)],
+    [limit ? `Limit: ${format.number(alert.factor)} × mean` : "Limit", format.number(limit ?? alert.factor)],
+    ["Samples", format.number(alert.samples)],
     ["Slot", format.moment(alert.slot, utc)],
-    ["Found", `${format.clock(alert.at, utc, true)}, ${format.duration(Math.max(0, alert.at - alert.slot))} after the slot opened`],
-    ["State", alert.state === "resolved" && alert.resolved_at ? `resolved at ${format.clock(alert.resolved_at, utc)}` : alert.state],
+    ["Found after", format.duration(alert.at - alert.slot)],
   ];
   return [
     closer(),
-    el("h2", {}, el("span", { class: `state ${alert.state}` }, alert.state ?? "alert"), headline(alert, `${field} of ${format.unit(pair)} on ${exchange}`)),
-    alert.text && el("p", { class: "muted" }, alert.text),
+    el("h2", {}, el("span", { class: `state ${alert.state}` },
+      alert.state, alert.resolved_at && ` at ${format.clock(alert.resolved_at, utc)}`), headline(alert)),
+    el("p", { class: "muted" }, alert.text),
     el("dl", { class: "facts" }, facts.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
     el("div", { class: "columns" },
       el("details", {}, el("summary", {}, `Rule ${alert.rule}`), definition(alert.definition)),
-      el("details", { open: true }, el("summary", {}, "Deliveries"), deliveries(alert.deliveries ?? [], utc))),
+      el("details", {}, el("summary", {}, "Deliveries: ", outcome(alert.deliveries)), deliveries(alert.deliveries, utc))),
     alert.acknowledged
       ? el("p", { class: "acknowledged" }, `Acknowledged by ${alert.acknowledged.by} at ${format.clock(alert.acknowledged.at, utc)}`,
         alert.acknowledged.comment && `: ${alert.acknowledged.comment}`)
@@ -53,14 +52,14 @@ function card(alert, utc, reload) {
 
 const closer = () => el("button", { class: "icon close", "aria-label": "Close the alert", on: { click: () => url.go({ alert: "" }) } }, "×");
 
-/** "5.2 × its mean of the hour before" where the alert is of that kind, else the rule's name. */
-export function ratio({ value, baseline }) {
-  return baseline ? `${format.number(value / baseline, 3)} × its mean` : "";
+/** "5.2 × its mean" where the alert is of that kind, else "". */
+export function ratio({ kind, value, baseline }) {
+  return kind === "ratio" && baseline ? `${format.number(value / baseline, 3)} × its mean` : "";
 }
 
-function headline(alert, name) {
-  const by = ratio(alert);
-  return by ? `${name} was ${by}` : `${name}: ${alert.rule}`;
+function headline(alert) {
+  const { name, note } = format.subject(alert.metric);
+  return `${name} ${note}: ${ratio(alert) || alert.rule}`;
 }
 
 function definition(rule) {
@@ -69,6 +68,8 @@ function definition(rule) {
   return el("dl", { class: "facts" }, Object.entries(rule).filter(([, value]) => value !== null && value !== "").map(([name, value]) =>
     el("div", {}, el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, text(value)))));
 }
+
+const outcome = (list) => (list.length ? list.map(({ channel, state }) => `${channel} ${state}`).join(", ") : "none");
 
 function deliveries(list, utc) {
   if (!list.length) return el("p", { class: "muted" }, "Nobody was told: the rule names no channel.");

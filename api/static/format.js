@@ -98,6 +98,12 @@ export function parts(id) {
   return { exchange, pair, field, market: `${exchange}:${pair}` };
 }
 
+/** What an alert is about, in words: {name, note}. It is a metric's, or of a stale source's, `source:NAME`. */
+export function subject(id) {
+  const { exchange, pair, field } = parts(id);
+  return field ? { name: unit(pair), note: `${field} · ${exchange}` } : { name: pair, note: exchange };
+}
+
 /** BTC/USD where base and quote are known, else the pair as the exchange calls it. */
 export const pairName = ({ base, quote, pair }) => (base && quote ? `${unit(base)}/${unit(quote)}` : unit(pair));
 

@@ -87,10 +87,10 @@ function line(row) {
     el("th", { scope: "row" }, el("a", { href: url.href({ view: "chart", metric: row.id, range: "24h", from: "", to: "", alert: "" }) },
       format.pairName({ ...row, pair })), " ", el("small", {}, exchange), old ? el("span", { class: "stale" }, ` stale ${format.duration(old)}`) : null),
     el("td", { class: `sparks ${format.up(row.change_24h)}` }, spark(row.spark)),
-    el("td", { class: "figure" }, format.short(row.last), " ", el("small", {}, format.unit(row.unit))),
+    el("td", { class: "figure" }, format.number(row.last), " ", el("small", {}, format.unit(row.unit))),
     el("td", { class: `figure ${format.up(row.change_1h)}` }, format.percent(row.change_1h)),
     el("td", { class: `figure ${format.up(row.change_24h)}` }, format.percent(row.change_24h)),
-    el("td", { class: "figure wide" }, format.short(row.stddev_24h)),
+    el("td", { class: "figure wide" }, format.number(row.stddev_24h, 4)),
     el("td", { class: "figure wide" }, typeof row.cv_24h === "number" ? format.percent(row.cv_24h).replace("+", "") : "–"),
     el("td", { class: "figure" }, row.rank?.text ?? "–"));
 }

@@ -12,15 +12,15 @@ export function numbers(root, row, utc) {
   const { unit, field } = row;
   const ratio = row.cv_24h;
   fill(root,
-    number("Last", format.amount(row.last, unit), freshness(row, utc)),
+    number("Last", format.number(row.last), [`${format.unit(unit)} `, freshness(row, utc)]),
     number("Change 1 h", format.percent(row.change_1h), "", format.up(row.change_1h)),
     number("Change 24 h", format.percent(row.change_24h), "", format.up(row.change_24h)),
     number("Mean 1 h", format.number(row.mean_1h, 4), format.unit(unit)),
     number("Mean 24 h", format.number(row.mean_24h, 4), format.unit(unit)),
     number("Std. deviation", format.number(row.stddev_24h, 4), `${format.unit(unit)}, over 24 h`),
     number("Variation", typeof ratio === "number" ? format.percent(ratio).replace("+", "") : "–", "deviation ÷ mean"),
-    number("Rank by deviation", row.rank?.text ?? "–", place(row.rank, field)),
-    number("Rank by variation", row.cv_rank?.text ?? "–", place(row.cv_rank, field)),
+    number("Deviation rank", row.rank?.text ?? "–", place(row.rank, field)),
+    number("Variation rank", row.cv_rank?.text ?? "–", place(row.cv_rank, field)),
   );
 }
 

@@ -6,34 +6,40 @@ import { gaps } from "./series.js";
 
 const AXIS = 66;
 const MARGIN = 0.06;
+/** Width of a time below the axis. */
+const LABEL = 34;
+/** From this many bars on, the top of the axis is this much above all but one in a hundred. */
+const MANY = 60;
+const ROOM = 1.6;
 
 /**
- * Draws into `root`. `kind`: "line" or "bars"; `sync`: panes of the same name share the crosshair; `bare`: for small panes.
+ * Draws into `root`. `kind`: "line" or "bars"; `sync`: panes of the same name share the crosshair.
  * `moved(index or null)`: where the crosshair is; `zoomed(from, to)`: what was selected with the pointer.
- * Returns {draw, range, resize, crosshair, at, destroy}.
+ * Returns {plot, draw, resize, destroy}.
  */
-export function pane(root, { kind, utc, sync, bare = false, timeline = true, moved = () => {}, zoomed = () => {}, drawn = () => {} }) {
+export function pane(root, { kind, utc, sync, timeline = true, moved = () => {}, zoomed = () => {}, drawn = () => {} }) {
   const color = palette(root);
   const series = [
     {},
     kind === "bars"
       ? { stroke: color.bars, fill: color.bars, width: 0, paths: UPlot.paths.bars({ size: [0.8, 12], align: 1 }), points: { show: false } }
-      : { stroke: color.line, width: 1.5, spanGaps: false, points: { show: alone, size: 4, fill: color.line } },
-    { stroke: color.baseline, width: 1, spanGaps: false, points: { show: false } },
-    { stroke: color.limit, width: 1, dash: [5, 4], spanGaps: false, auto: false, points: { show: false } },
+      : { stroke: color.line, width: 1.5, pxAlign: 0, spanGaps: false, points: { show: alone, size: 4, fill: color.line } },
+    { stroke: color.baseline, width: 1.25, pxAlign: 0, spanGaps: false, points: { show: false } },
+    { stroke: color.limit, width: 1.25, pxAlign: 0, dash: [5, 4], spanGaps: false, auto: false, points: { show: false } },
   ];
   const axis = { stroke: color.muted, font: "11px system-ui, sans-serif", grid: { stroke: color.grid, width: 1 }, ticks: { show: false } };
+  let top = Infinity;
   const plot = new UPlot(
     {
       ...size(root),
-      padding: bare ? [6, 0, 2, 0] : [8, 0, 0, 0],
+      padding: [8, 0, 0, 0],
       legend: { show: false },
       tzDate: (seconds) => (utc() ? UPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : new Date(seconds * 1000)),
-      scales: { x: { time: true, auto: false }, y: { range: (_, low, high) => padded(low, high, kind) } },
+      scales: { x: { time: true, auto: false }, y: { range: (_, low, high) => padded(low, Math.min(high, top), kind) } },
       series,
       axes: [
-        { ...axis, show: timeline, size: 26, space: 64, values: (_, splits) => times(splits, utc()), gap: 6 },
-        { ...axis, show: !bare, side: 1, size: AXIS, space: 34, gap: 8, values: (_, splits) => format.ticks(splits) },
+        { ...axis, show: timeline, size: 26, space: 64, values: (u, splits) => times(u, splits, utc()), gap: 6 },
+        { ...axis, side: 1, size: AXIS, space: 34, gap: 8, values: (_, splits) => format.ticks(splits) },
       ],
       cursor: {
         drag: { x: true, y: false, setScale: false },
@@ -51,23 +57,22 @@ export function pane(root, { kind, utc, sync, bare = false, timeline = true, mov
     [[], [], [], []],
     root,
   );
-  let range = null;
 
   return {
     plot,
-    /** Shows `values` at `slots`, both as long, and the lines `baseline` and `limit` or null. */
-    draw(slots, values, baseline, limit) {
+    /**
+     * Shows `values` at `slots`, both as long, and the lines `baseline` and `limit` or null; [from, to] of them, or all.
+     * Returns how many bars reach beyond the top.
+     */
+    draw(slots, values, { baseline, limit, range = [slots[0], slots[slots.length - 1]] } = {}) {
       const none = new Array(slots.length).fill(null);
+      const seen = values.filter((value, index) => value !== null && slots[index] >= range[0] && slots[index] <= range[1]);
+      top = kind === "bars" ? ceiling(seen) : Infinity;
       plot.setData([slots, values, baseline ?? none, limit ?? none], false);
-      if (range) plot.setScale("x", range);
-      else if (slots.length) plot.setScale("x", { min: slots[0], max: slots[slots.length - 1] });
-    },
-    range(from, to) {
-      range = { min: from, max: to };
-      plot.setScale("x", range);
+      plot.setScale("x", { min: range[0], max: range[1] });
+      return seen.filter((value) => value > top).length;
     },
     resize: () => plot.setSize(size(root)),
-    crosshair: (left) => plot.setCursor({ left, top: 10 }),
     destroy: () => plot.destroy(),
   };
 }
@@ -98,9 +103,19 @@ function padded(low, high, kind) {
   return [low - room, high + room];
 }
 
-function times(splits, utc) {
+/** The top of an axis of bars: a few that are many times as high as the others must not flatten these. */
+function ceiling(values) {
+  if (values.length < MANY) return Infinity;
+  const sorted = [...values].sort((a, b) => a - b);
+  const usual = sorted[Math.floor(sorted.length * 0.99)] * ROOM;
+  return usual > 0 && usual < sorted[sorted.length - 1] / 2 ? usual : Infinity;
+}
+
+function times(u, splits, utc) {
   const gap = splits.length > 1 ? splits[1] - splits[0] : 0;
   return splits.map((at) => {
+    const left = u.valToPos(at, "x");
+    if (left < LABEL / 2 || left > u.over.clientWidth + AXIS - LABEL / 2) return "";
     const text = format.clock(at, utc, gap > 0 && gap < 60);
     return text.startsWith("00:00") ? format.day(at, utc) : text;
   });

@@ -10,7 +10,7 @@ import numpy as np
 import requests
 
 from tests.servers import free_port, wait_for
-from tracker import pipeline
+from tracker import pipeline, rules
 from tracker.models import Market
 from tracker.outbox import Outbox
 from tracker.ring import Ring
@@ -70,13 +70,13 @@ class Board:
             self.store.write("simulator", id, slots[present], both[present], now, new=True)
         self.evaluate(list(prices))
 
-    def put(self, id: str, price: float, volume: float) -> int:
-        """Stores a sample of the slot in progress, evaluates, and returns the slot."""
+    def put(self, id: str, price: float, volume: float, active: Sequence[rules.Rule] = ()) -> int:
+        """Stores a sample of the slot in progress, evaluates it by the rules ``active``, and returns the slot."""
         now = time.time()
         slot = RING.slot(now)
         self.store.write("simulator", id, np.array([slot]), np.array([[price, volume]]), now)
-        self.evaluate([id])
+        self.evaluate([id], active)
         return slot
 
-    def evaluate(self, ids: Sequence[str]) -> None:
-        pipeline.evaluate(self.store, self.outbox, (), ids, time.time())
+    def evaluate(self, ids: Sequence[str], active: Sequence[rules.Rule] = ()) -> None:
+        pipeline.evaluate(self.store, self.outbox, active, ids, time.time())
