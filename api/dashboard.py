@@ -72,7 +72,6 @@ def _answer(name: str) -> Response:
     response.set_etag(found.etag + ("-gzip" if zipped else ""))
     response.headers["Cache-Control"] = LASTING if name.startswith("vendor/") and found.gzipped else REVALIDATED
     response.headers["Content-Security-Policy"] = POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
     if found.gzipped:
         response.headers["Vary"] = "Accept-Encoding"
     if zipped:

@@ -19,6 +19,7 @@ export async function get(path, parameters = {}, { signal, etag } = {}) {
     signal,
     headers: etag ? { "If-None-Match": etag } : {},
   });
+  noticeStale(answer);
   return { ...freshness(answer), body: answer.status === 304 ? undefined : await answer.json() };
 }
 
@@ -29,21 +30,32 @@ export async function health({ signal } = {}) {
   return { ...freshness(answer), body: await answer.json() };
 }
 
-/** Sends a write with the key that the user gave in this tab, if any. */
+/** Sends a write. */
 export async function send(method, path, body) {
-  const key = sessionStorage.getItem(KEY);
   const answer = await ask(address(`v1/${path}`), {
     method,
-    headers: { "Content-Type": "application/json", ...(key && { Authorization: `Bearer ${key}` }) },
+    headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
   return answer.status === 204 ? null : answer.json();
 }
 
+/** Keeps an API key for as long as this tab is open; it goes with every request to the API. */
 export const keepKey = (key) => sessionStorage.setItem(KEY, key);
 
+/** Says "change" when the API begins or ends to answer with what it kept while its store is away, as `seconds` of age. */
+export const staleness = Object.assign(new EventTarget(), { seconds: 0 });
+
+function noticeStale(answer) {
+  const seconds = answer.headers.get("Warning")?.startsWith("110") ? Math.max(1, Number(answer.headers.get("Age"))) : 0;
+  if (seconds === staleness.seconds) return;
+  staleness.seconds = seconds;
+  staleness.dispatchEvent(new Event("change"));
+}
+
 /** Fetches `url`, never out of the browser's own cache; raises Problem. */
-export async function ask(url, { signal, ...options } = {}) {
+export async function ask(url, { signal, headers, ...options } = {}) {
+  const key = sessionStorage.getItem(KEY);
   const late = AbortSignal.timeout(PATIENCE);
   let answer;
   try {
@@ -51,6 +63,7 @@ export async function ask(url, { signal, ...options } = {}) {
       cache: "no-store",
       credentials: "same-origin",
       ...options,
+      headers: { ...headers, ...(key && { Authorization: `Bearer ${key}` }) },
       signal: signal ? AbortSignal.any([signal, late]) : late,
     });
   } catch (error) {

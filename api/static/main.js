@@ -8,7 +8,7 @@ import { grid } from "./grid.js";
 import { heatmap } from "./heatmap.js";
 import * as kept from "./kept.js";
 import { movers } from "./movers.js";
-import { connectionNotice, firstRun } from "./notice.js";
+import { connectionNotice, firstRun, staleNotice } from "./notice.js";
 import { picker } from "./picker.js";
 import { sources } from "./sources.js";
 import * as url from "./url.js";
@@ -85,5 +85,6 @@ addEventListener("theme:changed", () => {
 url.takeLinks(document);
 showTools();
 connectionNotice(byId("connection"));
+staleNotice(byId("stale"));
 picker(byId("picker"), (metric) => url.go({ view: "chart", metric, alert: "" }));
 firstRun(byId("first"), open);

@@ -1,6 +1,6 @@
 /** What the whole page must know: the connection is lost, or the first 24 hours are still being fetched. */
 
-import { files, get, health } from "./api.js";
+import { files, get, health, keepKey, staleness } from "./api.js";
 import { el, fill, say } from "./dom.js";
 import * as format from "./format.js";
 import { connection, poll, tryNow } from "./poll.js";
@@ -30,6 +30,14 @@ export function connectionNotice(root) {
   connection.addEventListener("change", render);
 }
 
+/** Shows in `root` that the API answers with what it kept, because its store is away. */
+export function staleNotice(root) {
+  staleness.addEventListener("change", () => {
+    root.hidden = !staleness.seconds;
+    say(root, staleness.seconds ? `The store is away: what is shown is ${format.duration(staleness.seconds)} old or more. If this lasts, look whether it runs: python -m tracker status.` : "");
+  });
+}
+
 /** Calls `ready()` once there is something to show; until then shows in `root` how far the first fetch is. */
 export function firstRun(root, ready) {
   const bar = el("progress", { "aria-label": "First fetch" });
@@ -39,7 +47,7 @@ export function firstRun(root, ready) {
 
   const poller = poll(async (options) => {
     const { body: { metrics: ranked, sources } } = await health(options);
-    const { body: { total } } = await get("metrics", { limit: 1 }, options);
+    const { body: { total } } = await get("metrics", { limit: 1, fields: "id" }, { signal: options.signal });
     return { maxAge: 1, body: { ranked, total, sources } };
   }, ({ ranked, total, sources }) => {
     const waited = box.isConnected;
@@ -55,7 +63,22 @@ export function firstRun(root, ready) {
     if (total) bar.value = ranked;
     say(told, total ? `${format.number(ranked)} of ${format.number(total)} metrics have their samples and ranks.` : "Waiting for the first catalogue of markets.");
     say(hint, advice(sources));
+  }, (error) => {
+    root.hidden = false;
+    fill(root, error.status === 401 || error.status === 403 ? keyForm(error, () => poller.now()) : el("div", { class: "message" }, el("h1", {}, "The API refuses"), el("p", {}, error.message)));
   });
+}
+
+function keyForm(error, again) {
+  const input = el("input", { type: "password", autocomplete: "off", "aria-label": "API key", required: true });
+  const submit = (event) => {
+    event.preventDefault();
+    keepKey(input.value.trim());
+    again();
+  };
+  return el("div", { class: "message" }, el("h1", {}, "An API key, please"), el("p", { role: "status" }, error.message),
+    el("form", { class: "row", on: { submit } }, input, el("button", {}, "Use key")),
+    el("p", { class: "muted" }, "It is kept for as long as this tab is open. python -m tracker keys create NAME makes one."));
 }
 
 /** What to do when nothing comes. */

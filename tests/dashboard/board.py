@@ -1,19 +1,24 @@
-"""What the workers would have stored as of now, and a real API server over it."""
+"""What the workers would have stored as of now, and the API over it."""
 
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import requests
+from werkzeug.serving import make_server
 
+from api import create_app
 from tests.servers import free_port, wait_for
 from tracker import pipeline, rules
 from tracker.models import Market
 from tracker.outbox import Outbox
 from tracker.ring import Ring
+from tracker.settings import load
 from tracker.store import Store, connect
 
 RING = Ring()
@@ -24,25 +29,35 @@ WAVE = 1 + 0.1 * np.sin(np.arange(RING.rows) / 90)
 
 
 class Board:
-    """The store at ``store_url`` and ``python -m tracker api`` over it, on a port of its own."""
+    """The store at ``store_url`` and the API over it, on a port of its own.
 
-    def __init__(self, store_url: str):
+    The API is the app in this process behind a plain HTTP server, which starts at once; or, with ``alone``, the process
+    that a user runs, which can be ended.
+    """
+
+    def __init__(self, store_url: str, alone: bool = False):
         self.store = Store(connect(store_url), RING)
         self.outbox = Outbox(self.store.redis)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.environment = {**os.environ, "REDIS_URL": store_url, "API_PORT": str(self.port), "LOG_LEVEL": "warning"}
-        self.process: subprocess.Popen | None = None
+        self.alone = alone
+        self.variables = {"REDIS_URL": store_url, "API_PORT": str(self.port), "LOG_LEVEL": "warning"}
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "tracker", "api"], env=self.environment)
+        if not self.alone:
+            self.server = make_server("127.0.0.1", self.port, create_app(load(self.variables)), threaded=True)
+            threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+            return
+        self.process = subprocess.Popen([sys.executable, "-m", "tracker", "api"], env={**os.environ, **self.variables})
         wait_for(self.answers, "the API answers", 60)
 
     def stop(self) -> None:
-        if self.process:
-            self.process.terminate()
-            self.process.wait(30)
-            self.process = None
+        if not self.alone:
+            self.server.shutdown()
+            self.server.server_close()
+            return
+        self.process.terminate()
+        self.process.wait(30)
 
     def answers(self) -> bool:
         try:
@@ -80,3 +95,12 @@ class Board:
 
     def evaluate(self, ids: Sequence[str], active: Sequence[rules.Rule] = ()) -> None:
         pipeline.evaluate(self.store, self.outbox, active, ids, time.time())
+
+
+@contextmanager
+def running(board: Board) -> Iterator[Board]:
+    board.start()
+    try:
+        yield board
+    finally:
+        board.stop()

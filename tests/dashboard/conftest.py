@@ -1,12 +1,14 @@
+import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 from redis import Redis
 
-from tests.dashboard.board import Board
+from tests.dashboard.board import Board, running
 from tests.dashboard.browser import browser
-from tests.programs import need
+from tests.programs import find
 from tests.servers import StoreServer
 
 #: Far from UTC, so that the two cannot be taken for each other.
@@ -15,16 +17,14 @@ ZONE = "Asia/Kathmandu"
 
 @pytest.fixture(scope="session")
 def chrome() -> Iterator[Browser]:
-    with browser(need("chromium")) as running:
-        yield running
+    with browser(find("chromium") or "") as started:
+        yield started
 
 
 @pytest.fixture
 def board(redis: Redis, store_server: StoreServer) -> Iterator[Board]:
-    board = Board(store_server.url)
-    board.start()
-    yield board
-    board.stop()
+    with running(Board(store_server.url)) as board:
+        yield board
 
 
 @pytest.fixture
@@ -39,3 +39,15 @@ def page(chrome: Browser, board: Board) -> Iterator[Page]:
     page.unroute_all(behavior="ignoreErrors")
     context.close()
     assert not errors
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet() -> None:
+    """The plain HTTP server does not tell of each request."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.program("chromium"))

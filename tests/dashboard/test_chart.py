@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from tests.dashboard.board import GAP, Board
 from tests.dashboard.conftest import ZONE
@@ -26,7 +26,10 @@ def eager(page: Page) -> None:
     """Lets the API say that its answers are good for a second only, whatever its own pace."""
 
     def hurried(route: Route) -> None:
-        answer = route.fetch()
+        try:
+            answer = route.fetch()
+        except Error:  # the server, or the page, is gone
+            return route.abort()
         route.fulfill(response=answer, headers={**answer.headers, "cache-control": "max-age=1"})
 
     page.route(re.compile("/v1/"), hurried)

@@ -1,12 +1,17 @@
 """First run, lost connection, dark, small, keyboard only, and what axe finds."""
 
 import re
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
+from redis import Redis
 
-from tests.dashboard.board import Board
+from tests.dashboard.board import Board, running
+from tests.dashboard.test_chart import eager
+from tests.servers import StoreServer
+from tracker.keys import Keys
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523, "bitfinex:dogbtc": 5.4e-05}
 BITCOIN = "?metric=kraken:btcusd:price"
@@ -35,9 +40,16 @@ def test_the_first_run_shows_how_far_it_is_and_opens_by_itself(page: Page, board
     expect(page.locator("#first")).to_be_hidden()
 
 
-def test_a_lost_connection_is_shown_and_heals_when_the_api_is_back(page: Page, board: Board) -> None:
+def test_a_lost_connection_is_shown_and_heals_when_the_api_is_back(
+    page: Page, redis: Redis, store_server: StoreServer
+) -> None:
+    with running(Board(store_server.url, alone=True)) as board:
+        is_lost_and_heals(page, board)
+
+
+def is_lost_and_heals(page: Page, board: Board) -> None:
     board.fill(PRICES)
-    page.goto(BITCOIN)
+    page.goto(board.url + BITCOIN)
     expect(page.locator("[data-readout=price]")).to_contain_text("USD")
 
     board.stop()
@@ -51,6 +63,44 @@ def test_a_lost_connection_is_shown_and_heals_when_the_api_is_back(page: Page, b
     board.put("kraken:btcusd", 71_234.5, 9)
     expect(notice).to_be_hidden(timeout=30_000)
     expect(page.locator("[data-readout=price] .value")).to_have_text("71,234.5 USD", timeout=90_000)
+
+
+def test_what_is_shown_while_the_store_is_away_is_marked(chrome: Browser, tmp_path: Path) -> None:
+    with StoreServer(tmp_path) as server, running(Board(server.url, alone=True)) as board:
+        board.fill(PRICES)
+        context = chrome.new_context(base_url=board.url)
+        page = context.new_page()
+        eager(page)
+        page.goto(BITCOIN)
+        expect(page.locator("[data-readout=price]")).to_contain_text("USD")
+
+        for _ in range(2):  # asked for and answered: now the API has it, too
+            with page.expect_response(re.compile(r"markets/.*since=")):
+                pass
+        server.kill()
+        stale = page.get_by_role("status").filter(has_text="The store is away: what is shown is")
+        expect(stale).to_be_visible(timeout=30_000)
+
+        server.start()
+        expect(stale).to_be_hidden(timeout=30_000)
+        page.unroute_all(behavior="ignoreErrors")
+        context.close()
+
+
+def test_where_reading_takes_a_key_the_page_asks_for_it(page: Page, board: Board) -> None:
+    board.fill(PRICES)
+    key = Keys(board.store.redis).create("reader", "read", 0)
+    board.stop()
+    board.variables["API_READS"] = "key"
+    board.start()
+    page.goto(BITCOIN)
+    expect(page.locator("#first")).to_contain_text("This needs an API key.")
+    page.get_by_label("API key").fill("dt-nonsense")
+    page.get_by_role("button", name="Use key").click()
+    expect(page.locator("#first")).to_contain_text("This API key is not known, or was revoked.")
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Use key").click()
+    expect(page.locator("[data-readout=price]")).to_contain_text("USD")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
