@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import mimetypes
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -63,6 +64,13 @@ def file(name: str) -> File:
     mimetype = TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "text/plain"
     gzipped = gzip.compress(plain, mtime=0) if suffix in COMPRESSED else None
     return File(plain, gzipped, mimetype, hashlib.sha256(plain).hexdigest()[:20])
+
+
+def edition() -> Iterator[tuple[str, bytes]]:
+    """The page and its files as the static edition has them: path and bytes. It reads files beside it, not the API."""
+    yield "index.html", file("index.html").plain.replace(b'data-edition="server"', b'data-edition="files"')
+    for name in sorted(names() - {"index.html"}):
+        yield f"static/{name}", file(name).plain
 
 
 def _answer(name: str) -> Response:

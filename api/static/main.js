@@ -1,7 +1,7 @@
 /** Puts the page together: the header, the view that the address names, and the rail of alerts and sources beside it. */
 
 import { alerts } from "./alerts.js";
-import { get } from "./api.js";
+import { files, get } from "./api.js";
 import { chart } from "./chart.js";
 import { say } from "./dom.js";
 import { grid } from "./grid.js";
@@ -11,10 +11,11 @@ import { movers } from "./movers.js";
 import { connectionNotice, firstRun, staleNotice } from "./notice.js";
 import { picker } from "./picker.js";
 import { sources } from "./sources.js";
+import { sql } from "./sql.js";
 import * as url from "./url.js";
 
-const VIEWS = { chart, movers, heatmap, grid };
-const TITLES = { movers: "Movers", heatmap: "Heat map", grid: "Grid" };
+const VIEWS = { chart, movers, heatmap, grid, sql };
+const TITLES = { movers: "Movers", heatmap: "Heat map", grid: "Grid", sql: "SQL" };
 const THEMES = { auto: "◐", light: "○", dark: "●" };
 const byId = (id) => document.getElementById(id);
 
@@ -83,6 +84,7 @@ addEventListener("theme:changed", () => {
 });
 
 url.takeLinks(document);
+document.querySelector("[data-view=sql]").hidden = !files;
 showTools();
 connectionNotice(byId("connection"));
 staleNotice(byId("stale"));

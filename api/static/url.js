@@ -1,6 +1,6 @@
 /** The page's state is its address: whoever opens the link sees the same view. */
 
-export const VIEWS = ["chart", "movers", "heatmap", "grid"];
+export const VIEWS = ["chart", "movers", "heatmap", "grid", "sql"];
 export const RANGES = { "1h": 3600, "4h": 4 * 3600, "12h": 12 * 3600, "24h": 24 * 3600 };
 
 /** Each name's usual value is left out of the address. */
