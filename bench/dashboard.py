@@ -93,7 +93,7 @@ def visit(chrome: Browser, url: str, html: str | None) -> tuple[float, int]:
 
 def files_size() -> int:
     names = [name for name in dashboard.names() if not name.startswith(("vendor/sql.js", "docs"))]
-    return sum(len(dashboard.file(name).gzipped or dashboard.file(name).plain) for name in names)
+    return sum(len(dashboard.file(name).coded("gzip").body) for name in names)
 
 
 def long_tasks(chrome: Browser, board: Board, markets: list[str], seconds: int) -> None:
