@@ -28,14 +28,14 @@ export function pane(root, { kind, utc, sync, timeline = true, moved = () => {},
     { stroke: color.limit, width: 1.25, pxAlign: 0, dash: [5, 4], spanGaps: false, auto: false, points: { show: false } },
   ];
   const axis = { stroke: color.muted, font: "11px system-ui, sans-serif", grid: { stroke: color.grid, width: 1 }, ticks: { show: false } };
-  let top = Infinity;
+  let [least, top] = [0, Infinity]; // what the axis of bars shows at least and at most
   const plot = new UPlot(
     {
       ...size(root),
       padding: [8, 0, 0, 0],
       legend: { show: false },
       tzDate: (seconds) => (utc() ? UPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : new Date(seconds * 1000)),
-      scales: { x: { time: true, auto: false }, y: { range: (_, low, high) => padded(low, Math.min(high, top), kind) } },
+      scales: { x: { time: true, auto: false }, y: { range: (_, low, high) => padded(low, Math.min(Math.max(high, least), top), kind) } },
       series,
       axes: [
         { ...axis, show: timeline, size: 26, space: 64, values: (u, splits) => times(u, splits, utc()), gap: 6 },
@@ -67,7 +67,10 @@ export function pane(root, { kind, utc, sync, timeline = true, moved = () => {},
     draw(slots, values, { baseline, limit, range = [slots[0], slots[slots.length - 1]] } = {}) {
       const none = new Array(slots.length).fill(null);
       const seen = values.filter((value, index) => value !== null && slots[index] >= range[0] && slots[index] <= range[1]);
-      top = kind === "bars" ? ceiling(seen) : Infinity;
+      if (kind === "bars") {
+        least = limit?.findLast((value) => value !== null) ?? 0;
+        top = Math.max(ceiling(seen), least);
+      }
       plot.setData([slots, values, baseline ?? none, limit ?? none], false);
       plot.setScale("x", { min: range[0], max: range[1] });
       return seen.filter((value) => value > top).length;
