@@ -118,7 +118,7 @@ function times(u, splits, utc) {
   const gap = splits.length > 1 ? splits[1] - splits[0] : 0;
   return splits.map((at) => {
     const left = u.valToPos(at, "x");
-    if (left < LABEL / 2 || left > u.over.clientWidth + AXIS - LABEL / 2) return "";
+    if (left < LABEL / 2 || left > u.width - LABEL / 2) return "";
     const text = format.clock(at, utc, gap > 0 && gap < 60);
     return text.startsWith("00:00") ? format.day(at, utc) : text;
   });
