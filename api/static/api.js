@@ -71,6 +71,7 @@ export async function ask(url, { signal, headers, ...options } = {}) {
     throw new Problem("offline", late.aborted ? "The server takes too long to answer." : "The server cannot be reached.");
   }
   if (answer.ok || answer.status === 304) return answer;
+  if (answer.status === 401 && key) sessionStorage.removeItem(KEY); // it opens nothing, and what is open needs none
   const retryAfter = Number(answer.headers.get("Retry-After")) || undefined;
   throw new Problem(answer.status, await detail(answer), retryAfter);
 }

@@ -26,8 +26,8 @@ class Picture:
     name: str
     address: str
     shown: str
-    width: int = 1440
-    height: int = 900
+    width: int = 1280
+    height: int = 800
     scheme: str = "light"
 
 
@@ -45,10 +45,9 @@ def main() -> None:
             Picture("chart-dark", price, "canvas", scheme="dark"),
             Picture("alert", explained, ".explain h2, canvas"),
             Picture("movers", "?view=movers", "td.sparks", width=1200, height=700),
-            Picture("heatmap", "?view=heatmap", ".heat a", width=1280, height=760, scheme="dark"),
+            Picture("heatmap", "?view=heatmap", ".heat a", scheme="dark"),
             Picture("grid", "?view=grid&panes=" + ",".join(ids), ".grid canvas", scheme="dark"),
             Picture("phone", price, "canvas", width=390, height=844),
-            Picture("wall", price, "canvas", width=1920, height=1080, scheme="dark"),
         ]
         with browser(shutil.which("chromium") or sys.exit("screenshots: this machine has no chromium")) as chrome:
             for picture in pictures:

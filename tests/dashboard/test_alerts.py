@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.dashboard.board import Board
 from tests.dashboard.test_chart import eager
+from tracker.keys import Keys
 from tracker.rules import DEFAULT_RULES
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523}
@@ -85,30 +86,23 @@ def test_an_alert_is_acknowledged_and_its_metric_silenced(page: Page, board: Boa
 
 
 def test_a_refused_write_asks_for_a_key_which_is_kept_in_this_tab_only(page: Page, board: Board) -> None:
-    """A server with keys, as it answers to those who have none."""
-    keys: list[str | None] = []
-
-    def guarded(route) -> None:
-        keys.append(route.request.headers.get("authorization"))
-        if keys[-1] == "Bearer right":
-            return route.continue_()
-        detail = "This needs an API key with scope admin."
-        route.fulfill(status=401, content_type="application/problem+json", json={"status": 401, "detail": detail})
-
+    key = Keys(board.store.redis).create("ada", "admin", 0)
     jump(board)
-    page.route(re.compile("acknowledge$"), guarded)
     page.goto(VOLUME)
     page.locator(".feed a").click()
     page.get_by_label("Your name").fill("Ada")
     page.get_by_role("button", name="Acknowledge").click()
-    expect(page.locator(".actions")).to_contain_text("This needs an API key with scope admin.")
-    page.get_by_label("API key").fill("right")
+    told = page.locator(".actions [role=status]")
+    expect(told).to_contain_text("This needs an API key of scope admin.")
+    page.get_by_label("API key").fill("dt-nonsense")
+    page.get_by_role("button", name="Use key").click()
+    expect(told).to_contain_text("This API key is not known, or was revoked.")
+    page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Use key").click()
     expect(page.locator(".acknowledged")).to_contain_text("Acknowledged by Ada")
 
-    assert keys == [None, "Bearer right"]
-    assert "right" in page.evaluate("JSON.stringify(sessionStorage)")
-    assert "right" not in page.evaluate("JSON.stringify(localStorage)")
+    assert key in page.evaluate("JSON.stringify(sessionStorage)")
+    assert key not in page.evaluate("JSON.stringify(localStorage)") + page.url
 
 
 def test_an_alert_that_is_gone_says_so(page: Page, board: Board) -> None:
