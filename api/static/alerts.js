@@ -36,6 +36,7 @@ export function alerts(root, { utc }) {
   }
 
   function render() {
+    if (!known) return; // not asked yet: whether there are any is not known
     const burning = latest.filter((alert) => alert.state === "firing").length;
     say(count, burning ? `${burning} firing` : "");
     if (!latest.length) {

@@ -51,8 +51,8 @@ function cellOf(id, { utc, remove }) {
   const last = el("span", { class: "figure" });
   const change = el("span", { class: "figure" });
   const plot = el("div", { class: "plot", role: "img" });
-  const node = el("li", { "data-pane": id }, el("header", {}, name, el("small", {}, `${field} · ${exchange}`), last, change,
-    el("button", { class: "icon", "aria-label": `Remove ${id}`, on: { click: () => remove(id) } }, "×")), plot);
+  const node = el("li", { "data-pane": id }, el("header", {}, name, el("small", {}, `${field} · ${exchange}`),
+    el("button", { class: "icon", "aria-label": `Remove ${id}`, on: { click: () => remove(id) } }, "×"), last, change), plot);
   let drawing = null;
   let row = null;
 

@@ -12,7 +12,7 @@ const QUIET = 180;
 export function sources(root, { utc }) {
   const list = el("ul", { class: "sources" });
   fill(root, el("header", {}, el("h2", {}, "Sources")), list);
-  let latest = [];
+  let latest = null;
   const poller = poll(ask, ({ sources: found }) => {
     latest = found;
     render();
@@ -20,6 +20,7 @@ export function sources(root, { utc }) {
   const timer = setInterval(() => document.hidden || render(), TICK);
 
   function render() {
+    if (!latest) return;
     fill(list, latest.map((source) => entry(source, utc())));
     if (!latest.length) fill(list, el("li", { class: "empty" }, "No source is configured: set SOURCES and start again."));
   }
