@@ -46,7 +46,7 @@ export function ticks(values) {
   const gap = shown.length > 1 ? Math.abs(shown[1] - shown[0]) : Math.abs(shown[0]) || 1;
   const top = Math.max(...shown.map(Math.abs));
   if (top >= 1e15 || (top > 0 && top < 1e-8)) return values.map((value) => (known(value) ? value.toExponential(1) : ""));
-  const scale = [1e9, 1e6, 1e3].find((each) => top >= Math.max(each, 1e5) && gap >= each / 100) ?? 1;
+  const scale = [1e9, 1e6, 1e3].find((each) => top >= Math.max(each, 1e5) && gap >= each / 2) ?? 1;
   const suffix = { 1: "", 1e3: "K", 1e6: "M", 1e9: "B" }[scale];
   const places = decimals(gap / scale);
   const style = plain({ minimumFractionDigits: places, maximumFractionDigits: places });

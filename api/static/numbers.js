@@ -17,10 +17,10 @@ export function numbers(root, row, utc) {
     number("Change 24 h", format.percent(row.change_24h), "", format.up(row.change_24h)),
     number("Mean 1 h", format.number(row.mean_1h, 4), format.unit(unit)),
     number("Mean 24 h", format.number(row.mean_24h, 4), format.unit(unit)),
-    number("Std. deviation", format.number(row.stddev_24h, 4), `${format.unit(unit)}, over 24 h`),
+    number("Std. deviation", format.number(row.stddev_24h, 4), format.unit(unit)),
     number("Variation", typeof ratio === "number" ? format.percent(ratio).replace("+", "") : "–", "deviation ÷ mean"),
-    number("Deviation rank", row.rank?.text ?? "–", place(row.rank, field)),
-    number("Variation rank", row.cv_rank?.text ?? "–", place(row.cv_rank, field)),
+    number("Rank", row.rank?.text ?? "–", place(row.rank, field), "", "By standard deviation, in the metric's own unit"),
+    number("Relative rank", row.cv_rank?.text ?? "–", place(row.cv_rank, field), "", "By variation, which is the same in every unit"),
   );
 }
 
@@ -30,8 +30,8 @@ export function stale({ last_slot: slot, step = 60 }, now = Date.now() / 1000) {
   return typeof slot === "number" && age > (FRESH - 1) * step ? age : 0;
 }
 
-function number(name, value, note, tone = "") {
-  return el("div", {}, el("dt", {}, name), el("dd", { class: tone }, value), note && el("dd", { class: "note" }, note));
+function number(name, value, note, tone = "", title = null) {
+  return el("div", { title }, el("dt", {}, name), el("dd", { class: tone }, value), note && el("dd", { class: "note" }, note));
 }
 
 function freshness(row, utc) {

@@ -39,7 +39,7 @@ def test_a_metric_is_shown_with_its_numbers_and_what_its_rank_means(page: Page, 
     page.goto(BITCOIN)
 
     expect(page.get_by_role("heading", level=1)).to_have_text("BTC/USDkraken")
-    assert "1/3" in stat(page, "Deviation rank") and "most volatile of 3 prices" in stat(page, "Deviation rank")
+    assert "1/3" in stat(page, "Rank") and "most volatile of 3 prices" in stat(page, "Rank")
     assert re.search(r"\d{2},\d{3}\.\d\s+USD at \d\d:\d\d", stat(page, "Last"))
     assert re.search(r"[+−]\d+\.\d\d %", stat(page, "Change 24 h"))
     expect(page.get_by_role("group", name="BTC/USD on kraken, the last 24 hours")).to_be_visible()
