@@ -17,7 +17,7 @@ export function connectionNotice(root) {
     document.body.classList.toggle("lost", connection.lost);
     root.hidden = !connection.lost;
     if (!connection.lost) return fill(root);
-    if (!root.firstChild) fill(root, el("b", {}, "Connection lost. "), text, again);
+    fill(root, el("b", {}, connection.problem?.status === 429 ? "Too many requests. " : "Connection lost. "), text, again);
     const tell = () => {
       const wait = Math.ceil(connection.nextTry - Date.now() / 1000);
       const since = connection.lastGood ? ` since ${format.clock(connection.lastGood, false, true)}` : "";

@@ -69,5 +69,5 @@ function meter({ limit, period, used, deferred }) {
   const text = `${format.number(used)} of ${format.number(limit)} requests per ${format.duration(period)}`;
   return el("span", { class: "wide budget" },
     el("meter", { min: 0, max: limit, value: Math.min(used, limit), high: limit * 0.9, "aria-label": text }),
-    el("span", { class: "muted" }, text, deferred ? `, ${format.number(deferred)} waiting` : ""));
+    el("span", { class: "muted" }, text, deferred ? `, ${format.number(deferred)} markets wait` : ""));
 }

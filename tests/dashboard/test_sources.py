@@ -38,7 +38,7 @@ def test_each_source_is_listed_with_its_state(page: Page) -> None:
 
     source = page.locator("[data-source=simulator]")
     expect(source.locator(".state")).to_have_text("ok")
-    expect(source).to_contain_text(re.compile(r"(heard|newest sample) \d+ s ago"))
+    expect(source).to_contain_text(re.compile(r"(heard|newest sample) \d+ (s|min) ago"))
 
 
 def test_what_is_wrong_with_a_source_is_told(page: Page) -> None:
@@ -51,7 +51,7 @@ def test_what_is_wrong_with_a_source_is_told(page: Page) -> None:
         "the exchange refuses this address (451)",
         re.compile(r"newest sample \d+ d ago"),
         "1,200 markets, 37 stale",
-        "55 of 60 requests per 60 s, 4 waiting",
+        "55 of 60 requests per 60 s, 4 markets wait",
         "HTTP 451",
         "refused: negative 3",
     ):
