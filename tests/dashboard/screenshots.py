@@ -26,8 +26,8 @@ class Picture:
     name: str
     address: str
     shown: str
-    width: int = 1280
-    height: int = 800
+    width: int = 1200
+    height: int = 720
     scheme: str = "light"
 
 
@@ -44,7 +44,7 @@ def main() -> None:
             Picture("chart", price, "canvas"),
             Picture("chart-dark", price, "canvas", scheme="dark"),
             Picture("alert", explained, ".explain h2, canvas"),
-            Picture("movers", "?view=movers", "td.sparks", width=1200, height=700),
+            Picture("movers", "?view=movers", "td.sparks", height=640),
             Picture("heatmap", "?view=heatmap", ".heat a", scheme="dark"),
             Picture("grid", "?view=grid&panes=" + ",".join(ids), ".grid canvas", scheme="dark"),
             Picture("phone", price, "canvas", width=390, height=844),
