@@ -26,7 +26,7 @@ class Picture:
     name: str
     address: str
     shown: str
-    width: int = 1200
+    width: int = 1280
     height: int = 720
     scheme: str = "light"
 
