@@ -9,7 +9,7 @@ from flask import Response
 from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import docs, openapi, problems, service, v1
+from api import dashboard, docs, openapi, problems, service, v1
 from api.access import Guard
 from api.cache import Cached
 from api.table import Tables
@@ -28,7 +28,14 @@ VERSIONS = {"v1": v1.bp}
 def create_app(settings: Settings | None = None) -> APIFlask:
     """The app, configured by ``settings`` or else by the environment; a bad variable ends the process with one line."""
     settings = settings or _from_environment()
-    app = APIFlask("api", title="data-tracker", version="1", spec_path="/v1/openapi.json", docs_path=None)
+    app = APIFlask(
+        "api",
+        title="data-tracker",
+        version="1",
+        spec_path="/v1/openapi.json",
+        docs_path=None,
+        static_folder=None,  # type: ignore[arg-type]  # the dashboard serves its files itself
+    )
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         DESCRIPTION="Crypto market metrics of the last 24 hours, ranked by standard deviation. Times are Unix seconds, "
@@ -42,6 +49,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.url_map.merge_slashes = False  # a doubled slash is an unknown path, not a redirect
     store = Store(connect(settings.redis_url, tries=2, patience=PATIENCE, pause=PAUSE), settings.ring)
     app.extensions.update(settings=settings, store=store, tables=Tables(store, settings.sources))
+    app.register_blueprint(dashboard.bp)
     app.register_blueprint(service.bp)
     app.register_blueprint(docs.bp)
     for version, bp in VERSIONS.items():

@@ -23,7 +23,7 @@ from tracker.store import Store
 Headers = list[tuple[str, str]]
 READS = ("GET", "HEAD", "OPTIONS")
 #: Paths that anybody may read: they tell nothing but that the API is there, and how to ask it.
-OPEN_PATHS = ("/healthz", "/docs", "/v1/openapi.json")
+OPEN_PATHS = ("/healthz", "/docs", "/v1/openapi.json", "/static/")
 #: Bytes of a query: the longest that makes sense has a tenth of it.
 LONGEST_QUERY = 8_000
 #: Seconds for which a process does not read the keys again, and for which it goes by them while the store is away.
@@ -105,7 +105,7 @@ class Guard:
         if text and not key:
             raise _unauthorised("This API key is not known, or was revoked.")
         if not writes:
-            if self.settings.api_reads == "key" and not key and not environ["PATH_INFO"].startswith(OPEN_PATHS):
+            if self.settings.api_reads == "key" and not key and not _is_open(environ["PATH_INFO"]):
                 raise _unauthorised("This needs an API key.")
         elif key:
             if key.scope != SCOPES[-1]:
@@ -162,6 +162,11 @@ class KnownKeys:
                         raise
                 self._asked = now
             return self._known
+
+
+def _is_open(path: str) -> bool:
+    """The page at / asks for a key itself."""
+    return path == "/" or path.startswith(OPEN_PATHS)
 
 
 def _sent(environ: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The static edition: what the API answers, as files under the same paths, and one SQLite file of everything.
+"""The static edition: what the API answers, as files under the same paths, the dashboard, and one SQLite file of all.
 
 For object storage or a CDN, or a web server that serves ``PATH.json`` for ``PATH``. Files are written by asking the app
 itself, so a file has the very bytes that the API answers. Each is written aside and renamed: whoever reads a file reads
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from apiflask import APIFlask
 
-from api import create_app
+from api import create_app, dashboard
 from tracker.errors import StoreError, TrackerError
 from tracker.outbox import Outbox
 from tracker.settings import Settings
@@ -25,6 +25,17 @@ from tracker.store import Store
 DATABASE = "data-tracker.sqlite"
 #: The largest page: of more metrics, the list names the first and the database has all.
 LIMIT = 10_000
+ALERTS = 1_000
+#: Files that are there whatever is tracked -> the paths whose answers they are.
+LISTS = {
+    "healthz.json": "/healthz",
+    "v1/openapi.json": "/v1/openapi.json",
+    "v1/metrics.json": f"/v1/metrics?limit={LIMIT}",
+    "v1/sparks.json": f"/v1/metrics?limit={LIMIT}&fields=id,spark",
+    "v1/movers.json": "/v1/movers",
+    "v1/alerts.json": f"/v1/alerts?limit={ALERTS}",
+    "v1/sources.json": "/v1/sources",
+}
 #: Windows read at a time.
 CHUNK = 128
 SCHEMA = """
@@ -74,19 +85,23 @@ def write(app: APIFlask, folder: Path) -> int:
 
 def documents(app: APIFlask) -> Iterator[tuple[str, bytes]]:
     """Every file of the edition but the database: its path in the folder, and its bytes."""
-    listed = f"/v1/metrics?limit={LIMIT}"
-    ids = [row["id"] for row in app.json.loads(_answer(app, listed) or b"")["metrics"]]
-    markets = {id.rpartition(":")[0] for id in ids}
-    asked = {
-        "v1/openapi.json": "/v1/openapi.json",
-        "v1/metrics.json": listed,
-        "v1/movers.json": "/v1/movers",
-        **{f"v1/metrics/{id}.json": f"/v1/metrics/{id}" for id in ids},
-        **{f"v1/markets/{id}.json": f"/v1/markets/{id}" for id in markets},
+    metrics, alerts = (_ids(app, name) for name in ("metrics", "alerts"))
+    markets = {id.rpartition(":")[0] for id in metrics}
+    asked = LISTS | {
+        f"v1/{folder}/{id}.json": f"/v1/{folder}/{id}"
+        for folder, ids in (("metrics", metrics), ("markets", markets), ("alerts", alerts))
+        for id in ids
     }
     for file, path in asked.items():
         if body := _answer(app, path):
             yield file, body
+    yield from dashboard.edition()
+
+
+def _ids(app: APIFlask, name: str) -> list[str]:
+    """Of the rows of a list."""
+    body = _answer(app, LISTS[f"v1/{name}.json"])
+    return [row["id"] for row in app.json.loads(body)[name]] if body else []
 
 
 def _answer(app: APIFlask, path: str) -> bytes | None:

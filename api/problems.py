@@ -77,7 +77,7 @@ def _invalid(found: Mapping[str, Mapping[str, list[str]]]) -> Response:
 def _detail(error: HTTPError) -> str:
     match error.status_code:
         case 404:
-            return f"Nothing is at this path; {url_for('service.index')} lists what is where."
+            return f"Nothing is at this path; {url_for('v1.index.index')} lists what is where."
         case 405:
             return f"This path does not support the method; it supports {dict(error.headers).get('Allow', 'others')}."
         case 413:

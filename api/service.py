@@ -1,9 +1,9 @@
-"""About the service itself, whatever the API's version: what is where, and how it does."""
+"""About the service itself, whatever the API's version: how it does."""
 
 from http import HTTPStatus
 
 from apiflask import APIBlueprint
-from flask import Response, current_app, jsonify, url_for
+from flask import Response, current_app, jsonify
 
 from api import schemas
 from api.problems import documented
@@ -12,19 +12,6 @@ from tracker.settings import Settings
 from tracker.store import Store
 
 bp = APIBlueprint("service", __name__)
-
-
-@bp.get("/")
-@bp.output(schemas.Index)
-def index() -> Response:
-    """What is where"""
-    return jsonify(
-        metrics=url_for("v1.metrics.list_metrics"),
-        movers=url_for("v1.movers.movers"),
-        health=url_for("service.health"),
-        openapi=url_for("openapi.spec"),
-        docs=url_for("docs.page"),
-    )
 
 
 @bp.get("/healthz")

@@ -260,6 +260,7 @@ def _answers(host: str, port: int) -> bool:
 
 def _welcome(settings: Settings, folder: Path, environment: dict[str, str]) -> str:
     lines = [
+        f"Dashboard {settings.local_url(settings.api_port)}/",
         f"API       {settings.local_url(settings.api_port)}/v1/metrics",
         f"Flower    {settings.local_url(settings.flower_port)}",
     ]

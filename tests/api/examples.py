@@ -15,7 +15,7 @@ from tests.servers import StoreServer
 
 #: Path in the document -> the path that is asked for.
 ASKED = {
-    "/": "/",
+    "/v1": "/v1",
     "/healthz": "/healthz",
     "/v1/metrics": "/v1/metrics?field=volume&limit=2",
     "/v1/metrics/{id}": "/v1/metrics/kraken:btcusd:volume?step=3600",

@@ -145,13 +145,13 @@ def test_reading_takes_a_key_if_so_set(tracked: Tracked, stored: Keys) -> None:
     tracked.fill(["kraken:ethbtc"])
     key = stored.create("r", "read", 0)
     web = client(tracked, api_reads="key")
-    for path in (URL, "/v1/metrics/kraken:ethbtc:volume", "/", "/v1/nothing"):
+    for path in (URL, "/v1/metrics/kraken:ethbtc:volume", "/v1", "/v1/nothing"):
         for _ in range(2):  # kept or not
             refused = web.get(path)
             assert refused.status_code == 401 and refused.headers["WWW-Authenticate"] == "Bearer"
             assert web.get(path, headers=bearer(key)).status_code in (200, 404)
     assert web.get(URL, headers=bearer(key)).headers["Cache-Control"].startswith("private")
-    for path in ("/healthz", "/docs", "/docs/docs.js", "/v1/openapi.json"):
+    for path in ("/", "/static/main.js", "/healthz", "/docs", "/docs/docs.js", "/v1/openapi.json"):
         assert web.get(path).status_code == 200
     stored.revoke(key[3:11])
     assert web.get(URL, headers=bearer(key)).status_code == 401

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from api import create_app, export
+from api import create_app, dashboard, export
 from tests.api.tracked import NOW, SLOTS, Tracked
 from tests.servers import StoreServer, free_port, wait_for
 from tracker.errors import StoreError, TrackerError
@@ -37,14 +37,20 @@ def test_a_file_has_the_bytes_that_the_api_answers(filled: Tracked, tmp_path: Pa
 
     series = {f"v1/metrics/{id}:{field}.json" for id in IDS for field in ("price", "volume")}
     markets = {f"v1/markets/{id}.json" for id in IDS}
-    assert files(tmp_path) == {
-        "v1/metrics.json", "v1/movers.json", "v1/openapi.json", "data-tracker.sqlite", *series, *markets
-    }  # fmt: skip
+    page = {file for file, _ in dashboard.edition()}
+    assert files(tmp_path) >= {"data-tracker.sqlite", "v1/movers.json", "index.html", *series, *markets}
     assert count == len(files(tmp_path))
-    asked = {"v1/metrics.json": "/v1/metrics", "v1/openapi.json": "/v1/openapi.json"}
-    for file in files(tmp_path) - {"data-tracker.sqlite"}:
-        path = asked.get(file, f"/{file.removesuffix('.json')}")
+    for file in files(tmp_path) - {"data-tracker.sqlite"} - page:
+        path = export.LISTS.get(file, f"/{file.removesuffix('.json')}")
         assert (tmp_path / file).read_bytes() == filled.client.get(path).data, file
+
+
+def test_the_page_is_among_the_files_and_knows_that_it_has_no_server(filled: Tracked, tmp_path: Path) -> None:
+    export.write(create_app(filled.settings), tmp_path)
+
+    assert 'data-edition="files"' in (tmp_path / "index.html").read_text()
+    for name in dashboard.names() - {"index.html"}:
+        assert (tmp_path / "static" / name).read_bytes() == (dashboard.FILES / name).read_bytes()
 
 
 def test_the_database_has_every_series_rank_and_alert(filled: Tracked, tmp_path: Path) -> None:

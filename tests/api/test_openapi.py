@@ -16,7 +16,7 @@ def test_every_path_parameter_and_field_is_described(tracked: Tracked) -> None:
 
     assert document["openapi"] == "3.1.0"
     operations = {path: methods["get"] for path, methods in document["paths"].items() if "get" in methods}
-    assert set(operations) >= {"/", "/healthz", *RESOURCES}
+    assert set(operations) >= {"/v1", "/healthz", *RESOURCES}
     assert not any(path.startswith("/latest") for path in document["paths"])
     assert {name["name"] for name in operations["/v1/metrics"]["parameters"]} == set(schemas.MetricsQuery.model_fields)
     assert set(operations["/v1/metrics/{id}"]["responses"]) == {

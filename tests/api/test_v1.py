@@ -177,7 +177,7 @@ def test_health_tells_how_fresh_the_store_and_each_source_are(tracked: Tracked) 
 
 
 def test_every_link_of_the_index_leads_somewhere(tracked: Tracked) -> None:
-    links = tracked.get("/")
+    links = tracked.get("/v1")
 
     assert [tracked.client.get(path).status_code for path in links.values()] == [200] * len(links)
 
@@ -186,7 +186,7 @@ def test_answers_are_as_the_openapi_document_says(tracked: Tracked) -> None:
     tracked.fill(MISSION)
     tracked.watch(*MISSION[1:], "kraken:ethbtc")
     paths: dict[str, type[BaseModel]] = {
-        "/": schemas.Index,
+        "/v1": schemas.Index,
         "/healthz": schemas.Health,
         "/v1/metrics": schemas.Metrics,
         "/v1/metrics?limit=1": schemas.Metrics,

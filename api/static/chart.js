@@ -1,0 +1,162 @@
+/** The view of one market over 24 hours: its numbers, its plots, its values as a table, an alert explained. */
+
+import { get } from "./api.js";
+import { el, fill, say } from "./dom.js";
+import { explanation } from "./explain.js";
+import * as format from "./format.js";
+import * as kept from "./kept.js";
+import { followMarket } from "./market.js";
+import { numbers } from "./numbers.js";
+import { plots } from "./plots.js";
+import { poll } from "./poll.js";
+import { table } from "./table.js";
+import * as url from "./url.js";
+
+const FIELDS = ["price", "volume"];
+const MARKERS = 200;
+/** Slots of the narrowest time shown. */
+const NARROWEST = 5;
+const KEYS = "Drag or scroll to zoom, Shift and drag to pan, double-click for all. With the keyboard: arrows move the crosshair, + and − zoom, Home shows all.";
+
+/** Shows the metric of the address in `root`; returns {update(state), restyle, stop}. */
+export function chart(root, { utc }) {
+  const figure = plots({ utc, show, all: () => url.go({ range: "24h", from: "", to: "" }, { replace: true }) });
+  const values = table();
+  const title = heading();
+  const stats = el("dl", { class: "stats" });
+  const alertCard = el("div", { class: "explain", hidden: true });
+  const message = el("div", { class: "message", hidden: true });
+  const body = el("div", { class: "chart" }, title.node, stats, alertCard, figure.node, values.node, el("p", { id: "keys", class: "hint" }, KEYS));
+  fill(root, message, body);
+
+  let shown = {};
+  let market = null;
+  let alerts = [];
+  let followers = [];
+  let opened = null;
+
+  function update(state) {
+    const next = { ...state, ...format.parts(state.metric) };
+    const moved = next.market !== shown.market;
+    shown = next;
+    title.choose(shown);
+    if (moved) follow();
+    else if (market) render();
+    opened = explanation(alertCard, opened, state.alert, { utc });
+  }
+
+  function follow() {
+    for (const each of followers) each.stop();
+    market = null;
+    alerts = [];
+    body.classList.add("loading");
+    followers = [
+      followMarket(shown.market, take, fail),
+      poll((options) => get("alerts", { market: shown.market, limit: MARKERS }, options), (answer) => {
+        alerts = answer.alerts;
+        figure.mark(alerts, shown.alert);
+      }),
+    ];
+  }
+
+  function take(news) {
+    market = news;
+    body.classList.remove("loading");
+    [message.hidden, body.hidden] = [true, false];
+    render();
+  }
+
+  function fail(error) {
+    if (market && error.status !== 404) return;
+    [message.hidden, body.hidden] = [false, true];
+    fill(message, el("h2", {}, error.status === 404 ? "There is no such metric" : "This metric cannot be shown"),
+      el("p", {}, error.message), el("p", {}, "Press / to find another one."));
+  }
+
+  function render() {
+    const row = market.fields[shown.field];
+    const range = visible();
+    document.title = `${format.short(row.last)} ${format.unit(row.unit)} · ${format.pairName(market)} ${shown.field} · data-tracker`;
+    title.name(market);
+    numbers(stats, row, utc());
+    figure.draw(market, shown.field, range);
+    figure.mark(alerts, shown.alert);
+    values.update({ market, range, utc });
+  }
+
+  /** The first and last slot to show. A range goes along with the newest slot; from and to stay. */
+  function visible() {
+    const [start, end] = ends(market.fields[shown.field]);
+    const [from, to] = [Number(shown.from), Number(shown.to)];
+    if (from && to > from && to > start) return [Math.max(from, start), Math.min(to, end)];
+    return [Math.max(start, end - url.RANGES[shown.range]), end];
+  }
+
+  function show(from, to) {
+    const { step } = market;
+    const [start, end] = ends(market.fields[shown.field]);
+    const width = Math.min(end - start, Math.max(NARROWEST * step, to - from));
+    if (width >= end - start) return url.go({ range: "24h", from: "", to: "" }, { replace: true });
+    const slot = (time) => Math.round(time / step) * step;
+    const first = slot(Math.min(Math.max(start, from), end - width));
+    url.go({ from: String(first), to: String(first + slot(width)) }, { replace: true });
+  }
+
+  return {
+    update,
+    restyle: figure.restyle,
+    stop() {
+      for (const each of followers) each.stop();
+      figure.stop();
+      opened?.stop();
+    },
+  };
+}
+
+const ends = ({ start, step, values }) => [start, start + (values.length - 1) * step];
+
+/** The name of the market, and what can be chosen of it: {node, choose(shown), name(market)}. */
+function heading() {
+  const title = el("h1", { tabindex: -1 });
+  const star = el("button", { class: "icon", on: { click: toggle } });
+  const choices = (label, names, pick) => el("div", { class: "segments", role: "group", "aria-label": label },
+    names.map((each) => el("button", { on: { click: () => pick(each) } }, each)));
+  const fields = choices("Metric", FIELDS, (field) => url.go({ metric: `${format.parts(metric).market}:${field}` }));
+  const ranges = choices("Time shown", Object.keys(url.RANGES), (range) => url.go({ range, from: "", to: "" }));
+  const add = el("button", { on: { click: addPane } }, "Add to grid");
+  let metric = "";
+
+  const press = (group, chosen) => {
+    for (const button of group.children) button.setAttribute("aria-pressed", String(button.textContent === chosen));
+  };
+
+  function choose(shown) {
+    metric = shown.metric;
+    press(fields, shown.field);
+    press(ranges, shown.from ? "" : shown.range);
+    star.setAttribute("aria-label", `Star ${metric}`);
+    light(kept.starred().includes(metric));
+  }
+
+  function light(on) {
+    say(star, on ? "★" : "☆");
+    star.setAttribute("aria-pressed", String(on));
+  }
+
+  function toggle() {
+    const on = star.getAttribute("aria-pressed") !== "true";
+    kept.star(metric, on);
+    light(on);
+  }
+
+  function addPane() {
+    kept.keepPanes([...kept.panes().filter((id) => id !== metric), metric]);
+    url.go({ view: "grid", panes: "" });
+  }
+
+  return {
+    node: el("header", { class: "title" }, el("div", { class: "names" }, title, star), fields, ranges, add),
+    choose,
+    name: (market) => fill(title, format.pairName(market), el("small", {}, market.exchange)),
+  };
+}

@@ -1,0 +1,45 @@
+/** Follows the series of a market, or of one metric of it: all of it first, then only what is new. */
+
+import { get } from "./api.js";
+import { poll } from "./poll.js";
+import { merge } from "./series.js";
+
+/** Older slots change too, when a source that was away is heard again: all is asked for again after this many seconds. */
+const WHOLE_EVERY = 300;
+
+/** `take(answer)` gets the answer of /markets/{id} with whole series, each {…row, start, step, values}, as `fields`. */
+export const followMarket = (id, take, fail) =>
+  follow(`markets/${id}`, ({ price, volume, ...market }) => split(market, { price, volume }), take, fail);
+
+/** As followMarket, of /metrics/{id}: `fields` has one entry. */
+export const followMetric = (id, take, fail) =>
+  follow(`metrics/${id}`, (answer) => split(answer, { [answer.field]: answer }), take, fail);
+
+function split(market, fields) {
+  const { start, step, closed } = market;
+  return { ...market, fields: Object.fromEntries(Object.entries(fields).map(([name, row]) => [name, { ...row, start, step, closed }])) };
+}
+
+function follow(path, read, take, fail) {
+  let known = null;
+  let wholeAt = 0;
+
+  async function ask(options) {
+    const whole = !known || Date.now() / 1000 - wholeAt > WHOLE_EVERY;
+    const answer = await get(path, whole ? {} : { since: known.since }, whole ? { ...options, etag: null } : options);
+    if (whole && answer.body) wholeAt = Date.now() / 1000;
+    return answer.body && { ...answer, body: { whole, market: read(answer.body) } } || answer;
+  }
+
+  return poll(ask, ({ whole, market }) => {
+    for (const [name, row] of Object.entries(market.fields)) {
+      const before = whole ? null : known?.market.fields[name];
+      const rows = known?.rows ?? row.values.length;
+      market.fields[name] = { ...row, ...merge(before, row, whole ? row.values.length : rows) };
+    }
+    const [any] = Object.values(market.fields);
+    // Asked for again: the newest closed slot, which was in progress a moment ago, and the one in progress.
+    known = { market, rows: whole ? any.values.length : known.rows, since: any.start + (any.values.length - 2) * any.step };
+    take(market);
+  }, fail);
+}

@@ -1,0 +1,91 @@
+/** What the whole page must know: the connection is lost, or the first 24 hours are still being fetched. */
+
+import { files, get, health, keepKey, staleness } from "./api.js";
+import { el, fill, say } from "./dom.js";
+import * as format from "./format.js";
+import { connection, poll, tryNow } from "./poll.js";
+
+/** Shows in `root` that the API cannot be reached, when it is tried again, and what to do. */
+export function connectionNotice(root) {
+  const text = el("span");
+  const again = el("button", { on: { click: tryNow } }, "Try now");
+  const hint = files ? "Is the folder still served?" : "What is shown is as of then. If this lasts, look whether the API runs: python -m tracker status.";
+  let timer = 0;
+
+  function render() {
+    clearInterval(timer);
+    document.body.classList.toggle("lost", connection.lost);
+    root.hidden = !connection.lost;
+    if (!connection.lost) return fill(root);
+    fill(root, el("b", {}, connection.problem?.status === 429 ? "Too many requests. " : "Connection lost. "), text, again);
+    const tell = () => {
+      const wait = Math.ceil(connection.nextTry - Date.now() / 1000);
+      const since = connection.lastGood ? ` since ${format.clock(connection.lastGood, false, true)}` : "";
+      say(text, `${connection.problem?.message ?? ""} No news${since}. ${hint} ${wait > 0 ? `Trying again in ${wait} s.` : "Trying…"}`);
+    };
+    tell();
+    timer = setInterval(tell, 1000);
+  }
+
+  connection.addEventListener("change", render);
+}
+
+/** Shows in `root` that the API answers with what it kept, because its store is away. */
+export function staleNotice(root) {
+  staleness.addEventListener("change", () => {
+    root.hidden = !staleness.seconds;
+    say(root, staleness.seconds ? `The store is away: what is shown is ${format.duration(staleness.seconds)} old or more. If this lasts, look whether it runs: python -m tracker status.` : "");
+  });
+}
+
+/** Calls `ready()` once there is something to show; until then shows in `root` how far the first fetch is. */
+export function firstRun(root, ready) {
+  const bar = el("progress", { "aria-label": "First fetch" });
+  const told = el("p", { role: "status" });
+  const hint = el("p", { class: "muted" });
+  const box = el("div", { class: "message" }, el("h1", {}, "Fetching the first 24 hours"), bar, told, hint);
+
+  const poller = poll(async (options) => {
+    const { body: { metrics: ranked, sources } } = await health(options);
+    const { body: { total } } = await get("metrics", { limit: 1, fields: "id" }, { signal: options.signal });
+    return { maxAge: 1, body: { ranked, total, sources } };
+  }, ({ ranked, total, sources }) => {
+    const waited = box.isConnected;
+    if (ranked > 0 && !(waited && ranked < total)) {
+      poller.stop();
+      box.remove();
+      root.hidden = true;
+      return ready();
+    }
+    root.hidden = false;
+    if (!waited) fill(root, box);
+    bar.max = total || 1;
+    if (total) bar.value = ranked;
+    say(told, total ? `${format.number(ranked)} of ${format.number(total)} metrics have their samples and ranks.` : "Waiting for the first catalogue of markets.");
+    say(hint, advice(sources));
+  }, (error) => {
+    root.hidden = false;
+    fill(root, error.status === 401 || error.status === 403 ? keyForm(error, () => poller.now()) : el("div", { class: "message" }, el("h1", {}, "The API refuses"), el("p", {}, error.message)));
+  });
+}
+
+function keyForm(error, again) {
+  const input = el("input", { type: "password", autocomplete: "off", "aria-label": "API key", required: true });
+  const submit = (event) => {
+    event.preventDefault();
+    keepKey(input.value.trim());
+    again();
+  };
+  return el("div", { class: "message" }, el("h1", {}, "An API key, please"), el("p", { role: "status" }, error.message),
+    el("form", { class: "row", on: { submit } }, input, el("button", {}, "Use key")),
+    el("p", { class: "muted" }, "It is kept for as long as this tab is open. python -m tracker keys create NAME makes one."));
+}
+
+/** What to do when nothing comes. */
+function advice(sources) {
+  const names = Object.keys(sources ?? {});
+  const failing = names.filter((name) => sources[name].last_error_at > (sources[name].last_success ?? 0));
+  if (failing.length) return `${failing.join(", ")} failed ${format.ago(sources[failing[0]].last_error_at)}; python -m tracker status says why. It is tried again each interval.`;
+  if (names.some((name) => sources[name].last_success)) return "This takes seconds to minutes, as the sources' rate limits allow. The page opens by itself.";
+  return `No source has answered yet (${names.join(", ") || "none is configured"}). If this lasts, look whether a worker and a beat run: ./scripts/start runs everything.`;
+}

@@ -1,0 +1,63 @@
+/** Series of one value a slot: joined, averaged, searched for gaps. Pure. */
+
+/** `before` with the slots of `news` written over it, moved to the window that ends with `news`. Both {start, step, values}. */
+export function merge(before, news, rows) {
+  if (!before || before.step !== news.step) return news;
+  const end = news.start + news.values.length * news.step;
+  const start = Math.max(Math.min(before.start, news.start), end - rows * news.step);
+  const length = Math.round((end - start) / news.step);
+  const values = new Array(length).fill(null);
+  for (const part of [before, news]) {
+    const offset = Math.round((part.start - start) / news.step);
+    part.values.forEach((value, index) => {
+      if (index + offset >= 0 && index + offset < length) values[index + offset] = value;
+    });
+  }
+  return { start, step: news.step, values };
+}
+
+export const slots = ({ start, step, values }) => values.map((_, index) => start + index * step);
+
+/** At each slot the mean of the present values of the `seconds` before it, without it; null below `enough` of them. */
+export function baseline({ step, values }, seconds = 3600, enough = 30) {
+  const width = Math.max(1, Math.round(seconds / step));
+  const least = Math.min(enough, width);
+  return values.map((_, at) => {
+    let sum = 0;
+    let count = 0;
+    for (let index = Math.max(0, at - width); index < at; index++) {
+      if (values[index] === null) continue;
+      sum += values[index];
+      count++;
+    }
+    return count >= least ? sum / count : null;
+  });
+}
+
+/** Runs of missing values between present ones: [[first index, last index]]. What is missing at the ends counts too. */
+export function gaps(values) {
+  const found = [];
+  let open = -1;
+  values.forEach((value, index) => {
+    if (value === null && open < 0) open = index;
+    if (value !== null && open >= 0) {
+      found.push([open, index - 1]);
+      open = -1;
+    }
+  });
+  if (open >= 0) found.push([open, values.length - 1]);
+  return found;
+}
+
+/** {count, low, lowAt, high, highAt} of the present values, indices into them; null without any. */
+export function extent(values) {
+  let found = null;
+  values.forEach((value, index) => {
+    if (value === null) return;
+    found ??= { count: 0, low: value, lowAt: index, high: value, highAt: index };
+    found.count++;
+    if (value < found.low) [found.low, found.lowAt] = [value, index];
+    if (value > found.high) [found.high, found.highAt] = [value, index];
+  });
+  return found;
+}

@@ -1,0 +1,26 @@
+/** Light, dark, or as the system says. A classic script in the head, so that no page is painted in the wrong one. */
+
+(() => {
+  const KEPT = "data-tracker.theme";
+  const CHOICES = ["auto", "light", "dark"];
+  let chosen = "auto";
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEPT));
+    if (CHOICES.includes(kept)) chosen = kept;
+  } catch {
+    // a browser that keeps nothing follows the system
+  }
+  const root = document.documentElement;
+  root.dataset.theme = chosen;
+
+  addEventListener("theme:next", () => {
+    root.dataset.theme = CHOICES[(CHOICES.indexOf(root.dataset.theme) + 1) % CHOICES.length];
+    try {
+      localStorage.setItem(KEPT, JSON.stringify(root.dataset.theme));
+    } catch {
+      // likewise
+    }
+    dispatchEvent(new Event("theme:changed"));
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("theme:changed")));
+})();

@@ -1,0 +1,30 @@
+"""A real headless Chromium, Debian's, driven by Playwright."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, sync_playwright
+
+#: What a test machine has no use for: a sandbox (it runs as root), a graphics card, and anything that goes out.
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+
+@contextmanager
+def browser(program: str) -> Iterator[Browser]:
+    """The browser at the path ``program``, with a profile of its own, which is gone afterwards."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        try:
+            yield running
+        finally:
+            running.close()
