@@ -6,10 +6,10 @@ from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 
 from apiflask import APIBlueprint, abort
-from flask import Response, current_app, jsonify, url_for
+from flask import Response, current_app, jsonify, request, url_for
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.problems import documented
+from api.problems import documented, refuse
 from api.schemas import EXAMPLE, Query
 from tracker.errors import TrackerError
 from tracker.models import METRIC_ID, Alert, Delivery
@@ -62,7 +62,7 @@ class AlertsQuery(Query):
     limit: int = Field(100, ge=1, le=1000, description="At most this many alerts.")
     cursor: str | None = Field(
         None,
-        pattern=r"^\d{1,19}-\d{1,19}$",
+        pattern=r"^[1-9][0-9]{0,14}-[0-9]{1,15}$",
         description="Only alerts behind this place: `next` of the page before.",
     )
 
@@ -282,6 +282,8 @@ def redrive_deliveries(wanted: Redrive) -> Response:
 
     With all tries anew, within seconds.
     """
+    if not isinstance(request.get_json(), dict):
+        refuse("json", "body", "expected an object, {} for all")
     deliveries = _outbox().deliveries
     ids = [row.id for row in deliveries.dead()] if wanted.ids is None else wanted.ids
     chosen = [id for id in ids if wanted.channel in (None, *id.split("/")[1:2])]

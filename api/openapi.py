@@ -50,6 +50,9 @@ def _improve(operation: dict[str, Any], reads: bool, example: Any) -> None:
         if parameter["in"] == "query":
             parameter["schema"] = _as_text(parameter["schema"])
     common = [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS]
+    if "requestBody" in operation:
+        operation["requestBody"]["required"] = True
+        common.append(HTTPStatus.BAD_REQUEST)
     for status, response in documented(*common).items():
         operation["responses"].setdefault(str(status), response)
     if not reads:

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import orjson
 from apiflask import APIFlask, HTTPError, abort
-from flask import Response, current_app, url_for
+from flask import Response, current_app, request, url_for
 from werkzeug.http import HTTP_STATUS_CODES
 
 from tracker.errors import StoreError
@@ -17,6 +17,7 @@ RETRY_AFTER = 2
 
 #: What an error of a status means to a client of this API, for the OpenAPI document.
 MEANINGS = {
+    HTTPStatus.BAD_REQUEST: "The body is no JSON.",
     HTTPStatus.UNAUTHORIZED: "An API key is needed, or the one that was sent is not known.",
     HTTPStatus.FORBIDDEN: "The API key that was sent does not allow this, or there is none yet that could.",
     HTTPStatus.NOT_FOUND: "Nothing has this id.",
@@ -76,6 +77,8 @@ def _invalid(found: Mapping[str, Mapping[str, list[str]]]) -> Response:
 
 def _detail(error: HTTPError) -> str:
     match error.status_code:
+        case 400 if request.method == "POST":
+            return f"The body is no JSON; {url_for('openapi.spec')} describes what is expected."
         case 404:
             return f"Nothing is at this path; {url_for('v1.index.index')} lists what is where."
         case 405:
