@@ -13,7 +13,7 @@ from tracker.errors import SourceError
 from tracker.models import Market, Metric
 from tracker.outbox import Outbox
 from tracker.ring import DAY, Ring
-from tracker.rules import DEFAULT_RULES
+from tracker.rules import DEFAULT_RULES, fresh_steps
 from tracker.store import Store, connect
 
 START = 1_700_000_040
@@ -350,6 +350,16 @@ def test_refresh_takes_the_catalogue_and_refuses_an_empty_one(store):
     assert list(store.watched("exchange")) == ["x:ab", "x:cd"]
 
 
+def test_a_market_that_a_source_before_it_watches_is_left_to_that(store):
+    real = Exchange(HandClock(START), {"x:ab": {}, "x:cd": {}})
+    other = Exchange(HandClock(START), {"x:cd": {}, "x:ef": {}})
+    pipeline.refresh(store, "real", real, START)
+    assert pipeline.refresh(store, "other", other, START, earlier=["real"]) == ["x:ef"]
+    other.trades = {"x:cd": {}}
+    with pytest.raises(SourceError, match="watch all its 1 markets"):
+        pipeline.refresh(store, "other", other, START, earlier=["real"])
+
+
 # Evaluate
 
 
@@ -391,6 +401,15 @@ def test_a_backfilled_spike_alerts_nobody(store, redis):
     exchange = Exchange(HandClock(START + 5_400 + 200), {"x:ab": spiking(1_000.0)})
     fetched(store, exchange)
     assert evaluated(store, redis, ["x:ab"], START + 5_400 + 200) == []
+
+
+@pytest.mark.parametrize(("interval", "alerts"), [(60, 0), (300, 1)])
+def test_a_slot_that_is_older_than_that_alerts_if_samples_are_that_far_apart(store, redis, interval, alerts):
+    exchange = Exchange(HandClock(START + 5_400 + 250), {"x:ab": spiking(1_000.0)})
+    fetched(store, exchange)
+    fresh = fresh_steps(interval, 60)
+    found = pipeline.evaluate(store, Outbox(redis), DEFAULT_RULES, ["x:ab"], START + 5_400 + 250, fresh=fresh)
+    assert len(found.alerts) == alerts
 
 
 def test_many_markets_are_evaluated_as_each_would_be(store, redis):

@@ -51,10 +51,11 @@ class Recorder:
             self.found.rows += self.outbox.resolve(f"{subject}:{self.firing[subject]}", self.now, told)
 
     def check(
-        self, series: Sequence[rules.SeriesRule], metrics: Sequence[str], values: np.ndarray, first: int, step: int
-    ) -> None:
+        self, series: Sequence[rules.SeriesRule], metrics: Sequence[str], values: np.ndarray, first: int, step: int,
+        steps: int = rules.FRESH_STEPS,
+    ) -> None:  # fmt: skip
         """Checks the rules on windows ``values`` (n, rows) of ``metrics`` (n,), whose first slot is ``first``."""
-        for rule, edge in rules.firings(values, metrics, series, step):
+        for rule, edge in rules.firings(values, metrics, series, step, steps):
             self.fire(rule, edge.alert(rule, metrics[edge.row], first + edge.column * step, self.now))
         for rule in series:
             rows = [row for row, metric in enumerate(metrics) if f"{rule.name}:{metric}" in self.firing]

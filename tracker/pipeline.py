@@ -29,14 +29,19 @@ CHUNK = 128
 EVERYTHING = Wanted()
 
 
-def refresh(store: Store, name: str, source: Source, now: float, wanted: Wanted = EVERYTHING) -> list[str]:
+def refresh(
+    store: Store, name: str, source: Source, now: float, wanted: Wanted = EVERYTHING, earlier: Sequence[str] = ()
+) -> list[str]:
     """Makes what is ``wanted`` of the source's catalogue its watch list; returns the market ids.
+
+    A market that one of the ``earlier`` sources watches is left to that one: two would write over each other.
 
     Raises SourceError, counted, and leaves the list as it was: for a catalogue that is suddenly empty or not half as
     long, among others. What stays so for a day is taken for true.
     """
     try:
-        markets = _wanted(store, name, source, now, wanted)
+        taken = {market for each in earlier for market in store.watched(each)}
+        markets = _wanted(store, name, source, now, wanted, taken)
     except SourceError as error:
         store.failed(name, now, error.reason, f"catalogue: {error.reason}: {error}")
         raise
@@ -46,7 +51,9 @@ def refresh(store: Store, name: str, source: Source, now: float, wanted: Wanted 
     return [market.id for market in markets]
 
 
-def _wanted(store: Store, name: str, source: Source, now: float, wanted: Wanted) -> list[Market]:
+def _wanted(
+    store: Store, name: str, source: Source, now: float, wanted: Wanted, taken: Collection[str]
+) -> list[Market]:
     listed = source.markets()
     status = store.status(name)
     try:
@@ -58,7 +65,12 @@ def _wanted(store: Store, name: str, source: Source, now: float, wanted: Wanted)
             raise
     store.note(name, catalogue=len(listed))
     store.unnote(name, "catalogue_refused_since")
-    chosen = watchlist.select(listed, wanted)
+    left = [market for market in listed if market.id not in taken]
+    if len(left) < len(listed):
+        log.warning("%s: %d markets are left to sources before it in SOURCES", name, len(listed) - len(left))
+    if not left:
+        raise SourceError("all_taken", f"sources before {name} in SOURCES watch all its {len(listed)} markets")
+    chosen = watchlist.select(left, wanted)
     if wanted.top and wanted.top < len(chosen):
         return watchlist.most_traded(chosen, listed, source.tickers(listed), wanted.top)
     return chosen
@@ -120,11 +132,11 @@ def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
 
 def evaluate(
     store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float,
-    wants_resolved: Collection[str] = (),
+    wants_resolved: Collection[str] = (), fresh: int = rules.FRESH_STEPS,
 ) -> Found:  # fmt: skip
     """Stores summaries and ranks of ``markets``; records what ``active`` rules find, and which alerts are over.
 
-    ``wants_resolved``: the channels that are told of the latter.
+    ``wants_resolved``: the channels that are told of the latter; ``fresh``: steps for which a slot may alert.
     """
     series = [rule for rule in active if isinstance(rule, rules.SeriesRule)]
     recorder = Recorder(outbox, now, wants_resolved)
@@ -138,10 +150,10 @@ def evaluate(
         store.save(metrics, stats.describe(values, store.ring.step), now)
         ids = tuple(metric.id for metric in metrics)
         open_rows = {row for row, id in enumerate(ids) if id in firing}
-        rows = sorted(open_rows.union(rules.screen(values, ids, series, store.ring.step).tolist()))
+        rows = sorted(open_rows.union(rules.screen(values, ids, series, store.ring.step, fresh).tolist()))
         checked += [ids[row] for row in rows]
         windows.append(values[rows])
-    recorder.check(series, checked, np.concatenate(windows), store.ring.first(now), store.ring.step)
+    recorder.check(series, checked, np.concatenate(windows), store.ring.first(now), store.ring.step, fresh)
     return recorder.found
 
 

@@ -4,6 +4,7 @@ Each kind of rule has a level for a slot and a limit for it: the slot is above (
 limit) or neither; one without a level, or without the grounds that the rule asks for, is neither. All else is common.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -18,7 +19,7 @@ from tracker.options import Expected, duration, globs, names, number, one_of, op
 from tracker.ring import DAY, HOUR
 from tracker.stats import last_present, mean_present
 
-#: A slot is fresh, and may alert, for this many steps after the one in progress: history never pages anyone.
+#: A slot is fresh, and may alert, for this many steps after the one in progress at least: history never pages anyone.
 FRESH_STEPS = 2
 #: Means and quotients of decimal fractions are off by a few last digits: exactly 3 x a mean is not above 3 x it.
 ROUNDING = 1 + 1e-12
@@ -385,12 +386,19 @@ class Edge:
         return _worded(found, rule)
 
 
-def screen(values: np.ndarray, metrics: tuple[str, ...], rules: Sequence[SeriesRule], step: int) -> np.ndarray:
+def fresh_steps(interval: float, step: int) -> int:
+    """For how many steps a slot is fresh where samples come every ``interval`` seconds: no slot gets old unseen."""
+    return max(FRESH_STEPS, math.ceil(interval / step) + 1)
+
+
+def screen(
+    values: np.ndarray, metrics: tuple[str, ...], rules: Sequence[SeriesRule], step: int, steps: int = FRESH_STEPS
+) -> np.ndarray:
     """The rows, ascending, on which one of ``rules`` may fire now: few, and cheaply found; ``edges`` tells which do.
 
     ``values`` as in Columns, of ``metrics`` (n,).
     """
-    at = _fresh(values, step)
+    at = _fresh(values, step, steps)
     found = np.zeros(len(values), bool)
     for rule in rules:
         found |= (rule.peak(at) > rule.limit) & _mask(rule.match, metrics)
@@ -398,10 +406,10 @@ def screen(values: np.ndarray, metrics: tuple[str, ...], rules: Sequence[SeriesR
 
 
 def firings(
-    values: np.ndarray, metrics: Sequence[str], rules: Sequence[SeriesRule], step: int
+    values: np.ndarray, metrics: Sequence[str], rules: Sequence[SeriesRule], step: int, steps: int = FRESH_STEPS
 ) -> list[tuple[SeriesRule, Edge]]:
     """The rising edges in fresh slots of all ``rules``, by rule; ``values`` as in Columns, of ``metrics`` (n,)."""
-    at = _fresh(values, step)
+    at = _fresh(values, step, steps)
     found = []
     for rule in rules:
         found += [(rule, edge) for edge in _edges(at, rule) if rule.matches(metrics[edge.row])]

@@ -22,6 +22,7 @@ from tracker.errors import MustWait, SourceError, StoreError
 from tracker.gate import Gate, Guarded, guarded
 from tracker.outbox import Outbox
 from tracker.rulebook import Rulebook
+from tracker.rules import fresh_steps
 from tracker.settings import settings, wanted
 from tracker.store import Store, connect, translated
 
@@ -130,7 +131,8 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
 
 
 def refreshed(name: str) -> list[str]:
-    return pipeline.refresh(store(), name, source(name), settings().clock.now(), wanted(name, settings()))
+    earlier = settings().sources[: settings().sources.index(name)]
+    return pipeline.refresh(store(), name, source(name), settings().clock.now(), wanted(name, settings()), earlier)
 
 
 @app.task(bind=True, max_retries=None)
@@ -156,7 +158,9 @@ def put_back(task: Task, wait: MustWait, *args: Any) -> Exception:
 def evaluate(markets: list[str]) -> None:
     """Recomputes summaries and ranks of ``markets`` and checks the rules."""
     book = rulebook().current()
-    found = pipeline.evaluate(store(), outbox(), book.rules, markets, settings().clock.now(), book.wants_resolved)
+    fresh = fresh_steps(max(map(settings().intervals.of, settings().sources)), settings().step)
+    now = settings().clock.now()
+    found = pipeline.evaluate(store(), outbox(), book.rules, markets, now, book.wants_resolved, fresh)
     publish_notices(found.rows)
 
 
