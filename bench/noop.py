@@ -1,15 +1,21 @@
 """The tracker's Celery app with tasks that do nothing, published as its own are: ``celery -A bench.noop worker``."""
 
+from celery import Task
+
 from tracker.tasks import app
 
+#: What a tick gives its tasks: arguments of the same size, and an end.
+MARKETS = ["exchange:pairpair"]
+LIFE = 3_600
 
-@app.task(name="tracker.tasks.fetch_nothing")
-def fetch_nothing() -> None:
+
+@app.task(name="tracker.tasks.fetch_nothing", bind=True)
+def fetch_nothing(self: Task, name: str, markets: list[str]) -> None:
     """Costs what any task costs."""
 
 
 @app.task(name="tracker.tasks.evaluate_nothing")
-def evaluate_nothing() -> None:
+def evaluate_nothing(markets: list[str]) -> None:
     """Costs what any task costs."""
 
 
@@ -21,7 +27,7 @@ def schedule_nothing(count: int, chained: bool) -> None:
     """
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         for _ in range(count):
-            link = [evaluate_nothing.si()] if chained else None
-            fetch_nothing.apply_async(link=link, producer=producer, retry=False)
+            link = [evaluate_nothing.si(MARKETS).set(expires=LIFE)] if chained else None
+            fetch_nothing.apply_async(("simulator", MARKETS), link=link, expires=LIFE, producer=producer, retry=False)
             if not chained:
-                evaluate_nothing.apply_async(producer=producer, retry=False)
+                evaluate_nothing.apply_async((MARKETS,), expires=LIFE, producer=producer, retry=False)
