@@ -6,24 +6,29 @@ import socket
 from tracker.errors import SettingsError
 
 
+def probe(host: str, port: int, shared: bool = False) -> None:
+    """Raises OSError where ``port`` of ``host`` cannot be listened on; ``shared`` as in ``check``."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+
+
 def check(name: str, host: str, port: int, shared: bool = False) -> None:
     """Raises SettingsError, naming the variable ``name``, where ``port`` of ``host`` cannot be listened on.
 
     ``shared``: a server that shares its port is to be started, so others that do are no obstacle: workers of one that
     was killed may still serve.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL:
-                expected = f"BIND_ADDRESS='{host}': expected an address of this machine"
-            else:
-                expected = (
-                    f"{name}={port}: expected a port that can be listened on ({error.strerror}): "
-                    f"stop what uses it, or choose another, e.g. {name}={port + 1}"
-                )
-            raise SettingsError(expected) from None
+    try:
+        probe(host, port, shared)
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            expected = f"BIND_ADDRESS='{host}': expected an address of this machine"
+        else:
+            expected = (
+                f"{name}={port}: expected a port that can be listened on ({error.strerror}): "
+                f"stop what uses it, or choose another, e.g. {name}={port + 1}"
+            )
+        raise SettingsError(expected) from None

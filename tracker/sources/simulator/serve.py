@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import socket
 import sys
 import threading
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
+from tracker import ports
 from tracker.clock import Clock
 from tracker.settings import Settings
 from tracker.sources.simulator.feeds import Feed, Generated, Replay, utc
@@ -114,13 +114,10 @@ def _end_with_parent() -> None:
 
 def _claim_port(config: SimulatorConfig) -> None:
     """OSError when someone has the port: granian would share it with another granian, or print a stack."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((config.host, config.port))
-        except OSError as error:
-            raise OSError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
+    try:
+        ports.probe(config.host, config.port)
+    except OSError as error:
+        raise OSError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
 
 
 def _banner(config: SimulatorConfig, feed: Feed) -> str:
