@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from tests.servers import free_port
-from tracker import notify
+from tracker import http, notify
 from tracker.channels import Outlet, webhook
 from tracker.channels import log as log_channel
 from tracker.errors import ChannelError
@@ -16,7 +16,6 @@ from tracker.models import Alert
 from tracker.notify import TRIES, backoff, deliver
 from tracker.outbox import Outbox
 from tracker.silences import Silences
-from tracker.sources import http
 
 NOW = 1_700_000_000.0
 ALERT = Alert(

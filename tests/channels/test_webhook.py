@@ -9,11 +9,11 @@ from email.utils import formatdate
 import pytest
 
 from tests.servers import free_port
+from tracker import http
 from tracker.channels import webhook
 from tracker.channels.webhook import Channel, public
 from tracker.errors import ChannelError
 from tracker.models import FIRING, Alert, Notice
-from tracker.sources import http
 
 ALERT = Alert(
     "jump", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.5, 3.0, 60, 3_600, 1_700_000_071.25, text="it jumped"

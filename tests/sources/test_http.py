@@ -11,9 +11,9 @@ from email.utils import formatdate
 import pytest
 
 from tests.servers import free_port
+from tracker import http
 from tracker.errors import MustWait, SourceError
-from tracker.sources import http
-from tracker.sources.http import get_json, session
+from tracker.sources.http import LARGEST, get_json, session
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 MEGABYTE = bytes(1_000_000)
@@ -257,7 +257,7 @@ def test_an_answer_of_200_megabytes_is_cut_off(client, server, head):
     server.answer = answer
     error, peak = peak_of(lambda: refused(client, server.url))
     assert error.reason in {"too_long", "http_302"}
-    assert peak < 3 * http.LARGEST
+    assert peak < 3 * LARGEST
     assert_still_usable(client, server)
 
 
@@ -276,7 +276,7 @@ def test_an_answer_that_unpacks_to_200_megabytes_is_cut_off(client, server, bomb
     server.says(body, Content_Encoding=", ".join(["gzip"] * layers))
     error, peak = peak_of(lambda: refused(client, server.url))
     assert error.reason in {"too_long", "unreachable"}
-    assert peak < 3 * http.LARGEST
+    assert peak < 3 * LARGEST
     assert_still_usable(client, server)
 
 

@@ -15,9 +15,9 @@ from apprise.plugins import NotifyBase
 
 from tracker.channels.webhook import permanent
 from tracker.errors import ChannelError
+from tracker.http import seconds
 from tracker.models import RESOLVED, Notice
 from tracker.options import Expected, option, text
-from tracker.sources.http import seconds
 
 #: Seconds to connect, and to wait for the next byte of an answer: one that is slower has taken the notice, maybe, and
 #: would get it again. E-mail has one limit for both.

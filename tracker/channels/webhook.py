@@ -20,10 +20,10 @@ import requests
 import urllib3
 from urllib3.util.connection import create_connection
 
+from tracker import http
 from tracker.errors import ChannelError
 from tracker.models import Notice
 from tracker.options import Expected, flag, option, text
-from tracker.sources import http
 
 #: Bytes of an answer that are looked at.
 ANSWER = 2_000

@@ -1,0 +1,104 @@
+"""HTTP that ends: sessions whose answers, heads and bodies, are there in time or fail. For sources and channels."""
+
+import io
+import time
+from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, TypeVar
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+CONNECT_TIMEOUT = 4
+READ_TIMEOUT = 10
+#: Seconds for a whole answer, head and body, however busily it drips.
+DEADLINE = 15
+
+Made = TypeVar("Made", bound=requests.Session)
+
+
+def prepared(made: Made, headers: dict[str, str], *mixins: type) -> Made:
+    """A session to keep for a process: it reuses connections and never retries, which is the task's to decide.
+
+    ``mixins``: classes that overrule methods of its connections.
+    """
+    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none kept: they would be sent back, and grow
+    made.headers.update({"User-Agent": "data-tracker", "Accept": "application/json", **headers})
+    made.trust_env = False  # no .netrc look-up a request, and no proxy by surprise
+    for scheme in ("http://", "https://"):
+        adapter = HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0)
+        adapter.poolmanager.pool_classes_by_scheme = {
+            "http": _pool(urllib3.HTTPConnectionPool, *mixins, _Connection),
+            "https": _pool(urllib3.HTTPSConnectionPool, *mixins, _TlsConnection),
+        }
+        made.mount(scheme, adapter)
+    return made
+
+
+class Plain(requests.Session):
+    """A session that does as it is told."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: requests reads all of a redirect's body, however long, even if it does not follow it."""
+
+
+class _Answer(HTTPResponse):
+    """An answer, head and body, that must be there within DEADLINE: READ_TIMEOUT bounds only the next byte."""
+
+    def __init__(self, sock: Any, *arguments: Any, **options: Any):
+        super().__init__(sock, *arguments, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Deadlined(sock, time.monotonic() + DEADLINE))
+
+
+class _Deadlined(io.RawIOBase):
+    """What a socket receives until ``deadline``; then TimeoutError."""
+
+    def __init__(self, sock: Any, deadline: float):
+        self.sock = sock
+        self.raw = sock.makefile("rb", buffering=0)
+        self.deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"not through after {DEADLINE} s")
+        self.sock.settimeout(min(left, READ_TIMEOUT))
+        return self.raw.readinto(buffer)
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _Answer
+
+
+class _TlsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Answer
+
+
+def _pool(pool: type, *connection: type) -> type:
+    return type("Pool", (pool,), {"ConnectionCls": type("Connection", connection, {})})
+
+
+def seconds(retry_after: str) -> float | None:
+    """The header Retry-After in seconds: a number of them, or a date (RFC 9110, 10.2.3). None if it is neither."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    then = unix_seconds(retry_after)
+    return max(then - time.time(), 0) if then else None
+
+
+def unix_seconds(date: str) -> float | None:
+    """A date as headers have it; None if it is none."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
