@@ -206,4 +206,4 @@ def test_the_real_store_agrees(case, store_server):
             expected = [written.get(int(slot), (np.nan, np.nan)) for slot in ring.slots(now)]
             np.testing.assert_array_equal(window.T, expected)
             for count in (1, 2, ring.rows):
-                np.testing.assert_array_equal(store.tail("a:b", now, count), window[:, -count:])
+                np.testing.assert_array_equal(store.newest("x", "a:b", now, count)[1], window[:, -count:])

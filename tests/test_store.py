@@ -138,7 +138,7 @@ def test_a_view_is_what_the_parts_say(store):
     # when
     found, standings, values, version = store.view("x:a", metrics, ["one", "two"], NOW)
     # then
-    assert found == store.find("x:a", ["one", "two"]) == market
+    assert found == market
     assert standings == [None, store.standing(metrics[1])]
     np.testing.assert_array_equal(values, store.windows(["x:a"], NOW)[:, 0])
     assert version == store.version(metrics)
@@ -175,7 +175,7 @@ def test_a_ring_outlives_its_window_and_no_more(store, redis):
 
 
 def test_a_market_that_has_no_ring_reads_as_missing(store):
-    assert np.isnan(store.tail("x:a", NOW, 64)).all()
+    assert np.isnan(store.newest("one", "x:a", NOW, 64)[1]).all()
     assert np.isnan(store.windows(["x:a", "x:b"], NOW)).all()
     assert store.windows([], NOW).shape == (2, 0, RING.rows)
 
@@ -221,13 +221,18 @@ def test_a_watch_list_is_replaced_as_a_whole(store):
     assert store.watched("one") == {}
 
 
-def test_a_market_is_found_on_the_lists_of_the_sources_asked_about(store):
-    btc = Market("k:btcusd", "btc", "usd")
+def test_a_fetch_finds_its_market_on_the_list_of_its_source_and_the_newest_slots(store):
+    # given
+    btc = Market("k:btcusd", "btc", "usd", "BTC/USD")
     store.watch("one", [btc])
-    assert store.find("k:btcusd", ["two", "one"]) == btc
-    assert store.find("k:btcusd", ["two"]) is None
-    assert store.find("k:btcusd", []) is None
-    assert store.find("k:other", ["one"]) is None
+    store.write("one", btc.id, RING.slots(NOW), np.column_stack([spread(1), spread(2)]), NOW, new=True)
+    # when
+    found, newest = store.newest("one", btc.id, NOW, 64)
+    # then
+    assert found == btc
+    np.testing.assert_array_equal(newest, store.windows([btc.id], NOW)[:, 0, -64:])
+    assert store.newest("two", btc.id, NOW, 64)[0] is None
+    assert store.newest("one", "k:other", NOW, 64)[0] is None
 
 
 # Ticks and statuses
@@ -294,7 +299,8 @@ def test_a_status_counts_refusals_and_keeps_the_last_error(store):
 
 
 EVERY_CALL = {
-    "tail": lambda store: store.tail("x:a", NOW, 2),
+    "newest": lambda store: store.newest("one", "x:a", NOW, 2),
+    "walk": lambda store: list(store.walk(["x:a", "x:b"], NOW, 1)),
     "windows": lambda store: store.windows(["x:a"], NOW),
     "write": lambda store: store.write("one", "x:a", RING.slots(NOW), np.ones((RING.rows, 2)), NOW),
     "save": lambda store: save(store, "price", a=1),
@@ -307,7 +313,6 @@ EVERY_CALL = {
     "standing": lambda store: store.standing(Metric("x:a", "price")),
     "watch": lambda store: store.watch("one", [Market("x:a", "a", "b")]),
     "watched": lambda store: store.watched("one"),
-    "find": lambda store: store.find("x:a", ["one"]),
     "claim": lambda store: store.claim("one", 600, "task", 60),
     "failed": lambda store: store.failed("one", NOW, "negative", "why"),
     "status": lambda store: store.status("one"),

@@ -15,6 +15,7 @@ from redis import Redis
 from tracker.breaker import Breaker
 from tracker.budget import Budget, plan
 from tracker.errors import MustWait, SourceError
+from tracker.line import Command, Line
 from tracker.models import Candles, Market, Ticker
 from tracker.settings import Settings
 from tracker.sources import Source, free, open_source
@@ -22,6 +23,8 @@ from tracker.store import PREFIX, Store, translated
 
 #: Seconds that a probe may take, and others wait for it before they look again.
 PROBE, AGAIN = 60, 5
+#: Seconds for which what others found of the source may go unseen: less than a request is under way.
+UNSEEN = 0.1
 #: Seconds after which a clock is compared anew.
 COMPARED = 60
 
@@ -32,12 +35,18 @@ class Gate:
     """Lets calls to the source ``name`` through, or raises MustWait. May raise StoreError."""
 
     def __init__(self, redis: Redis, name: str):
-        self.redis: Any = redis  # as in Store
+        self._line = Line.of(redis)
         self.name = name
+        self._seen: tuple[float, tuple[Breaker, float, str]] | None = None  # when, by time.monotonic, and what
 
     def enter(self, now: float) -> Breaker:
-        """Before a call; returns the breaker that let it through."""
-        breaker, pause, why = self.look()
+        """Before a call; returns the breaker that let it through.
+
+        Goes by a look that was taken in the last UNSEEN seconds: with fast sources it costs as much as what it guards.
+        """
+        if not self._seen or time.monotonic() - self._seen[0] > UNSEEN:
+            self._seen = time.monotonic(), self.look()
+        breaker, pause, why = self._seen[1]
         if pause:
             raise MustWait(pause, f"{self.name} asked for a pause: {why}")
         state = breaker.state(now)
@@ -59,13 +68,13 @@ class Gate:
         if after != before:
             self._set(after)
         if error.wait:
-            with translated():
-                self.redis.set(f"{PREFIX}:pause:{self.name}", str(error)[:500], px=max(int(error.wait * 1_000), 1))
+            why, wait = str(error)[:500].encode(errors="replace"), max(int(error.wait * 1_000), 1)
+            self._ask([("SET", f"{PREFIX}:pause:{self.name}", why, "PX", wait)])
+            self._seen = None
 
     def left(self) -> None:
         """After a call that was not made after all: someone else may probe."""
-        with translated():
-            self.redis.delete(f"{PREFIX}:probe:{self.name}")
+        self._ask([("DEL", f"{PREFIX}:probe:{self.name}")])
 
     def reconsider(self, now: float) -> None:
         """Lets a source that is blocked be probed: its key, or its address, may be another now."""
@@ -75,25 +84,22 @@ class Gate:
 
     def look(self) -> tuple[Breaker, float, str]:
         """(the breaker, seconds of a pause that are left, why it was asked for)."""
-        with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            pipe.get(f"{PREFIX}:breaker:{self.name}")
-            pipe.pttl(f"{PREFIX}:pause:{self.name}")
-            pipe.get(f"{PREFIX}:pause:{self.name}")
-            stored, left, why = pipe.execute()
+        pause = f"{PREFIX}:pause:{self.name}"
+        stored, left, why = self._ask([("GET", f"{PREFIX}:breaker:{self.name}"), ("PTTL", pause), ("GET", pause)])
         breaker = Breaker(**orjson.loads(stored)) if stored else Breaker()
         return breaker, max(left, 0) / 1_000, (why or b"").decode()
 
     def _claim(self) -> bool:
-        with translated():
-            return bool(self.redis.set(f"{PREFIX}:probe:{self.name}", "", nx=True, ex=PROBE))
+        return self._ask([("SET", f"{PREFIX}:probe:{self.name}", "", "NX", "EX", PROBE)]) != [None]
 
     def _set(self, breaker: Breaker) -> None:
+        self._seen = None
+        stored = orjson.dumps(asdict(breaker))
+        self._ask([("SET", f"{PREFIX}:breaker:{self.name}", stored), ("DEL", f"{PREFIX}:probe:{self.name}")])
+
+    def _ask(self, commands: list[Command]) -> list[Any]:
         with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            pipe.set(f"{PREFIX}:breaker:{self.name}", orjson.dumps(asdict(breaker)))
-            pipe.delete(f"{PREFIX}:probe:{self.name}")
-            pipe.execute()
+            return self._line.ask(commands)
 
 
 class Guarded:
@@ -131,9 +137,10 @@ class Guarded:
                 self.gate.left()
             raise
         self.gate.passed(breaker)
-        if self.skew is not None and time.monotonic() - self._compared > COMPARED:
+        if time.monotonic() - self._compared > COMPARED:
             self._compared = time.monotonic()
-            self.store.note(self.name, clock_skew=f"{self.skew:.3f}")
+            if (skew := self.skew) is not None:
+                self.store.note(self.name, clock_skew=f"{skew:.3f}")
         return answer
 
 

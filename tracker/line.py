@@ -2,69 +2,184 @@
 
 A reader of one series waits for seven small replies and one of 26 kB. A pipeline costs 144 us, this 44: commands are
 packed and replies parsed by hiredis alone, on a connection that redis-py has opened, authenticated and encrypted.
+Transactions are left to redis-py.
 """
 
 import builtins
 import threading
+from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import hiredis
 from redis import Redis
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis.connection import DefaultParser
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
-Command = tuple[str | bytes | int, ...]
+Command = tuple[str | bytes | int | float, ...]
+#: Bytes received at a time at most. More cost more: hiredis moves all it was fed that is left after each reply.
+RECEIVED = 1 << 16
+
+
+@dataclass(eq=False)
+class Asked:
+    """Commands as they are sent, and the replies once they are here."""
+
+    packed: bytes
+    count: int
+    replies: list[Any] | None = None
 
 
 class Line:
-    """One connection a thread, of the kind that ``redis`` makes. For commands that may be repeated."""
+    """One connection a thread, of the kind that ``redis`` makes. For commands that may be repeated.
+
+    ``ask`` waits for the replies. Between ``begin`` and ``finish`` the server works, and so may the caller; what others
+    ask meanwhile comes after it.
+    """
+
+    _lines: ClassVar["WeakKeyDictionary[Redis, Line]"] = WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, redis: Redis) -> "Line":
+        """The one line of all who work with ``redis``."""
+        return cls._lines.get(redis) or cls._lines.setdefault(redis, cls(redis))
 
     def __init__(self, redis: Redis):
         self._pool = redis.connection_pool
         self._retry = redis.get_retry()
-        self._local = threading.local()
+        self._local = _Local()
 
     def ask(self, commands: Iterable[Command]) -> list[Any]:
         """The reply to each command; raises RedisError."""
-        parts = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
-        packed, count = b"".join(parts), len(parts)
-        if self._retry is None:
-            return self._exchange(packed, count)
-        return self._retry.call_with_retry(lambda: self._exchange(packed, count), lambda error: None)
+        return self.finish(self.begin(commands))
 
-    def _exchange(self, packed: bytes, count: int) -> list[Any]:
-        socket = getattr(self._local, "socket", None) or self._open()
+    def begin(self, commands: Iterable[Command]) -> Asked:
+        """Sends commands; if that fails, ``finish`` does it again."""
+        parts = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
+        asked = Asked(b"".join(parts), len(parts))
+        self._local.asked.append(asked)
+        if self._local.socket:
+            try:
+                self._local.socket.sendall(asked.packed)
+            except OSError:
+                self._close()
+        return asked
+
+    def finish(self, asked: Asked) -> list[Any]:
+        """The reply to each command of ``asked``, of this thread; raises RedisError."""
         try:
-            socket.sendall(packed)
-            replies = self._receive(socket, count)
+            if self._retry is None:
+                self._receive_until(asked)
+            else:
+                self._retry.call_with_retry(lambda: self._receive_until(asked), lambda error: None)
+        finally:
+            if asked.replies is None:
+                self._local.asked.remove(asked)
+        assert asked.replies is not None
+        for reply in asked.replies:
+            if isinstance(reply, RedisError):
+                raise reply
+        return asked.replies
+
+    def _receive_until(self, asked: Asked) -> None:
+        """The replies to all that was asked up to ``asked``."""
+        try:
+            if not self._local.socket:
+                self._open()
+            while asked.replies is None:
+                replies = self._receive(self._local.asked[0].count)
+                for reply in replies:
+                    if isinstance(reply, ConnectionError):
+                        raise reply  # it is loading: as good as away
+                self._local.asked.popleft().replies = replies
         except OSError as error:
             self._close()  # whatever else would still come on it belongs to nobody
             kind = TimeoutError if isinstance(error, builtins.TimeoutError) else ConnectionError
             raise kind(f"the connection broke: {error!r}") from error
-        for reply in replies:
-            if isinstance(reply, hiredis.ReplyError):
-                raise ResponseError(str(reply))
-        return replies
+        except ConnectionError:
+            self._close()
+            raise
 
-    def _receive(self, socket: Any, count: int) -> list[Any]:
+    def _receive(self, count: int) -> list[Any]:
+        """``count`` replies; errors are among them. What comes after them is kept."""
         reader, buffer = self._local.reader, self._local.buffer
         replies: list[Any] = []
-        while len(replies) < count:
-            received = socket.recv_into(buffer)
-            if not received:
-                raise ConnectionResetError("closed by the server")
-            reader.feed(buffer, 0, received)
-            while (reply := reader.gets()) is not False:
+        while True:
+            while len(replies) < count and (reply := reader.gets()) is not False:
                 replies.append(reply)
-        return replies
+            if len(replies) == count:
+                return replies
+            reader.feed(buffer, 0, self._read(buffer))
 
-    def _open(self) -> Any:
-        connection = self._pool.connection_class(**self._pool.connection_kwargs)
-        connection.connect()
-        self._local.connection, self._local.socket = connection, connection._sock
-        self._local.reader, self._local.buffer = hiredis.Reader(), bytearray(1 << 16)
-        return self._local.socket
+    def _read(self, room: Any) -> int:
+        """Bytes that were received into ``room``."""
+        received = self._local.socket.recv_into(room)
+        if not received:
+            raise ConnectionResetError("closed by the server")
+        return received
+
+    def _open(self) -> None:
+        local = self._local
+        local.connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        local.connection.connect()
+        local.socket = local.connection._sock
+        local.reader = hiredis.Reader(replyError=DefaultParser.parse_error)
+        for asked in local.asked:
+            local.socket.sendall(asked.packed)
 
     def _close(self) -> None:
-        self._local.connection.disconnect()
+        if self._local.connection:
+            self._local.connection.disconnect()
         self._local.socket = None
+
+
+class StringLine(Line):
+    """A line for replies that are strings, large ones: they stay where they were received, and are not copied.
+
+    A reply is its place in ``buffer``, empty for none, until the next ``finish`` of the thread. One exchange at a time:
+    who begins another gives up the one before.
+    """
+
+    @property
+    def buffer(self) -> bytearray:
+        """This thread's."""
+        return self._local.buffer
+
+    def begin(self, commands: Iterable[Command]) -> Asked:
+        if self._local.asked:
+            self._local.asked.clear()
+            self._close()
+        return super().begin(commands)
+
+    def _receive(self, count: int) -> list[Any]:
+        buffer = self.buffer
+        replies: list[Any] = []
+        at = end = 0  # of the reply, of what was received
+        while len(replies) < count:
+            if end == len(buffer):
+                buffer = self._local.buffer = buffer + bytes(len(buffer))
+            end += self._read(memoryview(buffer)[end:])
+            while (line := buffer.find(b"\r\n", at, end)) >= 0:
+                kind, rest, start = buffer[at : at + 1], buffer[at + 1 : line], line + 2
+                if kind == b"$" and (size := int(rest)) >= 0:
+                    if start + size + 2 > end:
+                        break
+                    replies.append(slice(start, start + size))
+                    at = start + size + 2
+                else:  # an error, or none: "$-1" and "_"
+                    replies.append(DefaultParser.parse_error(rest.decode()) if kind == b"-" else slice(0, 0))
+                    at = start
+        return replies
+
+
+class _Local(threading.local):
+    """What a thread has of a line."""
+
+    def __init__(self) -> None:
+        self.asked: deque[Asked] = deque()
+        self.connection: Any = None
+        self.socket: Any = None
+        self.reader: Any = None
+        self.buffer = bytearray(RECEIVED)

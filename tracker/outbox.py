@@ -15,6 +15,7 @@ from typing import Any
 from redis import Redis, WatchError
 
 from tracker.deliveries import LIFE, Deliveries
+from tracker.line import Line
 from tracker.models import FIRING, RESOLVED, Alert, Delivery
 from tracker.store import PREFIX, translated
 
@@ -32,6 +33,7 @@ class Outbox:
     def __init__(self, redis: Redis, now: Callable[[], float] = time.time):
         self.redis: Any = redis  # as in Store
         self.deliveries = Deliveries(redis, now)
+        self._line = Line.of(redis)
 
     def record(
         self, alert: Alert, cooldown: int, channels: Sequence[str] = (), definition: Mapping[str, Any] | None = None
@@ -70,7 +72,8 @@ class Outbox:
     def firing(self) -> dict[str, int]:
         """``rule:metric`` -> slot of its alert, of all alerts that are not resolved."""
         with translated():
-            return {key.decode(): int(slot) for key, slot in self.redis.hgetall(FIRING_NOW).items()}
+            [firing] = self._line.ask([("HGETALL", FIRING_NOW)])
+        return {subject.decode(): int(slot) for subject, slot in firing.items()}
 
     def forget(self, subjects: Sequence[str]) -> None:
         """Alerts of these ``rule:metric`` are not waited for any more."""

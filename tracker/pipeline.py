@@ -92,10 +92,10 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) ->
     Raises MustWait where the source was not asked, or not for all: what it gave is stored, the rest is to be asked for.
     """
     asked = clock.now()
-    known = _resume(store, market, asked)
+    listed, known = _resume(store, name, market, asked)
     since, price = known or (store.ring.first(asked), float("nan"))
     try:
-        answer = source.candles(store.find(market, [name]) or Market(market, "", ""), since)
+        answer = source.candles(listed or Market(market, "", ""), since)
     except SourceError as error:
         log.warning("%s: nothing stored of %s: %s: %s", name, market, error.reason, error)
         store.failed(name, clock.now(), error.reason, f"{market}: {error.reason}: {error}", market)
@@ -139,21 +139,24 @@ def evaluate(
     ``wants_resolved``: the channels that are told of the latter; ``fresh``: steps for which a slot may alert.
     """
     series = [rule for rule in active if isinstance(rule, rules.SeriesRule)]
+    decoded = store.walk(markets, now, CHUNK)
     recorder = Recorder(outbox, now, wants_resolved)
     firing = {subject.partition(":")[2] for subject in recorder.firing}
     checked: list[str] = []
-    windows = [np.empty((0, store.ring.rows))]
-    for start in range(0, len(markets), CHUNK):
-        chunk = markets[start : start + CHUNK]
-        metrics = [Metric(market, field) for field in FIELDS for market in chunk]
-        values = store.windows(chunk, now).reshape(len(metrics), store.ring.rows)
-        store.save(metrics, stats.describe(values, store.ring.step), now)
+    windows: list[np.ndarray] = []
+    saves = []
+    for some, window in decoded:
+        metrics = [Metric(market, field) for field in FIELDS for market in some]
+        values = window.reshape(len(metrics), store.ring.rows)
+        saves.append(store.begin_save(metrics, stats.describe(values, store.ring.step), now))
         ids = tuple(metric.id for metric in metrics)
         open_rows = {row for row, id in enumerate(ids) if id in firing}
         rows = sorted(open_rows.union(rules.screen(values, ids, series, store.ring.step, fresh).tolist()))
         checked += [ids[row] for row in rows]
         windows.append(values[rows])
-    recorder.check(series, checked, np.concatenate(windows), store.ring.first(now), store.ring.step, fresh)
+    store.settle(saves)
+    if checked:
+        recorder.check(series, checked, np.concatenate(windows), store.ring.first(now), store.ring.step, fresh)
     return recorder.found
 
 
@@ -164,12 +167,12 @@ def leavers(store: Store, sources: Sequence[str]) -> list[str]:
     return sorted(ranked - watched)
 
 
-def _resume(store: Store, market: str, now: float) -> tuple[int, float] | None:
+def _resume(store: Store, name: str, market: str, now: float) -> tuple[Market | None, tuple[int, float] | None]:
     slots = store.ring.slots(now)
-    tail = store.tail(market, now, min(TAIL, len(slots)))
+    listed, tail = store.newest(name, market, now, min(TAIL, len(slots)))
     if not (tail[VOLUME] > 0).any():  # the silence may have begun earlier, and is all asked for again
         tail = store.windows([market], now)[:, 0]
-    return candles.resume(tail, slots[-tail.shape[1] :])
+    return listed, candles.resume(tail, slots[-tail.shape[1] :])
 
 
 def _final(slots: np.ndarray, answer: Candles, ring: Ring, asked: float, now: float) -> np.ndarray:

@@ -5,8 +5,11 @@ row is ``(slot // step) % rows``. A row is (cycle u2, one f8 a field); the cycle
 so that yesterday's row is told from today's, and 0 marks a row never written.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -73,11 +76,32 @@ class Ring:
 
     def decode(self, rings: list[bytes | None], now: float) -> np.ndarray:
         """The windows of ``rings``: float64 (fields, n, rows), oldest slot first, NaN where none is stored."""
-        raw = b"".join([(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings])
-        packed = np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows)
+        raw = b"".join([self._whole(ring or b"") for ring in rings])
+        return self._turned(np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows), now)
+
+    def decode_parts(self, raw: bytearray, parts: Sequence[slice], now: float, values: np.ndarray) -> np.ndarray:
+        """The windows of the rings that are ``parts`` (n) of ``raw``, as ``decode`` has them, in ``values``.
+
+        values: float64, at least (fields * n * rows,). Fresh memory would cost more than the work that is done in it.
+        """
+        starts = {part.start for part in parts}
+        gaps = {after.start - before.start for before, after in pairwise(parts)} or {self.size}
+        if len(gaps) == 1 and all(part.stop - part.start == self.size for part in parts):
+            packed = np.ndarray(
+                (len(parts), self.rows), self.row_type, raw, min(starts), (*gaps, self.row_type.itemsize)
+            )
+            return self._turned(packed, now, values)
+        return self.decode([bytes(raw[part]) for part in parts], now)
+
+    def _whole(self, ring: bytes) -> bytes:
+        return ring[: self.size].ljust(self.size, b"\0")
+
+    def _turned(self, packed: np.ndarray, now: float, room: np.ndarray | None = None) -> np.ndarray:
+        """Windows from the rows of rings, (n, rows)."""
         first = self.first(now)
         oldest = first // self.step % self.rows
-        values = np.empty((len(FIELDS), len(rings), self.rows))
+        shape = len(FIELDS), *packed.shape
+        values = np.empty(shape) if room is None else room[: math.prod(shape)].reshape(shape)
         for column in range(len(FIELDS)):
             stored = packed["values"][:, :, column]
             values[column, :, : self.rows - oldest] = stored[:, oldest:]

@@ -25,26 +25,25 @@ def describe(values: np.ndarray, step: int) -> Stats:
     """Statistics of ``values`` (n, rows), oldest slot first, NaN for missing, the last column the slot in progress.
 
     mean, mean_1h, stddev and cv are over closed slots. stddev is the population's (ddof 0, as Prometheus'
-    ``stddev_over_time``), in two passes around the last sample, so that a constant series has exactly 0. A change or cv
-    that would be a division by 0 is NaN.
+    ``stddev_over_time``), from the squares of differences from the last sample, so that a constant series has exactly
+    0; a sample is at most sqrt(n - 1) stddevs from the mean (Samuelson's inequality), so no more than three decimal
+    digits cancel. A change or cv that would be a division by 0 is NaN.
     """
     at, last = last_present(values)
     _, pivot = last_present(values[:, :-1])  # of the closed ones: the one in progress may be of another size
-    deviations = values[:, :-1] - pivot[:, None]
-    count = np.full(len(values), deviations.shape[1])
-    sums = np.einsum("ij->i", deviations)
+    differences = values[:, :-1] - pivot[:, None]
+    count = np.full(len(values), differences.shape[1])
+    sums = differences.sum(axis=1)
     gappy = np.flatnonzero(np.isnan(sums))
     if len(gappy):
-        holes = np.isnan(deviations[gappy])
+        holes = np.isnan(differences[gappy])
         count[gappy] -= holes.sum(axis=1)
-        deviations[gappy] = np.where(holes, 0.0, deviations[gappy])
-        sums[gappy] = deviations[gappy].sum(axis=1)
+        differences[gappy] = np.where(holes, 0.0, differences[gappy])
+        sums[gappy] = differences[gappy].sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         offset = sums / count
-        deviations -= offset[:, None]
-        if len(gappy):
-            deviations[gappy] = np.where(holes, 0.0, deviations[gappy])
-        stddev = np.sqrt(np.einsum("ij,ij->i", deviations, deviations) / count)
+        variance = np.vecdot(differences, differences) / count - offset**2
+        stddev = np.sqrt(np.maximum(variance, 0))
         mean = pivot + offset
         cv = stddev / mean
     cv[~np.isfinite(cv)] = np.nan
@@ -75,10 +74,11 @@ def mean_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def last_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Column and value of each row's last present sample; (-1, NaN) where a row has none."""
-    at = np.full(len(values), values.shape[1] - 1)
-    late = np.flatnonzero(np.isnan(values[:, -1]))  # mostly none: the slot in progress is stored
+    at, last = np.full(len(values), values.shape[1] - 1), values[:, -1].copy()
+    late = np.flatnonzero(np.isnan(last))  # mostly none: the slot in progress is stored
     if len(late):
         present = ~np.isnan(values[late])
         newest = values.shape[1] - 1 - np.argmax(present[:, ::-1], axis=1)
         at[late] = np.where(present.any(axis=1), newest, -1)
-    return at, np.where(at >= 0, values[np.arange(len(values)), at], np.nan)
+        last[late] = values[late, at[late]]
+    return at, last

@@ -11,6 +11,7 @@ base/quote; ``dt1:tick:{source}:{slot}`` string, the task that claimed the tick;
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from redis.retry import Retry
 
 from tracker.errors import StoreError
 from tracker.failfast import FailFast
-from tracker.line import Command, Line
+from tracker.line import Asked, Command, Line, StringLine
 from tracker.models import FIELDS, PRICE, Market, Metric, Rank, Standing, Summary
 from tracker.ring import DAY, HOUR, Ring
 from tracker.stats import Stats
@@ -48,7 +49,6 @@ def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0) ->
             socket_connect_timeout=min(patience, 3),
             socket_keepalive=True,
             health_check_interval=10,
-            socket_read_size=1 << 20,  # windows are large: fewer, larger reads
             retry=FailFast(tries, pause) if pause else Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
         )
         pool = client.connection_pool
@@ -75,7 +75,7 @@ def translated() -> Iterator[None]:
 
 
 class View(NamedTuple):
-    """What ``find``, ``standing`` of each metric, ``windows`` and ``version`` say of a market.
+    """The market if a source watches it, what ``standing`` of each metric, ``windows`` and ``version`` say of a market.
 
     values: float64 (fields, rows).
     """
@@ -92,22 +92,50 @@ class Store:
     def __init__(self, redis: Redis, ring: Ring):
         self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
         self.ring = ring
-        self._line = Line(redis)
+        self._line = Line.of(redis)
+        self._strings = StringLine(redis)
 
     # Series
 
-    def tail(self, market: str, now: float, count: int) -> np.ndarray:
-        """The newest ``count`` slots of ``market``: float64 (fields, count), NaN where none is stored."""
-        with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            for first, last in self.ring.tail_ranges(now, count):
-                pipe.getrange(_ring_key(market), first, last)
-            return self.ring.decode_tail(pipe.execute(), now, count)
+    def newest(self, source: str, market: str, now: float, count: int) -> tuple[Market | None, np.ndarray]:
+        """``market``, if it is on the watch list of ``source``, and its newest ``count`` slots.
+
+        These are float64 (fields, count), NaN where none is stored.
+        """
+        ranges = self.ring.tail_ranges(now, count)
+        listed, *pieces = self._ask([
+            ("HGET", _markets_key(source), market),
+            *(("GETRANGE", _ring_key(market), first, last) for first, last in ranges),
+        ])  # fmt: skip
+        return _first_market(market, [listed]), self.ring.decode_tail(pieces, now, count)
 
     def windows(self, markets: Sequence[str], now: float) -> np.ndarray:
         """The windows of ``markets``: float64 (fields, markets, rows), oldest slot first, NaN where none is stored."""
-        with translated():
-            return self.ring.decode(self.redis.mget(map(_ring_key, markets)), now)
+        return self.ring.decode(self._ask([("GET", _ring_key(market)) for market in markets]), now)
+
+    def walk(self, markets: Sequence[str], now: float, count: int) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+        """``count`` of ``markets`` at a time and their ``windows``, which the next ones take the place of.
+
+        The server sends the first ones at once, and the next ones while the caller works.
+        """
+        values = np.empty(len(FIELDS) * min(count, len(markets)) * self.ring.rows)
+        chunks = [markets[start : start + count] for start in range(0, len(markets), count)]
+        asked = map(self._begin_windows, chunks)
+        ahead = next(asked, None)
+
+        def walked(ahead: Asked | None) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+            for chunk in chunks:
+                assert ahead
+                with translated():
+                    parts = self._strings.finish(ahead)
+                decoded = self.ring.decode_parts(self._strings.buffer, parts, now, values)
+                ahead = next(asked, None)
+                yield chunk, decoded
+
+        return walked(ahead)
+
+    def _begin_windows(self, markets: Sequence[str]) -> Asked:
+        return self._strings.begin(("GET", _ring_key(market)) for market in markets)
 
     def write(
         self, source: str, market: str, slots: np.ndarray, values: np.ndarray, now: float,
@@ -118,27 +146,26 @@ class Store:
         Notes that it answered, and how many candles of its answer were ``refused`` for what. ``new``: the market may
         have no ring yet. A new ring is made whole at first: SETRANGE beyond a string's end reserves twice its size.
         """
+        self._ask([
+            *self._written(market, slots, values, now, new),
+            *_answered(source, [market], now, int(slots[-1]) if len(slots) else None),
+            *(("HINCRBY", _status_key(source), f"refused:{reason}", count) for reason, count in refused.items()),
+        ])  # fmt: skip
+
+    def _written(
+        self, market: str, slots: np.ndarray, values: np.ndarray, now: float, new: bool = False
+    ) -> Iterator[Command]:
         key = _ring_key(market)
-        with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            if new:
-                pipe.set(key, bytes(self.ring.size), nx=True)
-            for offset, run in self.ring.encode(slots, values, now):
-                pipe.setrange(key, offset, run)
-            pipe.expire(key, RING_LIFE)
-            _note_answer(pipe, source, [market], now, int(slots[-1]) if len(slots) else None)
-            for reason, count in refused.items():
-                pipe.hincrby(_status_key(source), f"refused:{reason}", count)
-            pipe.execute()
+        if new:
+            yield "SET", key, bytes(self.ring.size), "NX"
+        for offset, run in self.ring.encode(slots, values, now):
+            yield "SETRANGE", key, offset, run
+        yield "EXPIRE", key, RING_LIFE
 
     def write_slot(self, markets: Sequence[str], slot: int, values: np.ndarray) -> None:
         """Stores one slot, now in the window, of many ``markets`` that have rings: ``values`` (markets, fields)."""
         offset, rows = self.ring.encode_slot(slot, values)
-        with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            for market, row in zip(markets, rows, strict=True):
-                pipe.setrange(_ring_key(market), offset, row)
-            pipe.execute()
+        self._ask([("SETRANGE", _ring_key(market), offset, row) for market, row in zip(markets, rows, strict=True)])
 
     def write_prices(self, source: str, prices: Mapping[str, float], slot: int, now: float) -> None:
         """Stores the price in ``slot``, now in the window, of many markets that ``source`` answered for at once.
@@ -148,17 +175,11 @@ class Store:
         markets = list(prices)
         values = np.full((len(markets), len(FIELDS)), np.nan)
         values[:, PRICE] = list(prices.values())
-        with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            for market in markets:
-                pipe.expire(_ring_key(market), RING_LIFE)
-            present = pipe.execute()
-            pipe = self.redis.pipeline(transaction=False)
-            for market in (market for market, there in zip(markets, present, strict=True) if not there):
-                pipe.set(_ring_key(market), bytes(self.ring.size), nx=True, ex=RING_LIFE)
-            _note_answer(pipe, source, markets, now, slot)
-            pipe.execute()
+        present = self._ask([("EXPIRE", _ring_key(market), RING_LIFE) for market in markets])
+        absent = [market for market, there in zip(markets, present, strict=True) if not there]
+        self._ask([("SET", _ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent])
         self.write_slot(markets, slot, values)
+        self._ask(_answered(source, markets, now, slot))
 
     def inherit(self, market: str, before: str, now: float) -> None:
         """Gives ``market`` the samples of the market ``before`` in slots of which it has none itself."""
@@ -167,34 +188,32 @@ class Store:
         taken = np.isnan(own).all(axis=1) & ~np.isnan(old).all(axis=1)
         if not taken.any():
             return
-        key = _ring_key(market)
-        with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            pipe.set(key, bytes(self.ring.size), nx=True)
-            for offset, run in self.ring.encode(self.ring.slots(now)[taken], old[taken], now):
-                pipe.setrange(key, offset, run)
-            pipe.expire(key, RING_LIFE)
-            pipe.execute()
+        self._ask(self._written(market, self.ring.slots(now)[taken], old[taken], now, new=True))
 
     # Summaries and ranks
 
     def save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> None:
         """Stores the summaries and rank entries of ``metrics`` (n); one without samples loses both."""
+        self.settle([self.begin_save(metrics, stats, now)])
+
+    def begin_save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> Asked:
+        """A ``save`` that is done once it is settled."""
         packed = self._packed(stats, now)
         scores = {_rank_key: stats.stddev.tolist(), _cv_key: stats.cv.tolist()}
+        commands: list[Command] = []
+        for field in {metric.field for metric in metrics}:
+            rows = [row for row, metric in enumerate(metrics) if metric.field == field]
+            ids = [metrics[row].id for row in rows]
+            for key, values in scores.items():
+                commands += _scored(key(field), ids, [values[row] for row in rows])
+            commands += _hashed(_summary_key(field), ids, [packed[row] for row in rows])
+        return self._line.begin([*commands, ("INCR", VERSION)])
+
+    def settle(self, saves: Iterable[Asked]) -> None:
+        """Waits for all of ``saves``."""
         with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            for field in {metric.field for metric in metrics}:
-                rows = [(row, metric.id) for row, metric in enumerate(metrics) if metric.field == field]
-                for key, values in scores.items():
-                    _score(pipe, key(field), {id: values[row] for row, id in rows})
-                gone = [id for row, id in rows if packed[row] is None]
-                if len(gone) < len(rows):
-                    pipe.hset(_summary_key(field), mapping={id: packed[row] for row, id in rows if packed[row]})
-                if gone:
-                    pipe.hdel(_summary_key(field), *gone)
-            pipe.incr(VERSION)
-            pipe.execute()
+            for save in saves:
+                self._line.finish(save)
 
     def _packed(self, stats: Stats, now: float) -> list[bytes | None]:
         """The summary of each series as it is stored; None without statistics."""
@@ -209,35 +228,29 @@ class Store:
 
     def summaries(self, field: str) -> tuple[list[str], np.ndarray]:
         """The metric ids of ``field`` that have a summary, in no order, and these as a table of dtype SUMMARY."""
-        with translated():
-            stored = {id: raw for id, raw in self.redis.hgetall(_summary_key(field)).items() if _readable(raw)}
+        stored = {id: raw for id, raw in self._ask([("HGETALL", _summary_key(field))])[0].items() if _readable(raw)}
         return [id.decode() for id in stored], np.frombuffer(b"".join(stored.values()), SUMMARY)
 
     def version(self, metrics: Sequence[Metric] = ()) -> bytes:
         """Differs from before once any of ``metrics`` was evaluated; without any named, once anything was."""
         asked: list[Command] = [("HGET", _summary_key(metric.field), metric.id) for metric in metrics]
-        with translated():
-            return _joined(self._line.ask(asked or [("GET", VERSION)]))
+        return _joined(self._ask(asked or [("GET", VERSION)]))
 
     def ranked(self, field: str) -> int:
         """How many metrics of ``field`` have a rank."""
-        with translated():
-            return self.redis.zcard(_rank_key(field))
+        return self._ask([("ZCARD", _rank_key(field))])[0]
 
     def answered(self, markets: Sequence[str]) -> int:
         """How many of ``markets`` a source has answered for in the last day, be it that there were no trades."""
-        with translated():
-            return self.redis.exists(*map(_ring_key, markets)) if markets else 0
+        return self._ask([("EXISTS", *map(_ring_key, markets))])[0] if markets else 0
 
     def ranking(self, field: str) -> list[str]:
         """Metric ids of ``field`` by rank, the most volatile first; equal ones by id, backwards."""
-        with translated():
-            return [metric.decode() for metric in self.redis.zrevrange(_rank_key(field), 0, -1)]
+        return [metric.decode() for metric in self._ask([("ZREVRANGE", _rank_key(field), 0, -1)])[0]]
 
     def standing(self, metric: Metric) -> Standing | None:
         """A metric's summary and ranks; None if it has not been evaluated or has no samples."""
-        with translated():
-            return _standing(self._line.ask(_ask_standing(metric)))
+        return _standing(self._ask(_ask_standing(metric)))
 
     def view(self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float) -> View:
         """All there is of ``market`` and its ``metrics``, in one exchange with the server."""
@@ -245,8 +258,7 @@ class Store:
         for metric in metrics:
             asked += _ask_standing(metric)
         asked.append(("GET", _ring_key(market)))  # after the versions: never older than they are
-        with translated():
-            *replies, ring = self._line.ask(asked)
+        *replies, ring = self._ask(asked)
         found, standings = replies[: len(sources)], replies[len(sources) :]
         each = [standings[at : at + STANDING] for at in range(0, len(standings), STANDING)]
         return View(
@@ -274,59 +286,46 @@ class Store:
 
     def watched(self, source: str) -> dict[str, Market]:
         """Market id -> market, of the watch list of ``source``, by id."""
-        with translated():
-            stored = self.redis.hgetall(_markets_key(source))
+        [stored] = self._ask([("HGETALL", _markets_key(source))])
         return {market.id: market for market in sorted(map(_market, stored.items()), key=lambda market: market.id)}
-
-    def find(self, market: str, sources: Sequence[str]) -> Market | None:
-        """``market`` if one of ``sources`` has it on its watch list."""
-        with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            for source in sources:
-                pipe.hget(_markets_key(source), market)
-            return _first_market(market, pipe.execute())
 
     # Ticks and statuses
 
     def claim(self, source: str, slot: int, task: str, life: float) -> bool:
         """Whether ``task`` owns the tick of ``source`` at ``slot``: the first to claim does, and does so again."""
         key = f"{PREFIX}:tick:{source}:{slot}"
-        with translated():
-            claimed = self.redis.set(key, task, nx=True, px=int(life * 1000), get=True)
+        [claimed] = self._ask([("SET", key, task, "NX", "PX", int(life * 1000), "GET")])
         return claimed is None or claimed.decode() == task
 
     def count(self, what: str, life: int) -> int:
         """How often this was counted, with this time, in the last ``life`` seconds or since it was last at rest."""
         key = f"{PREFIX}:count:{what}"
-        with translated():
-            return self._line.ask([("INCR", key), ("EXPIRE", key, life)])[0]
+        return self._ask([("INCR", key), ("EXPIRE", key, life)])[0]
 
     def failed(self, source: str, now: float, reason: str, message: str, market: str | None = None) -> None:
         """Notes and counts that ``source`` gave nothing that can be stored, of ``market`` or at all."""
-        with translated():
-            pipe = self.redis.pipeline(transaction=False)
-            pipe.hset(_status_key(source), mapping={"last_error": message[:500], "last_error_at": f"{now:.3f}"})
-            pipe.hincrby(_status_key(source), f"refused:{reason}", 1)
-            if market:
-                pipe.zadd(_asked_key(source), {market: now})
-            pipe.execute()
+        status, text = _status_key(source), message[:500].encode(errors="replace")
+        commands: list[Command] = [
+            ("HSET", status, "last_error", text, "last_error_at", f"{now:.3f}"),
+            ("HINCRBY", status, f"refused:{reason}", 1),
+        ]
+        if market:
+            commands.append(("ZADD", _asked_key(source), now, market))
+        self._ask(commands)
 
     def note(self, source: str, **said: str | float) -> None:
         """Adds to what ``status`` tells of ``source``."""
-        with translated():
-            self.redis.hset(_status_key(source), mapping=said)
+        self._ask([("HSET", _status_key(source), *_flat(said.items()))])
 
     def unnote(self, source: str, name: str) -> None:
         """Takes back what was noted."""
-        with translated():
-            self.redis.hdel(_status_key(source), name)
+        self._ask([("HDEL", _status_key(source), name)])
 
     def longest_ago(self, source: str, markets: Sequence[str]) -> list[str]:
         """``markets`` by when ``source`` was asked for them last: first those never asked for, then the longest ago."""
         if not markets:
             return []
-        with translated():
-            times = self.redis.zmscore(_asked_key(source), markets)
+        [times] = self._ask([("ZMSCORE", _asked_key(source), *markets)])
         asked = dict(zip(markets, (time or 0.0 for time in times), strict=True))
         return sorted(markets, key=lambda market: (asked[market], market))
 
@@ -334,15 +333,13 @@ class Store:
         """Those of ``markets`` for which ``source`` has given no answer since then."""
         if not markets:
             return []
-        with translated():
-            times = self.redis.zmscore(_answered_key(source), markets)
+        [times] = self._ask([("ZMSCORE", _answered_key(source), *markets)])
         return [market for market, at in zip(markets, times, strict=True) if (at or 0.0) < since]
 
     def waiting_since(self, source: str, now: float) -> float:
         """When ``source`` was first waited for: at ``now``, if never before."""
-        with translated():
-            self.redis.hsetnx(_status_key(source), "waiting_since", f"{now:.3f}")
-            return float(self.redis.hget(_status_key(source), "waiting_since"))
+        key, name = _status_key(source), "waiting_since"
+        return float(self._ask([("HSETNX", key, name, f"{now:.3f}"), ("HGET", key, name)])[1])
 
     def status(self, source: str) -> dict[str, str]:
         """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts,
@@ -350,17 +347,34 @@ class Store:
         ``clock_skew`` (s), ``deferred`` (markets the last tick could not pay for), ``catalogue`` (markets it has),
         ``catalogue_refused_since`` (Unix s), ``newest_slot`` (of the last answer, Unix s).
         """
+        [stored] = self._ask([("HGETALL", _status_key(source))])
+        return {key.decode(): value.decode() for key, value in stored.items()}
+
+    def _ask(self, commands: Iterable[Command]) -> list[Any]:
         with translated():
-            return {key.decode(): value.decode() for key, value in self.redis.hgetall(_status_key(source)).items()}
+            return self._line.ask(commands)
 
 
-def _score(pipe: Any, key: str, scores: Mapping[str, float]) -> None:
-    """Makes ``scores`` those of the sorted set at ``key``; a member whose score is NaN leaves it."""
-    present = {member: score for member, score in scores.items() if score == score}
-    if present:
-        pipe.zadd(key, present)
-    if gone := scores.keys() - present.keys():
-        pipe.zrem(key, *gone)
+def _scored(key: str, members: Sequence[str], scores: Sequence[float]) -> list[Command]:
+    """Makes ``scores`` those of ``members`` in the sorted set at ``key``; one whose score is NaN leaves it."""
+    gone = [member for member, score in zip(members, scores, strict=True) if score != score]
+    present = _flat(pair for pair in zip(scores, members, strict=True) if pair[0] == pair[0])
+    return _unless_empty(("ZADD", key), present) + _unless_empty(("ZREM", key), gone)
+
+
+def _hashed(key: str, names: Sequence[str], values: Sequence[bytes | None]) -> list[Command]:
+    """Makes ``values`` those of ``names`` in the hash at ``key``; a name whose value is None leaves it."""
+    gone = [name for name, value in zip(names, values, strict=True) if value is None]
+    present = _flat(pair for pair in zip(names, values, strict=True) if pair[1] is not None)
+    return _unless_empty(("HSET", key), present) + _unless_empty(("HDEL", key), gone)
+
+
+def _unless_empty(command: Command, arguments: Sequence[Any]) -> list[Command]:
+    return [(*command, *arguments)] if arguments else []
+
+
+def _flat(pairs: Iterable[tuple]) -> list[Any]:
+    return list(chain.from_iterable(pairs))
 
 
 #: Number of commands that a standing takes.
@@ -433,10 +447,12 @@ def _answered_key(source: str) -> str:
     return f"{PREFIX}:answered:{source}"
 
 
-def _note_answer(pipe: Any, source: str, markets: Sequence[str], now: float, newest: int | None) -> None:
-    """Adds to ``pipe`` that ``source`` has answered for ``markets`` up to the slot ``newest``."""
-    times = dict.fromkeys(markets, now)
-    pipe.zadd(_asked_key(source), times)
-    pipe.zadd(_answered_key(source), times)
-    said: dict[str, str | int] = {"last_success": f"{now:.3f}"}
-    pipe.hset(_status_key(source), mapping=said if newest is None else said | {"newest_slot": newest})
+def _answered(source: str, markets: Sequence[str], now: float, newest: int | None) -> list[Command]:
+    """Notes that ``source`` has answered for ``markets`` up to the slot ``newest``."""
+    times = _flat((now, market) for market in markets)
+    said = ["last_success", f"{now:.3f}", *(() if newest is None else ("newest_slot", newest))]
+    return [
+        *_unless_empty(("ZADD", _asked_key(source)), times),
+        *_unless_empty(("ZADD", _answered_key(source)), times),
+        ("HSET", _status_key(source), *said),
+    ]
