@@ -72,6 +72,8 @@ accept_content = ["json"]
 # Flower sees every task that a worker takes. (That one was sent would be a second message for each.)
 worker_send_task_events = True
 task_send_sent_event = False
+# Their events are sent ten times a second, not with each turn of a worker's loop: that took half of its main process.
+worker_consumer = "tracker.consumer:Consumer"
 
 # Clocks on two machines agree whatever their zones.
 timezone = "UTC"

@@ -1,4 +1,4 @@
-"""The Celery app and its tasks: the only module that speaks Celery. What the tasks do is in pipeline.py."""
+"""The Celery app and its tasks; with consumer.py all that speaks Celery. What the tasks do is in pipeline.py."""
 
 import logging
 import math
@@ -24,6 +24,7 @@ from tracker.outbox import Outbox
 from tracker.rulebook import Rulebook
 from tracker.rules import fresh_steps
 from tracker.settings import settings, wanted
+from tracker.sources import module
 from tracker.store import Store, connect, translated
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,14 @@ SWEEP = 1_000
 
 
 # Opened once a process, after the fork. The rules are read before it too: a child that starts while the file is bad
-# still has those its worker started with.
+# still has those its worker started with. What sources import is imported once for all children.
 
 
 @worker_init.connect
-def read_rules(**_: Any) -> None:
+def prepare(**_: Any) -> None:
     rulebook()
+    for name in settings().sources:
+        module(name)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 from tracker.models import Candles, Market, Ticker
 from tracker.settings import Settings
@@ -55,4 +55,9 @@ def kind(name: str) -> str:
 
 def open_source(name: str, settings: Settings, pay: Pay = free) -> Source:
     """The source of that name, one for which ``exists`` is true."""
-    return import_module(f"{__name__}.{SOURCES.get(name, EXCHANGE)}").open_source(name, settings, pay)
+    return module(name).open_source(name, settings, pay)
+
+
+def module(name: str) -> Any:
+    """The module of the source of that name, imported."""
+    return import_module(f"{__name__}.{SOURCES.get(name, EXCHANGE)}")
