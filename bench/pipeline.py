@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, stack: ExitStack) -> None:
     port = free_port()
     os.environ |= {
         "REDIS_URL": server.url, "SIMULATOR_PORT": str(port), "SIMULATOR_MARKETS": str(options.markets),
-        "MARKETS_PER_TASK": str(options.batch), "INTERVAL": "3600", "LOG_LEVEL": "error", "REMAP_SIGTERM": "SIGQUIT",
+        "MARKETS_PER_TASK": str(options.batch), "LOG_LEVEL": "error", "REMAP_SIGTERM": "SIGQUIT",
     }  # fmt: skip
     start(stack, "-m", "tracker", "simulate")
     url = f"http://127.0.0.1:{port}"
