@@ -1,8 +1,9 @@
 """From what rules find to what the outbox records: new alerts, alerts that are over, and the rows to send now."""
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -71,8 +72,9 @@ def check_sources(
 ) -> Found:  # fmt: skip
     """Records which ``sources`` the rules find stale, each once, and which are not any more."""
     recorder = Recorder(outbox, now, wants_resolved)
+    newest = cache(lambda field: _newest_slots(store, field))  # read once for all sources and rules
     for source, rule in itertools.product(sources, stale):
-        heard = _heard(store, rule, source, now)
+        heard = _heard(store, rule, source, now, newest)
         if heard is not None and rule.fires(now - heard):
             recorder.fire(rule, rule.alert(source, heard, store.ring.step, now))
         elif heard is not None and rule.clears(now - heard):
@@ -80,8 +82,18 @@ def check_sources(
     return recorder.found
 
 
-def _heard(store: Store, rule: rules.Stale, source: str, now: float) -> float | None:
-    """When ``source`` last gave a sample of a metric that ``rule`` matches; None if it has no such metric."""
+def _newest_slots(store: Store, field: str) -> dict[str, int]:
+    ids, summaries = store.summaries(field)
+    return dict(zip(ids, summaries["slot"].tolist(), strict=True))
+
+
+def _heard(
+    store: Store, rule: rules.Stale, source: str, now: float, newest: Callable[[str], Mapping[str, int]]
+) -> float | None:
+    """When ``source`` last gave a sample of a metric that ``rule`` matches; None if it has no such metric.
+
+    newest: field -> the newest slots of its metrics.
+    """
     watched = [Metric(market, field) for market in store.watched(source) for field in FIELDS]
     matching = [metric for metric in watched if rule.matches(metric.id)]
     if watched and not matching:
@@ -89,8 +101,5 @@ def _heard(store: Store, rule: rules.Stale, source: str, now: float) -> float | 
     success = store.status(source).get("last_success")
     if success is None:
         return store.waiting_since(source, now)
-    ids, slots = {metric.id for metric in matching}, [0]
-    for name in {metric.field for metric in matching}:
-        found, summaries = store.summaries(name)
-        slots += [slot for id, slot in zip(found, summaries["slot"].tolist(), strict=True) if id in ids]
-    return min(float(success), max(slots) + store.ring.step) if max(slots) else float(success)
+    slot = max((newest(metric.field).get(metric.id, 0) for metric in matching), default=0)
+    return min(float(success), slot + store.ring.step) if slot else float(success)
