@@ -11,7 +11,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import dashboard, docs, openapi, problems, service, v1
 from api.access import Guard
+from api.answer import dumps
 from api.cache import Cached
+from api.short import Short
 from api.table import Tables
 from tracker.errors import SettingsError
 from tracker.settings import Settings, load
@@ -57,7 +59,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     newest = list(VERSIONS)[-1]
     app.register_blueprint(VERSIONS[newest], url_prefix="/latest", name="latest")
     app.spec_processor(openapi.improved)
-    app.extensions["cache"] = Cached(app.wsgi_app, settings, store, ("/latest/", f"/{newest}/"))
+    short = Short(app.wsgi_app, settings, store)
+    app.extensions["cache"] = Cached(short, settings, store, ("/latest/", f"/{newest}/"))
     app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
@@ -66,20 +69,16 @@ def create_app(settings: Settings | None = None) -> APIFlask:
 
 
 class Json(JSONProvider):
-    """JSON by orjson: floats in full, numpy arrays as they are, NaN as null."""
+    """JSON by orjson; see ``dumps``."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
-        return _dumps(obj).decode()
+        return dumps(obj).decode()
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        return Response(_dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
-
-
-def _dumps(obj: Any) -> bytes:
-    return orjson.dumps(obj, option=orjson.OPT_SERIALIZE_NUMPY)
+        return Response(dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
 
 
 def _from_environment() -> Settings:

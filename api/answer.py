@@ -3,16 +3,18 @@
 import gzip
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
+import orjson
 from backports import zstd
 from werkzeug.datastructures import Accept, MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from tracker.models import Metric
+from tracker.store import View
 
 JSON, CSV = "application/json", "text/csv; charset=utf-8"
 #: Codings, the one we like best first.
@@ -35,6 +37,12 @@ class Keep(NamedTuple):
     version: bytes
     evaluated: float
     now: float
+
+    @classmethod
+    def of(cls, view: View, metrics: Sequence[Metric], now: float) -> Self:
+        """Of an answer that shows ``view`` of ``metrics``."""
+        evaluated = [standing.summary.at for standing in view.standings if standing]
+        return cls(tuple(metrics), view.version, min(evaluated, default=0.0), now)
 
 
 class Coded(NamedTuple):
@@ -77,6 +85,11 @@ class Answer:
     def size(self) -> int:
         """Bytes it holds in memory, about."""
         return 2_000 + len(self.body) + sum(len(coded.body) for name, coded in self.codings.items() if name)
+
+
+def dumps(document: Any) -> bytes:
+    """JSON: floats in full, numpy arrays as they are, NaN as null."""
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 @lru_cache(1_000)

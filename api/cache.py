@@ -26,19 +26,18 @@ from flask import request
 from api.answer import CSV, JSON, Answer, Keep, best_type
 from api.table import UNASKED
 from tracker.errors import StoreError
-from tracker.models import Metric
 from tracker.settings import Settings
 from tracker.store import Store
 
 #: Seconds for which an answer is served while the store is away, marked stale.
 STALE = 300
-_KEEP = "tracker.keep"
+KEEP = "tracker.keep"
 Key = tuple[str, str, str]
 
 
-def keep(metrics: tuple[Metric, ...], version: bytes, evaluated: float, now: float) -> None:
-    """Lets the answer to the current request be kept; see Keep."""
-    request.environ[_KEEP] = Keep(metrics, version, evaluated, now)
+def keep(of: Keep) -> None:
+    """Lets the answer to the current request be kept."""
+    request.environ[KEEP] = of
 
 
 class Shelf:
@@ -105,7 +104,7 @@ class Cached:
             self.shelf.drop(key)
             start_response(status, headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-        answer = self._answer(body, type, inner.get(_KEEP))
+        answer = self._answer(body, type, inner.get(KEEP))
         if answer.keep:
             self.shelf.put(key, answer)
         return self._send(key, answer, environ, start_response)

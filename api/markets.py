@@ -6,7 +6,8 @@ from typing import Any
 from apiflask import APIBlueprint, abort
 from flask import Response, jsonify, url_for
 
-from api import context, rows, schemas
+from api import cache, context, rows, schemas
+from api.answer import Keep
 from api.problems import documented
 from api.series import cut
 from tracker.models import FIELDS, MARKET_ID, Metric
@@ -41,5 +42,5 @@ def market(id: str, query: schemas.SeriesQuery) -> Response:
         del row["id"]
         answer |= {name: row.pop(name) for name in SHARED}
         answer[metric.field] = row | {"values": shown}
-    context.keep_view(metrics, view, now)
+    cache.keep(Keep.of(view, metrics, now))
     return jsonify(answer)

@@ -7,10 +7,10 @@ import numpy as np
 from apiflask import APIBlueprint, abort
 from flask import Response, jsonify, request, url_for
 
-from api import context, cursor, rows, schemas
-from api.answer import CSV, JSON, best_type
+from api import cache, context, cursor, rows, schemas
+from api.answer import CSV, JSON, Keep, best_type
 from api.problems import documented, refuse
-from api.series import csv, cut
+from api.series import csv, show
 from api.table import Order, Table
 from tracker.errors import BadId
 from tracker.models import FIELDS, Metric
@@ -51,7 +51,7 @@ def list_metrics(query: schemas.MetricsQuery) -> Response:
     page = table.sort(chosen, order)[: query.limit].tolist()
     last = len(page) == len(chosen)
     following = None if last else cursor.write(query.order, table.place(page[-1], order))
-    context.keep_table(table, now)
+    cache.keep(Keep((), table.version, table.evaluated, now))
     return jsonify(metrics=_rows(table, page, query.names, now), next=following, total=total)
 
 
@@ -64,18 +64,14 @@ def series(id: str, query: schemas.SeriesQuery) -> Response:
 
     Values and statistics are of this moment, the ranks are of the last evaluation.
     """
-    metric, now = parsed(id), context.now()
-    store = context.store()
-    view = store.view(metric.market, [metric], context.settings().sources, now)
-    [standing], values = view.standings, view.values[metric.column]
-    if not view.market and not standing:
+    metric = parsed(id)
+    found = show(metric, query, context.store(), context.settings())
+    if not found:
         abort(404, detail=f"There is no metric {metric.id}; {url_for('v1.metrics.list_metrics')} lists those that are.")
-    row = rows.of_values(metric, view.market, values, standing, store.ring, now)
-    window = cut(values[None], store.ring, now, query)
-    context.keep_view([metric], view, now)
+    cache.keep(found.keep)
     if best_type(request.headers.get("Accept", "")) != JSON:
-        return Response(csv(window), content_type=CSV)
-    return jsonify(row | window.place | {"values": window.values[0]})
+        return Response(csv(found.cut), content_type=CSV)
+    return jsonify(found.document)
 
 
 def matching(table: Table, query: schemas.Filters) -> np.ndarray:

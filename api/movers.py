@@ -6,7 +6,8 @@ import numpy as np
 from apiflask import APIBlueprint
 from flask import Response, jsonify
 
-from api import context, schemas
+from api import cache, context, schemas
+from api.answer import Keep
 from api.problems import documented
 from api.table import Order
 from tracker.models import FIELDS
@@ -31,7 +32,7 @@ def movers(query: schemas.MoversQuery) -> Response:
     field = list(FIELDS).index(query.field)
     chosen = np.flatnonzero((table.fields == field) & table.has(BY[query.by]))
     ordered = table.sort(chosen, Order(BY[query.by], down=True)).tolist()
-    context.keep_table(table, now)
+    cache.keep(Keep((), table.version, table.evaluated, now))
     return jsonify(
         field=query.field,
         by=query.by,

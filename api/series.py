@@ -1,13 +1,18 @@
-"""Cuts what a request asks for out of windows: since when, in which steps."""
+"""What a request for a series asks for: cut out of its window, since when, in which steps."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from api import rows
+from api.answer import Keep
 from api.problems import refuse
 from tracker import stats
+from tracker.models import Metric
 from tracker.ring import DAY, Ring
+from tracker.settings import Settings
+from tracker.store import Store
 
 #: How the samples of a coarser step become one value: columns are steps, the last axis is the slots of a step.
 AGGREGATES = {
@@ -38,6 +43,29 @@ class Cut:
         return {"start": self.start, "step": self.step, "closed": self.closed}
 
 
+class Shown(NamedTuple):
+    """A metric as an answer shows it: its row, what is shown of its window, and what that is of."""
+
+    row: dict[str, Any]
+    cut: Cut
+    keep: Keep
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return self.row | self.cut.place | {"values": self.cut.values[0]}
+
+
+def show(metric: Metric, asked: Asked, store: Store, settings: Settings) -> Shown | None:
+    """What ``metric`` did, as ``asked``; None if there is no such metric. Raises StoreError."""
+    now = settings.clock.now()
+    view = store.view(metric.market, [metric], settings.sources, now)
+    [standing], values = view.standings, view.values[metric.column]
+    if not view.market and not standing:
+        return None
+    row = rows.of_values(metric, view.market, values, standing, store.ring, now)
+    return Shown(row, cut(values[None], store.ring, now, asked), Keep.of(view, [metric], now))
+
+
 def cut(values: np.ndarray, ring: Ring, now: float, asked: Asked) -> Cut:
     """Out of ``values`` (n, rows), windows at ``now``; a step that is not one is refused with a problem."""
     whole = Cut(values, ring.first(now), ring.step, values.shape[1] - 1)
@@ -45,7 +73,7 @@ def cut(values: np.ndarray, ring: Ring, now: float, asked: Asked) -> Cut:
 
 
 def csv(shown: Cut) -> str:
-    """The one series of ``shown`` as lines of ``slot,value``: opening time in Unix seconds, nothing where missing."""
+    """The one series of a cut as lines of ``slot,value``: opening time in Unix seconds, nothing where missing."""
     values = shown.values[0].tolist()
     slots = range(shown.start, shown.start + len(values) * shown.step, shown.step)
     lines = (f"{slot},{'' if value != value else repr(value)}" for slot, value in zip(slots, values, strict=True))

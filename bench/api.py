@@ -130,7 +130,8 @@ class Bench:
             self.poll(api, hot)
 
     def behind_nginx(self, api: Server, hot: list[str], connections: int, base: float) -> None:
-        unlimited = {"rate=20r/s": "rate=100000r/s", "burst=100": "burst=100000"}
+        unlimited = {"rate=20r/s": "rate=100000r/s", "burst=100": "burst=100000", "_connections 50": "_connections 500"}
+        appraise(self.store.url, self.options.metrics)  # as each minute does: what is due is not kept
         (folder := self.folder / f"nginx-{connections}").mkdir()
         with nginx(folder, api.url, unlimited) as site:
             assert site.process
@@ -214,10 +215,11 @@ class Bench:
 
 
 FIELDS = ("price", "volume")
-BLOCKING_THREADS = "4"
+BLOCKING_THREADS = "2"
 
 
 def fill(url: str, metrics: int) -> None:
+    """Stores full windows of ``metrics``, and evaluates them."""
     now, random = time.time(), np.random.default_rng(1)
     with connect(url) as redis:
         store = Store(redis, RING)
@@ -228,7 +230,13 @@ def fill(url: str, metrics: int) -> None:
             price = np.round(100 * np.exp(np.cumsum(random.standard_normal(len(slots)) * 1e-3)), 2)
             volume = np.round(random.pareto(1.5, len(slots)) * (1 + number), 8)
             store.write("simulator", market.id, slots, np.column_stack([price, volume]), now, new=True)
-        evaluate(store, Outbox(redis), (), [market.id for market in markets], now)
+    appraise(url, metrics)
+
+
+def appraise(url: str, metrics: int) -> None:
+    with connect(url) as redis:
+        markets = [f"bench:pair{number}" for number in range(metrics // 2)]
+        evaluate(Store(redis, RING), Outbox(redis), (), markets, time.time())
 
 
 if __name__ == "__main__":

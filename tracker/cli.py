@@ -91,7 +91,8 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
     ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
     _become(
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
-        "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "4",
+        # More threads a worker cost more: they wait for one another at every exchange with the store.
+        "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "2",
         # bounds: connections that wait, bytes of a request's head, and milliseconds for it to come
         "--backlog", "1024", "--http1-buffer-size", "65536", "--http1-header-read-timeout", "10000",
         "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:create_app",

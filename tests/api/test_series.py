@@ -1,14 +1,20 @@
 """Series: what is new, coarser steps, a market's two at once, and movers."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from apiflask import APIBlueprint
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.test import Client
 
-from api import VERSIONS, markets
+from api import VERSIONS, create_app, markets
+from api.cache import KEEP
 from api.schemas import STEPS, SeriesQuery
 from api.series import cut
+from api.short import Short
 from tests.api.tracked import NOW, SLOTS, Tracked
 from tracker.ring import Ring
 
@@ -25,6 +31,51 @@ def counted(tracked: Tracked) -> Tracked:
 
 
 # Since
+
+
+@pytest.mark.parametrize("query", ["", "since=0", f"since={SLOTS[-3]}", f"since={2**40}"])
+def test_the_short_way_says_what_flask_would(counted: Tracked, query: str) -> None:
+    short, said = create_app(counted.settings).extensions["cache"].app, []
+    for app in (short, short.app):
+        environ: dict[str, Any] = {}
+
+        def noted(given: dict[str, Any], start_response: Callable, app=app, environ=environ) -> Any:
+            try:
+                return app(given, start_response)
+            finally:
+                environ |= given
+
+        answer = Client(noted).get(f"{URL}?{query}")
+        said.append((answer.status, answer.data, answer.headers["Content-Type"], environ[KEEP]))
+    assert said[0] == said[1]
+    assert said[0][0] == "200 OK"
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        (f"{URL}?step=300", ""),
+        (f"{URL}?since=-1", ""),
+        (f"{URL}?since={2**40 + 1}", ""),
+        (f"{URL}?since=%2B1", ""),
+        (f"{URL}?since=1&since=2", ""),
+        (URL, "text/csv"),
+        ("/v1/metrics/kraken:none:volume", ""),
+        ("/v1/metrics/none", ""),
+        ("/v1/metrics/", ""),
+        ("/v1/metrics", ""),
+    ],
+)
+def test_what_is_not_short_or_not_well_is_left_to_flask(counted: Tracked, path: str, accept: str) -> None:
+    asked: list[str] = []
+
+    def flask(environ: dict[str, Any], start_response: Callable) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        start_response("200 OK", [])
+        return []
+
+    Client(Short(flask, counted.settings, counted.store)).get(path, headers={"Accept": accept})
+    assert len(asked) == 1
 
 
 def test_since_gives_what_begins_then_or_later(counted: Tracked) -> None:
