@@ -3,15 +3,22 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import permutations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis import Redis
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import BusyLoadingError, ConnectionError, ResponseError, TimeoutError
 
-from tests.servers import StoreServer, free_port
-from tracker.line import Line
+from tests.servers import StoreServer, free_port, wait_for
+from tracker.line import RECEIVED, Command, Line, StringLine
 from tracker.store import connect
+
+GET: Command = ("GET", "text")
 
 
 def test_replies_come_in_the_order_of_the_commands(redis: Redis) -> None:
@@ -78,3 +85,211 @@ def test_after_a_failure_all_connections_fail_at_once_for_a_while() -> None:
         for ask in (lambda: line.ask([("PING",)]), redis.ping, lambda: Line(redis).ask([("PING",)])):
             with pytest.raises(ConnectionError, match="a moment ago"):
                 ask()
+
+
+def test_those_who_work_with_one_client_share_its_line(store_server: StoreServer, redis: Redis) -> None:
+    with connect(store_server.url) as other:
+        assert Line.of(redis) is Line.of(redis)
+        assert Line.of(redis) is not Line.of(other)
+
+
+# Begun, and finished later
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))], ids=str)
+@pytest.mark.parametrize("between", [False, True], ids=["", "with others between"])
+def test_what_is_begun_has_its_own_replies_whatever_is_finished_first(
+    redis: Redis, order: tuple[int, ...], between: bool
+) -> None:
+    line, found = Line(redis), {}
+    asked = [line.begin([("ECHO", number)] * number) for number in range(3)]
+    for number in order:
+        if between:
+            assert line.ask([("ECHO", "between")]) == [b"between"]
+        found[number] = line.finish(asked[number])
+    assert found == {0: [], 1: [b"1"], 2: [b"2", b"2"]}
+
+
+def test_the_server_works_before_what_is_begun_is_finished(redis: Redis) -> None:
+    line = Line(redis)
+    line.ask([("PING",)])
+    asked = line.begin([("SET", "a", "b")])
+    wait_for(lambda: redis.get("a") == b"b", "the command is carried out")
+    assert line.finish(asked) == [b"OK"]
+
+
+def test_an_error_is_raised_by_its_own_finish_only(redis: Redis) -> None:
+    line = Line(redis)
+    redis.set("text", "x")
+    before, wrong, after = (line.begin([command, ("GET", "text")]) for command in (GET, ("HGET", "text", "f"), GET))
+    assert line.finish(after) == [b"x", b"x"]
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        line.finish(wrong)
+    assert line.finish(before) == [b"x", b"x"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_was_begun_when_the_server_was_killed_is_sent_again(tmp_path: Path, when: str) -> None:
+    with StoreServer(tmp_path) as server, connect(server.url, tries=4) as redis:
+        # given a server that has carried nothing out
+        line = Line(redis)
+        line.ask([("PING",)])
+        stopped(server) if when == "after" else server.kill()
+        asked = [line.begin([("SET", name, name), ("GET", name)]) for name in "abc"]
+        # when
+        server.kill()
+        server.start()
+        # then
+        assert line.finish(asked[1]) == [b"OK", b"b"]
+        assert line.ask([("MGET", *"abc")]) == [[b"a", b"b", b"c"]]
+        assert [line.finish(each) for each in (asked[2], asked[0])] == [[b"OK", b"c"], [b"OK", b"a"]]
+
+
+def test_a_finish_that_failed_leaves_nothing_over(tmp_path: Path) -> None:
+    with StoreServer(tmp_path) as server, connect(server.url, tries=1) as redis:
+        line = Line(redis)
+        line.ask([("PING",)])
+        stopped(server)
+        failing, other = line.begin([("INCR", "failing")]), line.begin([("INCR", "other")])
+        server.kill()
+        with pytest.raises(ConnectionError):
+            line.finish(failing)
+        server.start()
+        assert line.ask([("GET", "failing")]) == [None]
+        assert line.finish(other) == [1]
+        assert line.ask([("MGET", "failing", "other")]) == [[None, b"1"]]
+
+
+def stopped(server: StoreServer) -> None:
+    """From now on it takes what is sent, and does nothing."""
+    assert server.process
+    server.process.send_signal(signal.SIGSTOP)
+
+
+# Of both kinds
+
+KINDS = pytest.mark.parametrize("kind", [Line, StringLine])
+
+
+def strings(line: Line, *commands: Command) -> list[bytes]:
+    """The replies to ``commands``, of a line of either kind."""
+    replies = line.ask(commands)
+    return [bytes(line.buffer[reply]) for reply in replies] if isinstance(line, StringLine) else replies
+
+
+@KINDS
+def test_a_server_that_is_loading_is_waited_for(tmp_path: Path, kind: type[Line]) -> None:
+    with StoreServer(tmp_path) as server, connect(server.url, tries=10) as redis:
+        # given a server that takes a second to load what it has
+        line = kind(redis)
+        strings(line, ("SET", "a", "b"))
+        with redis.pipeline(transaction=False) as pipe:
+            for _ in range(4_000):
+                pipe.incr("n")
+            pipe.execute()
+        server.kill()
+        server.command += ["--key-load-delay", "250"]  # microseconds a command
+        # when it is started
+        start = threading.Thread(target=server.start)
+        start.start()
+        with connect(server.url, tries=1) as impatient:
+            wait_for(lambda: is_loading(kind(impatient)), "it says that it is loading")
+        # then
+        assert strings(line, ("GET", "n"), ("GET", "a")) == [b"4000", b"b"]
+        start.join()
+
+
+def is_loading(line: Line) -> bool:
+    try:
+        return not line.ask([("GET", "a")])
+    except BusyLoadingError:
+        return True
+    except ConnectionError:
+        return False
+
+
+class OutOfTime(Exception):
+    """Not one that a line knows of."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """As Celery's: a signal, whose handler raises."""
+
+    def end(*_: object) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with pytest.raises(OutOfTime):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@KINDS
+def test_a_reply_that_came_after_a_time_limit_is_nobodys(redis: Redis, kind: type[Line]) -> None:
+    line = kind(redis)
+    with time_limit(0.1):
+        line.ask([("ECHO", "old"), ("BLPOP", "nothing", 0.3), ("ECHO", "late")])
+    assert strings(line, ("ECHO", "new")) == [b"new"]
+
+
+@KINDS
+def test_commands_that_a_time_limit_cut_off_are_nobodys(tmp_path: Path, kind: type[Line]) -> None:
+    with StoreServer(tmp_path) as server, connect(server.url) as redis:
+        line = kind(redis)
+        strings(line, ("ECHO", "old"))
+        large = bytes(30_000_000)  # more than the system takes for one who does not read
+        stopped(server)
+        with time_limit(0.5):
+            line.ask([("SET", "a", large)])
+        assert server.process
+        server.process.send_signal(signal.SIGCONT)
+        assert strings(line, ("ECHO", "new")) == [b"new"]
+        assert not redis.exists("a")
+
+
+# Strings
+
+SIZES = st.builds(lambda times, more: max(times * RECEIVED + more, 0), st.integers(0, 4), st.integers(-30, 30))
+STRINGS = st.lists(
+    st.none()
+    | st.binary(max_size=50)
+    | st.sampled_from([b"", b"\r\n", b"\r\n$-1\r\n", b"-ERR\r\n", b"_\r\n"])
+    | SIZES.map(lambda size: (b"$2\r\nab\r\n" * (size // 8 + 1))[:size]),
+    max_size=8,
+)
+
+
+@given(STRINGS)
+def test_strings_are_where_their_replies_say(store_server: StoreServer, values: list[bytes | None]) -> None:
+    with connect(store_server.url) as redis:
+        redis.flushall()
+        if present := {str(at): value for at, value in enumerate(values) if value is not None}:
+            redis.mset(present)
+        line, commands = StringLine(redis), [("GET", str(at)) for at in range(len(values))]
+        expected = [value or b"" for value in values]
+        assert strings(line, *commands) == expected
+        assert strings(line, *reversed(commands)) == expected[::-1]
+
+
+def test_a_refused_command_among_strings_is_an_error_and_the_next_are_right(redis: Redis) -> None:
+    line, large = StringLine(redis), bytes(300_000)
+    redis.mset({"text": "x", "large": large})
+    redis.hset("hash", "f", "v")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        line.ask([("GET", "text"), ("GET", "hash"), ("GET", "large")])
+    assert strings(line, GET, ("GET", "large")) == [b"x", large]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_strings_that_nobody_waits_for_are_not_taken_for_the_next_ones(redis: Redis, times: int) -> None:
+    line = StringLine(redis)
+    redis.mset({"text": "x", "large": bytes(300_000)})
+    for _ in range(2):
+        for _ in range(times):
+            line.begin([("GET", "large"), ("GET", "large")])
+        assert strings(line, GET) == [b"x"]

@@ -65,6 +65,10 @@ class Line:
                 self._local.socket.sendall(asked.packed)
             except OSError:
                 self._close()
+            except BaseException:  # a time limit's, which a signal raises anywhere
+                self._close()
+                self._local.asked.remove(asked)
+                raise
         return asked
 
     def finish(self, asked: Asked) -> list[Any]:
@@ -98,7 +102,7 @@ class Line:
             self._close()  # whatever else would still come on it belongs to nobody
             kind = TimeoutError if isinstance(error, builtins.TimeoutError) else ConnectionError
             raise kind(f"the connection broke: {error!r}") from error
-        except ConnectionError:
+        except BaseException:
             self._close()
             raise
 
