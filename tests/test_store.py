@@ -1,5 +1,7 @@
+import signal
 import threading
 import time
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -145,6 +147,52 @@ def test_a_view_is_what_the_parts_say(store):
     assert store.view("x:b", [], [], NOW)[:2] == (None, [])
 
 
+def begin_saves(store):
+    """Two, of which the second takes back some of the first."""
+    for name, price in (("ab", 1), ("bc", None)):
+        rows = np.array([spread(price or np.nan), spread(2), spread(3), spread(4)])
+        metrics = [Metric(f"x:{market}", field) for field in ("price", "volume") for market in name]
+        yield store.begin_save(metrics, describe(rows, 60), NOW)
+
+
+def saved(redis):
+    """All that is stored, as it is."""
+    return {key: redis.dump(key) for key in redis.scan_iter()}
+
+
+def test_saves_that_are_begun_and_settled_later_store_what_those_do_that_are_waited_for(store, redis):
+    # given
+    for save in begin_saves(store):
+        store.settle([save])
+    expected = saved(redis)
+    redis.flushall()
+    # when others are asked meanwhile
+    saves = []
+    for save in begin_saves(store):
+        saves.append(save)
+        assert store.ranked("volume") == len(saves) + 1
+    store.settle(saves)
+    # then
+    assert len(expected) == 7
+    assert saved(redis) == expected
+
+
+def test_saves_that_were_begun_when_the_server_was_killed_are_not_lost(tmp_path):
+    with StoreServer(tmp_path) as server, connect(server.url, tries=4) as redis:
+        # given a server that has carried out none of them
+        store = Store(redis, RING)
+        assert store.ranked("price") == 0
+        server.process.send_signal(signal.SIGSTOP)
+        saves = list(begin_saves(store))
+        # when
+        server.kill()
+        server.start()
+        store.settle(saves)
+        # then
+        assert store.ranking("price") == ["x:c:price", "x:a:price"]
+        assert store.ranking("volume") == ["x:c:volume", "x:b:volume", "x:a:volume"]
+
+
 def test_nothing_evaluated_has_no_standing(store):
     assert store.standing(Metric("x:a", "price")) is None
     assert (store.ranking("price"), store.summaries("price")[0]) == ([], [])
@@ -206,6 +254,50 @@ def test_writers_of_one_new_ring_lose_nothing_of_each_other(store_server, store)
         thread.join(30)
     # then
     np.testing.assert_array_equal(store.windows(["x:a"], NOW)[:, 0], [slots, slots + 0.5])
+
+
+def write_rings(store):
+    """Rings of some of five markets, each with samples of its own; all five."""
+    markets = [f"x:{name}" for name in "abcde"]
+    for number in (0, 1, 3):
+        samples = np.column_stack([spread(1, mean=number + 2.0), spread(number)])
+        store.write("one", markets[number], RING.slots(NOW), samples, NOW, new=True)
+    return markets
+
+
+def walked(store, walk):
+    """The markets of a walk, whose windows must be theirs."""
+    found = []
+    for some, windows in walk:
+        np.testing.assert_array_equal(windows, store.windows(some, NOW))
+        found += some
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 100])
+def test_a_walk_finds_what_windows_do(store, count):
+    markets = write_rings(store)
+    for order in (markets, markets[::-1], ["x:a", "x:b", "x:d"], ["x:c"], []):  # some have no ring, or all, or none
+        assert walked(store, store.walk(order, NOW, count)) == order
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_a_walk_that_was_left_does_not_disturb_the_next(store, steps):
+    markets = write_rings(store)
+    left = store.walk(markets, NOW, 2)
+    assert len(walked(store, islice(left, steps))) == min(2 * steps, 5)
+    assert walked(store, store.walk(markets[::-1], NOW, 1)) == markets[::-1]
+
+
+def test_a_walk_goes_on_after_a_restart(tmp_path):
+    with StoreServer(tmp_path) as server, connect(server.url, tries=4) as redis:
+        store = Store(redis, RING)
+        markets = write_rings(store)
+        walk = store.walk(markets, NOW, 1)
+        assert walked(store, islice(walk, 2)) == markets[:2]
+        server.kill()
+        server.start()
+        assert walked(store, walk) == markets[2:]
 
 
 # Watch lists
