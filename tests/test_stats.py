@@ -48,6 +48,31 @@ def test_mean_and_deviation_agree_with_numpy(values):
     np.testing.assert_array_equal(values, before)
 
 
+@given(
+    st.integers(0, 2**32),
+    st.floats(-3, 9),
+    st.floats(-9, -1),
+    st.sampled_from([None, 1e6, 1e-6]),
+    st.sampled_from([0, 0.3, 0.95]),
+)
+def test_a_deviation_is_right_far_from_zero_and_whatever_the_last_sample_is(seed, offset, spread, last, gaps):
+    # given a large offset with a tiny spread, and perhaps a last sample of quite another size
+    random = np.random.default_rng(seed)
+    values = 10**offset * (1 + 10**spread * random.uniform(-1, 1, (3, COLUMNS)))
+    values[random.random(values.shape) < gaps] = np.nan
+    values[:, :2] = 10**offset * np.array([1 - 10**spread, 1 + 10**spread])
+    values[:, -2] = 10**offset * (last or 1)
+    # then
+    np.testing.assert_allclose(describe(values, 60).stddev, exact(values)[1].astype(float), rtol=1e-9)
+
+
+@given(st.floats(0, 1e150), st.sets(st.integers(0, COLUMNS - 2), max_size=50))
+def test_any_constant_series_has_exactly_no_deviation(constant, gaps):
+    values = np.full((1, COLUMNS), constant)
+    values[0, list(gaps)] = np.nan
+    assert describe(values, 60).stddev[0] == 0
+
+
 @given(windows())
 def test_the_last_sample_and_its_place_are_found(values):
     values[:, -2:] = np.nan
