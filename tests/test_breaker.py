@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from tests.servers import wait_for
 from tracker.breaker import BLOCKED, FAILURES, FIRST, LONGEST, Breaker
 from tracker.errors import MustWait, SourceError
-from tracker.gate import Gate, Guarded
+from tracker.gate import UNSEEN, Gate, Guarded
 from tracker.models import Market, Ticker
 from tracker.store import Store
 
@@ -165,3 +166,42 @@ def test_a_block_is_probed_when_a_beat_starts_anew(guarded: Guarded, fickle: Fic
     guarded.gate.reconsider(time.time())  # what is open stays open
     with pytest.raises(MustWait):
         guarded.markets()
+
+
+def is_closed(gate: Gate) -> bool:
+    try:
+        gate.enter(time.time())
+        return True
+    except MustWait:
+        return False
+
+
+PAUSE = SourceError("http_429", "too many requests", wait=40)
+BLOCK = SourceError("http_451", "restricted location", permanent=True)
+
+
+@pytest.mark.parametrize("error", [PAUSE, BLOCK], ids=["a pause", "a block"])
+def test_what_a_gate_finds_it_sees_at_once_and_the_others_soon(redis: Redis, error: SourceError) -> None:
+    # given two that have looked
+    one, other = Gate(redis, "x"), Gate(redis, "x")
+    breaker = one.enter(time.time())
+    other.enter(time.time())
+    # when one finds out, then
+    one.failed(error, time.time())
+    assert not is_closed(one)
+    wait_for(lambda: not is_closed(other), "the other sees it", UNSEEN + 2)
+    # and when it is over
+    redis.delete("dt1:pause:x")
+    one.passed(Breaker(1))
+    assert is_closed(one)
+    wait_for(lambda: is_closed(other), "the other sees that", UNSEEN + 2)
+    assert breaker == Breaker()
+
+
+def test_a_gate_does_not_look_each_time(redis: Redis) -> None:
+    gate, started = Gate(redis, "x"), time.monotonic()
+    redis.config_resetstat()
+    for _ in range(1_000):
+        gate.enter(time.time())
+    looks = redis.info("commandstats")["cmdstat_pttl"]["calls"]
+    assert 1 <= looks <= (time.monotonic() - started) / UNSEEN + 1

@@ -103,6 +103,41 @@ def test_parameters_and_headers_are_sent(server):
     assert server.headers["Accept"] == "application/json"
 
 
+REQUESTS = [
+    ("/a", None),
+    ("/b?c=d", {"e": "f g/&=ü"}),
+    ("/ü/%20 x", {"many": [1, "2"], "none": None, "number": 1.5}),
+    ("", {}),
+    ("/a?b#c", None),
+    ("/a", {"after": 60}),
+]
+
+
+@pytest.mark.parametrize("first", range(len(REQUESTS)))
+def test_what_is_fetched_is_asked_for_as_get_would(server, first):
+    server.says(b"[]")
+    port = server.url.rpartition(":")[2]
+    with session({"X-Key": "k"}) as client, session({"X-Key": "k"}) as other:
+        for path, params in REQUESTS[first:] + REQUESTS[:first]:
+            for host in ("127.0.0.1", "localhost"):
+                url = f"http://{host}:{port}{path}"
+                sent = []
+                for ask in (client.fetch, lambda url, params: other.get(url, params=params)):
+                    answer = ask(url, params)
+                    sent.append((server.asked[-1], server.headers, answer.url, answer.json()))
+                assert sent[0] == sent[1]
+
+
+@pytest.mark.parametrize("url", ["http://", "http://a b/", "http://[::1", "nothing", "ftp://x", ""])
+def test_after_a_url_that_is_none_the_next_is_fetched(client, server, url):
+    server.says(b"[]")
+    for _ in range(2):
+        assert refused(client, url).reason == "unreachable"
+        assert get_json(client, server.url + "/a", {"b": 1}) == []
+    assert server.asked == ["/a?b=1"] * 2
+    assert server.headers["Host"] == server.url.removeprefix("http://")
+
+
 def test_a_connection_is_used_again(client, server):
     ports = set()
 
