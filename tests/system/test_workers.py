@@ -153,3 +153,25 @@ def test_sigterm_hands_back_what_runs_and_leaves_no_process(
     celery_setup.worker.restart()
     wait_for(lambda: stored(store), "the worker's successor did the rest")
     assert_complete(store, FEED)
+
+
+def test_every_event_of_a_task_is_told_though_the_worker_is_idle_then(celery_setup: CeleryTestSetup) -> None:
+    app, tasks, told = celery_setup.app, [], set()
+    kinds = ("task-received", "task-started", "task-succeeded")
+    deadline = time.monotonic() + 8
+
+    def tell(event: dict) -> None:
+        if not tasks:  # the first is a worker's heartbeat: it is heard
+            tasks.extend(app.send_task("tracker.tasks.evaluate", ([],), queue="evaluate").id for _ in range(5))
+        told.add((event["type"], event.get("uuid")))
+        receiver.should_stop = every_one() <= told or time.monotonic() > deadline
+
+    def every_one() -> set[tuple[str, str]]:
+        return {(kind, task) for kind in kinds for task in tasks}
+
+    [configured] = app.control.inspect(timeout=2).conf().values()
+    assert configured["worker_consumer"] == "tracker.consumer:Consumer"
+    with app.connection() as connection:
+        receiver = app.events.Receiver(connection, handlers={"*": tell})
+        receiver.capture(timeout=10)
+    assert tasks and every_one() - told == set()
