@@ -147,7 +147,7 @@ def test_what_was_begun_when_the_server_was_killed_is_sent_again(tmp_path: Path,
         assert [line.finish(each) for each in (asked[2], asked[0])] == [[b"OK", b"c"], [b"OK", b"a"]]
 
 
-def test_a_finish_that_failed_leaves_nothing_over(tmp_path: Path) -> None:
+def test_a_finish_that_failed_leaves_nothing_over_to_be_sent_when_it_is_out_of_date(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, connect(server.url, tries=1) as redis:
         line = Line(redis)
         line.ask([("PING",)])
@@ -158,8 +158,9 @@ def test_a_finish_that_failed_leaves_nothing_over(tmp_path: Path) -> None:
             line.finish(failing)
         server.start()
         assert line.ask([("GET", "failing")]) == [None]
-        assert line.finish(other) == [1]
-        assert line.ask([("MGET", "failing", "other")]) == [[None, b"1"]]
+        with pytest.raises(ConnectionError, match="given up"):
+            line.finish(other)
+        assert line.ask([("MGET", "failing", "other")]) == [[None, None]]
 
 
 def stopped(server: StoreServer) -> None:

@@ -177,6 +177,14 @@ def test_saves_that_are_begun_and_settled_later_store_what_those_do_that_are_wai
     assert saved(redis) == expected
 
 
+def test_a_begun_save_that_fails_is_told_when_they_are_settled(store, redis):
+    first = store.begin_save([Metric("x:a", "price")], describe(spread(1)[None], 60), NOW)
+    redis.set("dt1:summary:volume", "no hash")
+    last = store.begin_save([Metric("x:a", "volume")], describe(spread(1)[None], 60), NOW)
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        store.settle([first, last])
+
+
 def test_saves_that_were_begun_when_the_server_was_killed_are_not_lost(tmp_path):
     with StoreServer(tmp_path) as server, connect(server.url, tries=4) as redis:
         # given a server that has carried out none of them

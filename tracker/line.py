@@ -72,7 +72,10 @@ class Line:
         return asked
 
     def finish(self, asked: Asked) -> list[Any]:
-        """The reply to each command of ``asked``, of this thread; raises RedisError."""
+        """The reply to each command of ``asked``, of this thread; raises RedisError.
+
+        Where it gives up, whatever else the thread has begun is given up too: sent later, it might be out of date.
+        """
         try:
             if self._retry is None:
                 self._receive_until(asked)
@@ -80,7 +83,7 @@ class Line:
                 self._retry.call_with_retry(lambda: self._receive_until(asked), lambda error: None)
         finally:
             if asked.replies is None:
-                self._local.asked.remove(asked)
+                self._local.asked.clear()
         assert asked.replies is not None
         for reply in asked.replies:
             if isinstance(reply, RedisError):
@@ -93,6 +96,8 @@ class Line:
             if not self._local.socket:
                 self._open()
             while asked.replies is None:
+                if not self._local.asked:
+                    raise ConnectionError("it was given up with what was asked before")
                 replies = self._receive(self._local.asked[0].count)
                 for reply in replies:
                     if isinstance(reply, ConnectionError):

@@ -84,11 +84,10 @@ class Ring:
 
         values: float64, at least (fields * n * rows,). Fresh memory would cost more than the work that is done in it.
         """
-        starts = {part.start for part in parts}
         gaps = {after.start - before.start for before, after in pairwise(parts)} or {self.size}
-        if len(gaps) == 1 and all(part.stop - part.start == self.size for part in parts):
+        if parts and len(gaps) == 1 and all(part.stop - part.start == self.size for part in parts):
             packed = np.ndarray(
-                (len(parts), self.rows), self.row_type, raw, min(starts), (*gaps, self.row_type.itemsize)
+                (len(parts), self.rows), self.row_type, raw, parts[0].start, (*gaps, self.row_type.itemsize)
             )
             return self._turned(packed, now, values)
         return self.decode([bytes(raw[part]) for part in parts], now)
