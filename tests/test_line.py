@@ -52,6 +52,17 @@ def test_threads_have_connections_of_their_own(redis: Redis) -> None:
     assert found == {number: [str(number).encode()] * 200 for number in range(8)}
 
 
+def test_a_restart_while_nobody_asks_is_not_noticed(tmp_path: Path) -> None:
+    with StoreServer(tmp_path) as server, connect(server.url, tries=1) as redis:
+        lines = Line(redis), StringLine(redis)
+        for line in lines:
+            line.ask([("GET", "a")])
+        server.kill()
+        server.start()
+        assert lines[0].ask([("PING",)]) == [b"PONG"]
+        assert lines[1].ask([("GET", "a")]) == [slice(0, 0)]
+
+
 def test_a_line_goes_on_after_a_restart(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, connect(server.url, tries=2, patience=1, pause=0.01) as redis:
         line = Line(redis)

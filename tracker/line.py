@@ -92,6 +92,7 @@ class Line:
 
     def _receive_until(self, asked: Asked) -> None:
         """The replies to all that was asked up to ``asked``."""
+        used = self._local.socket is not None
         try:
             if not self._local.socket:
                 self._open()
@@ -105,8 +106,11 @@ class Line:
                 self._local.asked.popleft().replies = replies
         except OSError as error:
             self._close()  # whatever else would still come on it belongs to nobody
-            kind = TimeoutError if isinstance(error, builtins.TimeoutError) else ConnectionError
-            raise kind(f"the connection broke: {error!r}") from error
+            if isinstance(error, builtins.TimeoutError):
+                raise TimeoutError(f"the connection broke: {error!r}") from error
+            if not used:
+                raise ConnectionError(f"the connection broke: {error!r}") from error
+            self._receive_until(asked)  # on another: that one may have been closed long ago, while nobody used it
         except BaseException:
             self._close()
             raise
