@@ -108,7 +108,15 @@ class Stack:
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that still run; one that has ended and that nobody has asked about is a zombie."""
-    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in processes if _status(each) not in (None, psutil.STATUS_ZOMBIE)]
+
+
+def _status(process: psutil.Process) -> str | None:
+    """None once it is gone, which it may be between two looks."""
+    try:
+        return process.status() if process.is_running() else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _command(process: psutil.Process) -> list[str]:
