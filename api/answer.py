@@ -40,7 +40,7 @@ class Keep(NamedTuple):
 
     @classmethod
     def of(cls, view: View, metrics: Sequence[Metric], now: float) -> Self:
-        """Of an answer that shows ``view`` of ``metrics``."""
+        """For an answer that shows ``view`` of ``metrics``."""
         evaluated = [standing.summary.at for standing in view.standings if standing]
         return cls(tuple(metrics), view.version, min(evaluated, default=0.0), now)
 

@@ -8,7 +8,7 @@ from apiflask import APIBlueprint, abort
 from flask import Response, jsonify, request, url_for
 
 from api import cache, context, cursor, rows, schemas
-from api.answer import CSV, JSON, Keep, best_type
+from api.answer import CSV, JSON, best_type
 from api.problems import documented, refuse
 from api.series import csv, show
 from api.table import Order, Table
@@ -51,7 +51,7 @@ def list_metrics(query: schemas.MetricsQuery) -> Response:
     page = table.sort(chosen, order)[: query.limit].tolist()
     last = len(page) == len(chosen)
     following = None if last else cursor.write(query.order, table.place(page[-1], order))
-    cache.keep(Keep((), table.version, table.evaluated, now))
+    cache.keep(table.keep(now))
     return jsonify(metrics=_rows(table, page, query.names, now), next=following, total=total)
 
 

@@ -7,7 +7,6 @@ from apiflask import APIBlueprint
 from flask import Response, jsonify
 
 from api import cache, context, schemas
-from api.answer import Keep
 from api.problems import documented
 from api.table import Order
 from tracker.models import FIELDS
@@ -32,7 +31,7 @@ def movers(query: schemas.MoversQuery) -> Response:
     field = list(FIELDS).index(query.field)
     chosen = np.flatnonzero((table.fields == field) & table.has(BY[query.by]))
     ordered = table.sort(chosen, Order(BY[query.by], down=True)).tolist()
-    cache.keep(Keep((), table.version, table.evaluated, now))
+    cache.keep(table.keep(now))
     return jsonify(
         field=query.field,
         by=query.by,

@@ -1,4 +1,4 @@
-"""The short way to a series: what watchers ask again and again is answered before Flask, which takes a quarter of it.
+"""The short way to a series: what watchers ask again and again is answered before Flask, which takes a third of it.
 
 It says the same as the resource in metrics.py. Whatever else is asked, or does not end well, goes to Flask.
 """

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from api import rows
+from api.answer import Keep
 from tracker.models import FIELDS, Market, Metric, Rank, Summary
 from tracker.store import NUMBERS, SUMMARY, Store
 
@@ -66,6 +67,10 @@ class Table:
             _rank(self.ranks[at], self.of[field]),
             _rank(self.cv_ranks[at], self.cv_of[field]),
         )
+
+    def keep(self, now: float) -> Keep:
+        """For an answer that shows rows of it."""
+        return Keep((), self.version, self.evaluated, now)
 
     def sort(self, chosen: np.ndarray, order: Order) -> np.ndarray:
         """The rows ``chosen`` in ``order``; see Place."""

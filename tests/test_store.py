@@ -24,12 +24,16 @@ def spread(stddev, mean=1_000.0):
     return mean + stddev * np.where(np.arange(RING.rows) % 2, 1.0, -1.0)
 
 
+def settled(store, metrics, stats, now):
+    store.settle([store.begin_save(metrics, stats, now)])
+
+
 def save(store, field, **stddevs):
     """Saves what an evaluation finds of markets ``x:NAME``."""
     rows = np.array(
         [spread(stddev) if stddev is not None else np.full(RING.rows, np.nan) for stddev in stddevs.values()]
     )
-    store.save([Metric(f"x:{name}", field) for name in stddevs], describe(rows, 60), NOW)
+    settled(store, [Metric(f"x:{name}", field) for name in stddevs], describe(rows, 60), NOW)
 
 
 def rank(store, name, field="volume"):
@@ -49,7 +53,7 @@ def test_the_largest_deviation_has_rank_1(store):
 def test_fields_are_ranked_apart(store):
     # given: some saved together, some apart
     metrics = [Metric("x:a", "volume"), Metric("x:a", "price"), Metric("x:b", "volume"), Metric("x:b", "price")]
-    store.save(metrics, describe(np.array([spread(stddev) for stddev in (100, 2, 200, 1)]), 60), NOW)
+    settled(store, metrics, describe(np.array([spread(stddev) for stddev in (100, 2, 200, 1)]), 60), NOW)
     save(store, "price", c=3)
     # then
     assert [rank(store, name, "price") for name in "abc"] == ["2/3", "3/3", "1/3"]
@@ -87,7 +91,7 @@ def test_a_summary_says_what_was_computed(store):
     values[0, -1] = np.nan
     values[0, -2] = 1_234.5
     # when
-    store.save([Metric("x:a", "price")], describe(values, 60), NOW)
+    settled(store, [Metric("x:a", "price")], describe(values, 60), NOW)
     # then
     summary = store.standing(Metric("x:a", "price")).summary
     assert Summary(*store.summaries("price")[1][0].item()) == summary
@@ -106,7 +110,7 @@ def test_the_coefficient_of_variation_has_ranks_of_its_own(store):
     rows = np.array([spread(100, mean=1_000), spread(200, mean=10_000), np.zeros(RING.rows)])
     metrics = [Metric(f"x:{name}", "volume") for name in ("small", "large", "silent")]
     # when
-    store.save(metrics, describe(rows, 60), NOW)
+    settled(store, metrics, describe(rows, 60), NOW)
     # then: one whose mean is 0 has none
     assert [store.standing(metric).rank.text for metric in metrics] == ["2/3", "1/3", "3/3"]
     assert [store.standing(metric).cv_rank for metric in metrics] == [Rank(1, 2), Rank(2, 2), None]
@@ -204,7 +208,7 @@ def test_saves_that_were_begun_when_the_server_was_killed_are_not_lost(tmp_path)
 def test_nothing_evaluated_has_no_standing(store):
     assert store.standing(Metric("x:a", "price")) is None
     assert (store.ranking("price"), store.summaries("price")[0]) == ([], [])
-    store.save([], describe(np.empty((0, RING.rows)), 60), NOW)
+    settled(store, [], describe(np.empty((0, RING.rows)), 60), NOW)
     assert store.ranking("price") == []
 
 

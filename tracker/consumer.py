@@ -1,4 +1,4 @@
-"""The part of a Celery worker that takes messages, with one thing done differently: it sends its events in time."""
+"""The part of a Celery worker that takes messages, with one thing done differently: when it sends events."""
 
 import time
 
@@ -13,13 +13,13 @@ class Consumer(consumer.Consumer):
     process where tasks wait for answers and turns are short. This one sends what came in EVENTS_EVERY at once.
     """
 
-    _sent_at = 0.0
+    _due = 0.0  # when what waits will have been sent, by time.monotonic
 
     def on_send_event_buffered(self) -> None:
         """An event waits to be sent."""
         now = time.monotonic()
-        if self.hub and now >= self._sent_at:
-            self._sent_at = now + EVENTS_EVERY
+        if self.hub and now >= self._due:
+            self._due = now + EVENTS_EVERY
             self.hub.call_later(EVENTS_EVERY, self._flush_events)
 
     def shutdown(self) -> None:

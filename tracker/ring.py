@@ -76,13 +76,14 @@ class Ring:
 
     def decode(self, rings: list[bytes | None], now: float) -> np.ndarray:
         """The windows of ``rings``: float64 (fields, n, rows), oldest slot first, NaN where none is stored."""
-        raw = b"".join([self._whole(ring or b"") for ring in rings])
+        raw = b"".join([(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings])
         return self._turned(np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows), now)
 
     def decode_parts(self, raw: bytearray, parts: Sequence[slice], now: float, values: np.ndarray) -> np.ndarray:
-        """The windows of the rings that are ``parts`` (n) of ``raw``, as ``decode`` has them, in ``values``.
+        """The windows of the rings that are ``parts`` (n) of ``raw``, as ``decode`` has them.
 
-        values: float64, at least (fields * n * rows,). Fresh memory would cost more than the work that is done in it.
+        They are in ``values`` where the rings are whole and lie evenly: float64, at least (fields * n * rows,). Fresh
+        memory would cost more than the work that is done in it.
         """
         gaps = {after.start - before.start for before, after in pairwise(parts)} or {self.size}
         if parts and len(gaps) == 1 and all(part.stop - part.start == self.size for part in parts):
@@ -91,9 +92,6 @@ class Ring:
             )
             return self._turned(packed, now, values)
         return self.decode([bytes(raw[part]) for part in parts], now)
-
-    def _whole(self, ring: bytes) -> bytes:
-        return ring[: self.size].ljust(self.size, b"\0")
 
     def _turned(self, packed: np.ndarray, now: float, room: np.ndarray | None = None) -> np.ndarray:
         """Windows from the rows of rings, (n, rows)."""

@@ -164,8 +164,11 @@ class Store:
 
     def write_slot(self, markets: Sequence[str], slot: int, values: np.ndarray) -> None:
         """Stores one slot, now in the window, of many ``markets`` that have rings: ``values`` (markets, fields)."""
+        self._ask(self._slot_written(markets, slot, values))
+
+    def _slot_written(self, markets: Sequence[str], slot: int, values: np.ndarray) -> list[Command]:
         offset, rows = self.ring.encode_slot(slot, values)
-        self._ask([("SETRANGE", _ring_key(market), offset, row) for market, row in zip(markets, rows, strict=True)])
+        return [("SETRANGE", _ring_key(market), offset, row) for market, row in zip(markets, rows, strict=True)]
 
     def write_prices(self, source: str, prices: Mapping[str, float], slot: int, now: float) -> None:
         """Stores the price in ``slot``, now in the window, of many markets that ``source`` answered for at once.
@@ -177,9 +180,11 @@ class Store:
         values[:, PRICE] = list(prices.values())
         present = self._ask([("EXPIRE", _ring_key(market), RING_LIFE) for market in markets])
         absent = [market for market, there in zip(markets, present, strict=True) if not there]
-        self._ask([("SET", _ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent])
-        self.write_slot(markets, slot, values)
-        self._ask(_answered(source, markets, now, slot))
+        self._ask([
+            *(("SET", _ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent),
+            *self._slot_written(markets, slot, values),
+            *_answered(source, markets, now, slot),
+        ])  # fmt: skip
 
     def inherit(self, market: str, before: str, now: float) -> None:
         """Gives ``market`` the samples of the market ``before`` in slots of which it has none itself."""
@@ -192,12 +197,11 @@ class Store:
 
     # Summaries and ranks
 
-    def save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> None:
-        """Stores the summaries and rank entries of ``metrics`` (n); one without samples loses both."""
-        self.settle([self.begin_save(metrics, stats, now)])
-
     def begin_save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> Asked:
-        """A ``save`` that is done once it is settled."""
+        """Stores the summaries and rank entries of ``metrics`` (n); one without samples loses both.
+
+        They are stored once it is settled.
+        """
         packed = self._packed(stats, now)
         scores = {_rank_key: stats.stddev.tolist(), _cv_key: stats.cv.tolist()}
         commands: list[Command] = []

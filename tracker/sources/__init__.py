@@ -45,7 +45,7 @@ class Source(Protocol):
 
 def exists(name: str) -> bool:
     """Whether ``name`` can stand in SOURCES."""
-    return name in SOURCES or import_module(f"{__name__}.{EXCHANGE}").exists(name)
+    return name in SOURCES or module(name).exists(name)
 
 
 def kind(name: str) -> str:
