@@ -102,5 +102,7 @@ def fill(candles: Candles, until: int, step: int, price: float) -> tuple[np.ndar
     last_trade[traded] = np.arange(len(traded))
     prices = np.append(candles.values[:, PRICE], price)  # index -1: no candle yet
     values[:, PRICE] = prices[np.maximum.accumulate(last_trade)]
-    kept = ~np.isin(slots, list(candles.refused_slots))
-    return slots[kept], values[kept]
+    if candles.refused_slots:
+        kept = ~np.isin(slots, list(candles.refused_slots))
+        return slots[kept], values[kept]
+    return slots, values

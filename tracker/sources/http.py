@@ -4,6 +4,7 @@ import io
 import re
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 import requests
@@ -28,8 +29,11 @@ def session(headers: dict[str, str], pay: Pay = free) -> "Session":
     return http.prepared(Session(pay), headers)
 
 
-class Session(http.Plain):
-    """Every request is paid for first, and its answer is read in bounds: it raises SourceError, or MustWait."""
+class Session(requests.Session):
+    """Every request is paid for first, and its answer is read in bounds: it raises SourceError, or MustWait.
+
+    It is sent as it is: no redirect is followed, no cookie kept, no hook called.
+    """
 
     def __init__(self, pay: Pay):
         super().__init__()
@@ -38,20 +42,25 @@ class Session(http.Plain):
         self._dated = ("", 0.0)  # the last answer's header Date, and when it was sent by our clock
 
     def fetch(self, url: str, params: dict[str, Any] | None = None) -> requests.Response:
-        """``get``, without preparing for each request what only differs by its URL: a seventh of what one costs."""
+        """``get``, without preparing for each request what only differs by its URL: a fifth of what one costs.
+
+        params: numbers and strings.
+        """
         if not self._ready:
             self._ready = self.prepare_request(requests.Request("GET", url))
         request = self._ready.copy()
-        request.prepare_url(url, params)
-        return self.send(request, proxies={})
+        asked = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
+        request.prepare_url(asked, None)
+        return self.send(request)
 
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
+        """The answer, read; whatever options would loosen its bounds are left out."""
         url = str(request.url)
         self.pay(url)
-        bounds = {"timeout": (http.CONNECT_TIMEOUT, http.READ_TIMEOUT), "stream": True, "allow_redirects": False}
+        bounds = (http.CONNECT_TIMEOUT, http.READ_TIMEOUT)
         sent = time.time()
         try:
-            with super().send(request, **options | bounds) as response:
+            with self.get_adapter(url).send(request, stream=True, timeout=bounds) as response:
                 body = _read(response)
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise SourceError("too_slow", f"{url} did not answer in time: {error}") from error
