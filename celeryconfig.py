@@ -31,7 +31,7 @@ broker_transport_options = {
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
 }
-# Publishing while the broker restarts: a few tries, then the caller learns of it. (Not of ticks: see tasks.publish.)
+# A tick or a retry that is published while the broker restarts: a few tries, then the caller learns of it.
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
 # One queue a task kind, so that a slow source does not hold up evaluation, nor a slow channel either.

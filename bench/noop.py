@@ -1,4 +1,4 @@
-"""The tracker's Celery app with tasks that do nothing, published as its own are: ``celery -A bench.noop worker``."""
+"""The tracker's Celery app with tasks that do nothing, published by Celery: ``celery -A bench.noop worker``."""
 
 from celery import Task
 
@@ -21,7 +21,7 @@ def evaluate_nothing(markets: list[str]) -> None:
 
 @app.task(name="tracker.tasks.fetch_schedule_nothing")
 def schedule_nothing(count: int, chained: bool) -> None:
-    """Publishes ``count`` pairs of no-ops from inside a worker, in one pipeline, as a tick does.
+    """Publishes ``count`` pairs of no-ops from inside a worker, in one pipeline, the cheapest that Celery has.
 
     ``chained``: the second one is published by the worker that has done the first, as an evaluation is.
     """

@@ -1,4 +1,4 @@
-"""The Celery app and its tasks; with consumer.py all that speaks Celery. What the tasks do is in pipeline.py."""
+"""The Celery app and its tasks. What they do is in pipeline.py; consumer.py and message.py know Celery too."""
 
 import logging
 import math
@@ -12,14 +12,14 @@ from typing import Any
 from celery import Celery, Task, chain
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import beat_init, worker_init
-from kombu.exceptions import OperationalError
-from redis import RedisError
 
 from tracker import alerting, pipeline
 from tracker import notify as notices
 from tracker.budget import plan
 from tracker.errors import MustWait, SourceError, StoreError
 from tracker.gate import Gate, Guarded, guarded
+from tracker.line import Command, Line
+from tracker.message import published
 from tracker.outbox import Outbox
 from tracker.rulebook import Rulebook
 from tracker.rules import fresh_steps
@@ -85,7 +85,7 @@ def refresh_markets(self: Task, name: str) -> None:
     log.info("%s: %d markets", name, len(markets))
     gone = pipeline.leavers(store(), settings().sources)
     if gone:
-        evaluate.delay(gone)
+        publish_evaluation(name, gone)
 
 
 @app.task(bind=True, autoretry_for=(SourceError, MustWait), retry_backoff=1, retry_backoff_max=8, max_retries=8)
@@ -106,24 +106,30 @@ def schedule_fetches(self: Task, name: str) -> None:
     markets = pipeline.due(store(), name, markets, affordable)
     size = settings().markets_per_task or math.ceil(len(markets) / TASKS_A_TICK)
     batches = [markets[at : at + size] for at in range(0, len(markets), size)]
-    publish(name, batches)
+    publish_fetches(name, batches)
 
 
 @app.task(bind=True, max_retries=None)
 def fetch(self: Task, name: str, markets: list[str]) -> None:
-    """Fetches ``markets`` one by one; what time or the source's budget does not suffice for goes back to the queue."""
+    """Fetches ``markets`` one by one, and hands them to their evaluation.
+
+    What time or the source's budget does not suffice for goes back to the queue.
+    """
     started = time.monotonic()
-    for done, market in enumerate(markets):
+    done: list[str] = []
+    for market in markets:
+        rest = markets[len(done) :]
         if time.monotonic() - started > FETCH_BUDGET:
-            return publish(name, [markets[done:]])
+            publish_fetches(name, [rest])
+            break
         try:
             pipeline.fetch(store(), name, source(name), market, settings().clock)
         except MustWait as wait:
             if not done:
                 raise put_back(self, wait, name, markets) from wait
             if wait.seconds <= LONGEST_WAIT:
-                publish(name, [markets[done:]], countdown=wait.seconds)
-            return  # what is done is evaluated now
+                publish_fetches(name, [rest], countdown=wait.seconds)
+            break
         except SoftTimeLimitExceeded:
             store().failed(name, settings().clock.now(), "too_slow", f"{market}: the time limit came first", market)
         except StoreError:
@@ -131,6 +137,8 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
         except Exception as error:  # a fault of ours with one market must not take its batch along
             log.exception("%s: fetching %s failed", name, market)
             store().failed(name, settings().clock.now(), "internal_error", f"{market}: {error!r}", market)
+        done.append(market)
+    publish_evaluation(name, done)
 
 
 def refreshed(name: str) -> list[str]:
@@ -146,11 +154,11 @@ def fetch_tickers(self: Task, name: str) -> None:
     except MustWait as wait:
         raise put_back(self, wait, name) from wait
     for at in range(0, len(markets), EVALUATED_AT_ONCE):
-        evaluate.apply_async((markets[at : at + EVALUATED_AT_ONCE],), expires=life(name))
+        publish_evaluation(name, markets[at : at + EVALUATED_AT_ONCE])
 
 
 def put_back(task: Task, wait: MustWait, *args: Any) -> Exception:
-    """What ends a task that must wait: another with ``args``, and the same chain and expiry, comes for it."""
+    """What ends a task that must wait: another with ``args``, and the same expiry, comes for it."""
     if wait.seconds > LONGEST_WAIT:
         log.info("%s: left to a later tick: %s", args[0], wait)
         return Ignore()
@@ -198,18 +206,33 @@ def first_tick(sender: Any, **_: Any) -> None:
         chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
 
 
-def publish(name: str, batches: list[list[str]], countdown: float = 0) -> None:
-    """Publishes the fetches of batches of markets, each with its evaluation chained, in one pipeline.
+def publish_fetches(name: str, batches: list[list[str]], countdown: float = 0) -> None:
+    """Publishes the fetches of batches of markets. They expire after an interval."""
+    publish([published(fetch.name, "fetch", (name, batch), life(name), countdown) for batch in batches])
 
-    Both expire after an interval.
+
+def publish_evaluation(name: str, markets: list[str]) -> None:
+    """Publishes the evaluation of ``markets`` of the source ``name``. It expires after an interval."""
+    publish([published(evaluate.name, "evaluate", (markets,), life(name))])
+
+
+def publish_notices(rows: Sequence[str]) -> None:
+    """Publishes the notices of ``rows`` of the outbox; what is lost on the way a sweep finds.
+
+    They never expire: who comes late is still told.
     """
-    with app.producer_pool.acquire(block=True) as producer, producer.batch():
-        for batch in batches:
-            then = evaluate.si(batch).set(expires=life(name))
-            # No retry: what a pipeline that broke has published is not known, and the next tick heals.
-            fetch.apply_async(
-                (name, batch), link=[then], expires=life(name), countdown=countdown, producer=producer, retry=False
-            )
+    if not rows:
+        return
+    try:
+        publish([published(notify.name, "notify", row.split("/")) for row in rows])
+    except StoreError as error:
+        log.warning("%d notices are left to the sweep: %s", len(rows), error)
+
+
+def publish(messages: Sequence[Command]) -> None:
+    """Publishes, in one exchange. Where that breaks on the way, some are published twice."""
+    with translated():
+        Line.of(store().redis).ask(messages)
 
 
 def life(name: str) -> float:
@@ -221,18 +244,3 @@ def queue_length(name: str) -> int:
     """Messages in a queue."""
     with translated():
         return store().redis.llen(name)  # where kombu keeps them
-
-
-def publish_notices(rows: Sequence[str]) -> None:
-    """Publishes the notices of ``rows`` of the outbox, in one pipeline; what is lost on the way a sweep finds.
-
-    They never expire: who comes late is still told.
-    """
-    if not rows:
-        return
-    try:
-        with app.producer_pool.acquire(block=True) as producer, producer.batch():
-            for row in rows:
-                notify.apply_async(row.split("/"), producer=producer, retry=False)
-    except (OperationalError, RedisError) as error:
-        log.warning("%d notices are left to the sweep: %s", len(rows), error)

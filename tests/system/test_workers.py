@@ -74,8 +74,7 @@ def store(celery_broker: RedisTestBroker) -> Store:
 
 def send_fetches(setup: CeleryTestSetup, markets: list[str] = MARKETS) -> None:
     for market in markets:
-        link = [setup.app.signature("tracker.tasks.evaluate", ([market],), immutable=True, queue="evaluate")]
-        setup.app.send_task("tracker.tasks.fetch", ("simulator", [market]), queue="fetch", link=link)
+        setup.app.send_task("tracker.tasks.fetch", ("simulator", [market]), queue="fetch")
 
 
 def stored(store: Store) -> bool:
@@ -92,8 +91,7 @@ def test_a_market_that_fails_does_not_touch_its_batch(
     celery_setup: CeleryTestSetup, exchange: Exchange, store: Store
 ) -> None:
     exchange.wrong = {MARKETS[1]}
-    link = [celery_setup.app.signature("tracker.tasks.evaluate", (MARKETS,), immutable=True, queue="evaluate")]
-    celery_setup.app.send_task("tracker.tasks.fetch", ("simulator", MARKETS), queue="fetch", link=link)
+    celery_setup.app.send_task("tracker.tasks.fetch", ("simulator", MARKETS), queue="fetch")
     wait_for(lambda: len(store.ranking("price")) == len(MARKETS) - 1, "the others are ranked")
     assert store.status("simulator")["refused:not_json"] == "1"
     assert MARKETS[1] in store.status("simulator")["last_error"]
