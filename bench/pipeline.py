@@ -1,9 +1,9 @@
 """CPU of the workers per market, from tick to rank, against two tasks that do nothing and one bare GET.
 
 A tick of ``--markets`` markets runs through real workers, a real store and the simulated exchange; so do, in the same
-workers and just after, as many pairs of no-op tasks, scheduled by a task and chained, both by Celery; as many pairs that
-are not chained; and as many GETs of the same URLs with a plain requests session. CPU is that of all worker processes,
-user and system, by the process accounting.
+workers and just after, as many pairs of no-op tasks, scheduled by a task and chained, both by Celery; as many pairs
+that are not chained; and as many GETs of the same URLs with a plain requests session. CPU is that of all worker
+processes, user and system, by the process accounting.
 """
 
 import argparse

@@ -11,7 +11,14 @@ import pytest
 import tracker
 
 ROOT = Path(__file__).parents[1]
-ENTRY_POINTS = {"tracker.tasks", "tracker.consumer", "tracker.cli", "tracker.start", "tracker.__main__"}
+ENTRY_POINTS = {
+    "tracker.tasks",
+    "tracker.message",
+    "tracker.consumer",
+    "tracker.cli",
+    "tracker.start",
+    "tracker.__main__",
+}
 CORE = [
     module.name for module in pkgutil.walk_packages(tracker.__path__, "tracker.") if module.name not in ENTRY_POINTS
 ]
