@@ -59,11 +59,11 @@ def show(metric: Metric, asked: Asked, store: Store, settings: Settings) -> Show
     """What ``metric`` did, as ``asked``; None if there is no such metric. Raises StoreError."""
     now = settings.clock.now()
     view = store.view(metric.market, [metric], settings.sources, now)
-    [standing], values = view.standings, view.values[metric.column]
+    [standing] = view.standings
     if not view.market and not standing:
         return None
-    row = rows.of_values(metric, view.market, values, standing, store.ring, now)
-    return Shown(row, cut(values[None], store.ring, now, asked), Keep.of(view, [metric], now))
+    row = rows.of_values(metric, view.market, view.values[0], standing, store.ring, now)
+    return Shown(row, cut(view.values, store.ring, now, asked), Keep.of(view, [metric], now))
 
 
 def cut(values: np.ndarray, ring: Ring, now: float, asked: Asked) -> Cut:

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import ConnectionError
 
 from tests.servers import StoreServer, free_port, wait_for
+from tracker.errors import StoreError
 from tracker.line import RECEIVED, Command, Line, StringLine
 from tracker.store import connect
 
@@ -33,7 +34,7 @@ def test_replies_come_in_the_order_of_the_commands(redis: Redis) -> None:
 def test_a_refused_command_is_an_error_and_the_next_is_answered(redis: Redis) -> None:
     line = Line(redis)
     redis.set("text", "x")
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
+    with pytest.raises(StoreError, match="WRONGTYPE"):
         line.ask([("HGET", "text", "f"), ("GET", "text")])
     assert line.ask([("GET", "text")]) == [b"x"]
 
@@ -68,7 +69,7 @@ def test_a_line_goes_on_after_a_restart(tmp_path: Path) -> None:
         line = Line(redis)
         line.ask([("PING",)])
         server.kill()
-        with pytest.raises(ConnectionError):
+        with pytest.raises(StoreError):
             line.ask([("PING",)])
         server.start()
         time.sleep(0.02)  # the pause
@@ -82,7 +83,7 @@ def test_a_line_to_a_server_that_is_silent_is_given_up_once_and_its_late_reply_i
         assert server.process
         server.process.send_signal(signal.SIGSTOP)
         try:
-            with pytest.raises(TimeoutError):
+            with pytest.raises(StoreError, match="no answer in time"):
                 line.ask([("GET", "a")])
         finally:
             server.process.send_signal(signal.SIGCONT)
@@ -93,10 +94,10 @@ def test_a_line_to_a_server_that_is_silent_is_given_up_once_and_its_late_reply_i
 def test_after_a_failure_all_connections_fail_at_once_for_a_while() -> None:
     with connect(f"redis://127.0.0.1:{free_port()}/0", tries=2, patience=5, pause=60) as redis:
         line = Line(redis)
-        with pytest.raises(ConnectionError, match="refused"):
+        with pytest.raises(StoreError, match="refused"):
             line.ask([("PING",)])
         for ask in (lambda: line.ask([("PING",)]), redis.ping, lambda: Line(redis).ask([("PING",)])):
-            with pytest.raises(ConnectionError, match="a moment ago"):
+            with pytest.raises((StoreError, ConnectionError), match="a moment ago"):
                 ask()
 
 
@@ -136,7 +137,7 @@ def test_an_error_is_raised_by_its_own_finish_only(redis: Redis) -> None:
     redis.set("text", "x")
     before, wrong, after = (line.begin([command, ("GET", "text")]) for command in (GET, ("HGET", "text", "f"), GET))
     assert line.finish(after) == [b"x", b"x"]
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
+    with pytest.raises(StoreError, match="WRONGTYPE"):
         line.finish(wrong)
     assert line.finish(before) == [b"x", b"x"]
 
@@ -165,11 +166,11 @@ def test_a_finish_that_failed_leaves_nothing_over_to_be_sent_when_it_is_out_of_d
         stopped(server)
         failing, other = line.begin([("INCR", "failing")]), line.begin([("INCR", "other")])
         server.kill()
-        with pytest.raises(ConnectionError):
+        with pytest.raises(StoreError):
             line.finish(failing)
         server.start()
         assert line.ask([("GET", "failing")]) == [None]
-        with pytest.raises(ConnectionError, match="given up"):
+        with pytest.raises(StoreError, match="given up"):
             line.finish(other)
         assert line.ask([("MGET", "failing", "other")]) == [[None, None]]
 
@@ -222,7 +223,7 @@ def test_a_server_that_is_loading_is_waited_for_as_one_that_is_away(kind: type[L
             Loading.refusals = 2
             assert strings(line, GET) == [b"x"]
             Loading.refusals = 3
-            with pytest.raises(ConnectionError, match="loading"):
+            with pytest.raises(StoreError, match="loading"):
                 line.ask([GET])
             assert strings(line, GET) == [b"x"]
         server.shutdown()
@@ -300,7 +301,7 @@ def test_a_refused_command_among_strings_is_an_error_and_the_next_are_right(redi
     line, large = StringLine(redis), bytes(300_000)
     redis.mset({"text": "x", "large": large})
     redis.hset("hash", "f", "v")
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
+    with pytest.raises(StoreError, match="WRONGTYPE"):
         line.ask([("GET", "text"), ("GET", "hash"), ("GET", "large")])
     assert strings(line, GET, ("GET", "large")) == [b"x", large]
 

@@ -7,7 +7,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import orjson
 from redis import Redis
@@ -15,11 +15,11 @@ from redis import Redis
 from tracker.breaker import Breaker
 from tracker.budget import Budget, plan
 from tracker.errors import MustWait, SourceError
-from tracker.line import Command, Line
+from tracker.line import Line
 from tracker.models import Candles, Market, Ticker
 from tracker.settings import Settings
 from tracker.sources import Source, free, open_source
-from tracker.store import PREFIX, Store, translated
+from tracker.store import PREFIX, Store
 
 #: Seconds that a probe may take, and others wait for it before they look again.
 PROBE, AGAIN = 60, 5
@@ -69,12 +69,12 @@ class Gate:
             self._set(after)
         if error.wait:
             why, wait = str(error)[:500].encode(errors="replace"), max(int(error.wait * 1_000), 1)
-            self._ask([("SET", f"{PREFIX}:pause:{self.name}", why, "PX", wait)])
+            self._line.ask([("SET", f"{PREFIX}:pause:{self.name}", why, "PX", wait)])
             self._seen = None
 
     def left(self) -> None:
         """After a call that was not made after all: someone else may probe."""
-        self._ask([("DEL", f"{PREFIX}:probe:{self.name}")])
+        self._line.ask([("DEL", f"{PREFIX}:probe:{self.name}")])
 
     def reconsider(self, now: float) -> None:
         """Lets a source that is blocked be probed: its key, or its address, may be another now."""
@@ -85,21 +85,17 @@ class Gate:
     def look(self) -> tuple[Breaker, float, str]:
         """(the breaker, seconds of a pause that are left, why it was asked for)."""
         pause = f"{PREFIX}:pause:{self.name}"
-        stored, left, why = self._ask([("GET", f"{PREFIX}:breaker:{self.name}"), ("PTTL", pause), ("GET", pause)])
+        stored, left, why = self._line.ask([("GET", f"{PREFIX}:breaker:{self.name}"), ("PTTL", pause), ("GET", pause)])
         breaker = Breaker(**orjson.loads(stored)) if stored else Breaker()
         return breaker, max(left, 0) / 1_000, (why or b"").decode()
 
     def _claim(self) -> bool:
-        return self._ask([("SET", f"{PREFIX}:probe:{self.name}", "", "NX", "EX", PROBE)]) != [None]
+        return self._line.ask([("SET", f"{PREFIX}:probe:{self.name}", "", "NX", "EX", PROBE)]) != [None]
 
     def _set(self, breaker: Breaker) -> None:
         self._seen = None
         stored = orjson.dumps(asdict(breaker))
-        self._ask([("SET", f"{PREFIX}:breaker:{self.name}", stored), ("DEL", f"{PREFIX}:probe:{self.name}")])
-
-    def _ask(self, commands: list[Command]) -> list[Any]:
-        with translated():
-            return self._line.ask(commands)
+        self._line.ask([("SET", f"{PREFIX}:breaker:{self.name}", stored), ("DEL", f"{PREFIX}:probe:{self.name}")])
 
 
 class Guarded:

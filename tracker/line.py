@@ -6,6 +6,8 @@ Transactions are left to redis-py.
 """
 
 import builtins
+import socket
+import struct
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -17,6 +19,8 @@ import hiredis
 from redis import Redis
 from redis.connection import DefaultParser
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
+
+from tracker.errors import StoreError
 
 Command = tuple[str | bytes | int | float, ...]
 #: Bytes received at a time at most. More cost more: hiredis moves all it was fed that is left after each reply.
@@ -52,7 +56,7 @@ class Line:
         self._local = _Local()
 
     def ask(self, commands: Iterable[Command]) -> list[Any]:
-        """The reply to each command; raises RedisError."""
+        """The reply to each command; raises StoreError."""
         return self.finish(self.begin(commands))
 
     def begin(self, commands: Iterable[Command]) -> Asked:
@@ -72,7 +76,7 @@ class Line:
         return asked
 
     def finish(self, asked: Asked) -> list[Any]:
-        """The reply to each command of ``asked``, of this thread; raises RedisError.
+        """The reply to each command of ``asked``, of this thread; raises StoreError.
 
         Where it gives up, whatever else the thread has begun is given up too: sent later, it might be out of date.
         """
@@ -81,13 +85,15 @@ class Line:
                 self._receive_until(asked)
             else:
                 self._retry.call_with_retry(lambda: self._receive_until(asked), lambda error: None)
+        except RedisError as error:
+            raise ours(error) from error
         finally:
             if asked.replies is None:
                 self._local.asked.clear()
         assert asked.replies is not None
         for reply in asked.replies:
             if isinstance(reply, RedisError):
-                raise reply
+                raise ours(reply) from reply
         return asked.replies
 
     def _receive_until(self, asked: Asked) -> None:
@@ -106,8 +112,8 @@ class Line:
                 self._local.asked.popleft().replies = replies
         except OSError as error:
             self._close()  # whatever else would still come on it belongs to nobody
-            if isinstance(error, builtins.TimeoutError):
-                raise TimeoutError(f"the connection broke: {error!r}") from error
+            if isinstance(error, builtins.TimeoutError | BlockingIOError):
+                raise TimeoutError("no answer in time") from error
             if not used:
                 raise ConnectionError(f"the connection broke: {error!r}") from error
             self._receive_until(asked)  # on another: that one may have been closed long ago, while nobody used it
@@ -138,6 +144,7 @@ class Line:
         local.connection = self._pool.connection_class(**self._pool.connection_kwargs)
         local.connection.connect()
         local.socket = local.connection._sock
+        _leave_timeouts_to_the_kernel(local.socket)
         local.reader = hiredis.Reader(replyError=DefaultParser.parse_error)
         for asked in local.asked:
             local.socket.sendall(asked.packed)
@@ -196,3 +203,21 @@ class _Local(threading.local):
         self.socket: Any = None
         self.reader: Any = None
         self.buffer = bytearray(RECEIVED)
+
+
+def _leave_timeouts_to_the_kernel(opened: socket.socket) -> None:
+    """From then on a call that takes too long raises BlockingIOError. Python's own way is to poll before every call.
+
+    TLS is left as it is: its calls make several, or none.
+    """
+    timeout = opened.gettimeout()
+    if timeout and type(opened) is socket.socket:
+        timeval = struct.pack("@ll", int(timeout), int(timeout % 1 * 1e6))
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        opened.settimeout(None)
+
+
+def ours(error: RedisError) -> StoreError:
+    """A foreign error as ours."""
+    return StoreError(f"the store does not answer as it should: {error}")

@@ -71,8 +71,7 @@ class Outbox:
 
     def firing(self) -> dict[str, int]:
         """``rule:metric`` -> slot of its alert, of all alerts that are not resolved."""
-        with translated():
-            [firing] = self._line.ask([("HGETALL", FIRING_NOW)])
+        [firing] = self._line.ask([("HGETALL", FIRING_NOW)])
         return {subject.decode(): int(slot) for subject, slot in firing.items()}
 
     def forget(self, subjects: Sequence[str]) -> None:

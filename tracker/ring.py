@@ -17,6 +17,8 @@ from tracker.models import FIELDS
 
 DAY = 86_400
 HOUR = 3_600
+#: Those of all fields.
+COLUMNS = range(len(FIELDS))
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,13 @@ class Ring:
         raw, width = packed.tobytes(), self.row_type.itemsize
         return slot // self.step % self.rows * width, [raw[at : at + width] for at in range(0, len(raw), width)]
 
-    def decode(self, rings: list[bytes | None], now: float) -> np.ndarray:
-        """The windows of ``rings``: float64 (fields, n, rows), oldest slot first, NaN where none is stored."""
+    def decode(self, rings: list[bytes | None], now: float, columns: Sequence[int] = COLUMNS) -> np.ndarray:
+        """The windows of ``rings``: float64 (columns, n, rows), oldest slot first, NaN where none is stored.
+
+        ``columns``: those of fields.
+        """
         raw = b"".join([(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings])
-        return self._turned(np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows), now)
+        return self._turned(np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows), now, columns)
 
     def decode_parts(self, raw: bytearray, parts: Sequence[slice], now: float, values: np.ndarray) -> np.ndarray:
         """The windows of the rings that are ``parts`` (n) of ``raw``, as ``decode`` has them.
@@ -90,19 +95,21 @@ class Ring:
             packed = np.ndarray(
                 (len(parts), self.rows), self.row_type, raw, parts[0].start, (*gaps, self.row_type.itemsize)
             )
-            return self._turned(packed, now, values)
+            return self._turned(packed, now, COLUMNS, values)
         return self.decode([bytes(raw[part]) for part in parts], now)
 
-    def _turned(self, packed: np.ndarray, now: float, room: np.ndarray | None = None) -> np.ndarray:
+    def _turned(
+        self, packed: np.ndarray, now: float, columns: Sequence[int], room: np.ndarray | None = None
+    ) -> np.ndarray:
         """Windows from the rows of rings, (n, rows)."""
         first = self.first(now)
         oldest = first // self.step % self.rows
-        shape = len(FIELDS), *packed.shape
+        shape = len(columns), *packed.shape
         values = np.empty(shape) if room is None else room[: math.prod(shape)].reshape(shape)
-        for column in range(len(FIELDS)):
+        for series, column in zip(values, columns, strict=True):
             stored = packed["values"][:, :, column]
-            values[column, :, : self.rows - oldest] = stored[:, oldest:]
-            values[column, :, self.rows - oldest :] = stored[:, :oldest]
+            series[:, : self.rows - oldest] = stored[:, oldest:]
+            series[:, self.rows - oldest :] = stored[:, :oldest]
         absent = packed["cycle"] != self._expected(first)
         if absent.any():
             values[:, np.roll(absent, -oldest, axis=1)] = np.nan

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn
@@ -314,11 +314,11 @@ class Settings:
         """Where a part of this machine that listens on ``port`` is reached from it."""
         return f"http://{'127.0.0.1' if self.bind == '0.0.0.0' else self.bind}:{port}"
 
-    @property
+    @cached_property
     def ring(self) -> Ring:
         return Ring(self.step)
 
-    @property
+    @cached_property
     def clock(self) -> Clock:
         return Clock(self.clock_start, self.clock_speed)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from itertools import chain
+from struct import Struct
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from redis.retry import Retry
 
 from tracker.errors import StoreError
 from tracker.failfast import FailFast
-from tracker.line import Asked, Command, Line, StringLine
+from tracker.line import Asked, Command, Line, StringLine, ours
 from tracker.models import FIELDS, PRICE, Market, Metric, Rank, Standing, Summary
 from tracker.ring import DAY, HOUR, Ring
 from tracker.stats import Stats
@@ -31,6 +32,7 @@ PREFIX = "dt1"
 VERSION = f"{PREFIX}:version"
 #: A Summary as it is stored: its fields in order, little-endian, packed. One of another size is of another version.
 SUMMARY = np.dtype([(field.name, "<i8" if field.name == "slot" else "<f8") for field in fields(Summary)])
+PACKED = Struct("<" + "".join("q" if field.name == "slot" else "d" for field in fields(Summary)))
 NUMBERS = [field.name for field in fields(Summary) if field.name not in ("slot", "at")]
 #: A ring outlives its window by an hour, so that a market that comes back is told from a new one.
 RING_LIFE = DAY + HOUR
@@ -71,13 +73,13 @@ def translated() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise StoreError(f"the store does not answer as it should: {error}") from error
+        raise ours(error) from error
 
 
 class View(NamedTuple):
-    """The market if a source watches it, what ``standing`` of each metric, ``windows`` and ``version`` say of a market.
+    """The market if a source watches it, and of each of some metrics of it its ``standing`` and its window.
 
-    values: float64 (fields, rows).
+    values: float64 (metrics, rows), as ``windows`` has them; version: of all, as ``version`` has it.
     """
 
     market: Market | None
@@ -103,7 +105,7 @@ class Store:
         These are float64 (fields, count), NaN where none is stored.
         """
         ranges = self.ring.tail_ranges(now, count)
-        listed, *pieces = self._ask([
+        listed, *pieces = self._line.ask([
             ("HGET", _markets_key(source), market),
             *(("GETRANGE", _ring_key(market), first, last) for first, last in ranges),
         ])  # fmt: skip
@@ -111,7 +113,7 @@ class Store:
 
     def windows(self, markets: Sequence[str], now: float) -> np.ndarray:
         """The windows of ``markets``: float64 (fields, markets, rows), oldest slot first, NaN where none is stored."""
-        return self.ring.decode(self._ask([("GET", _ring_key(market)) for market in markets]), now)
+        return self.ring.decode(self._line.ask([("GET", _ring_key(market)) for market in markets]), now)
 
     def walk(self, markets: Sequence[str], now: float, count: int) -> Iterator[tuple[Sequence[str], np.ndarray]]:
         """``count`` of ``markets`` at a time and their ``windows``, which the next ones take the place of.
@@ -126,8 +128,7 @@ class Store:
         def walked(ahead: Asked | None) -> Iterator[tuple[Sequence[str], np.ndarray]]:
             for chunk in chunks:
                 assert ahead
-                with translated():
-                    parts = self._strings.finish(ahead)
+                parts = self._strings.finish(ahead)
                 decoded = self.ring.decode_parts(self._strings.buffer, parts, now, values)
                 ahead = next(asked, None)
                 yield chunk, decoded
@@ -146,7 +147,7 @@ class Store:
         Notes that it answered, and how many candles of its answer were ``refused`` for what. ``new``: the market may
         have no ring yet. A new ring is made whole at first: SETRANGE beyond a string's end reserves twice its size.
         """
-        self._ask([
+        self._line.ask([
             *self._written(market, slots, values, now, new),
             *_answered(source, [market], now, int(slots[-1]) if len(slots) else None),
             *(("HINCRBY", _status_key(source), f"refused:{reason}", count) for reason, count in refused.items()),
@@ -164,7 +165,7 @@ class Store:
 
     def write_slot(self, markets: Sequence[str], slot: int, values: np.ndarray) -> None:
         """Stores one slot, now in the window, of many ``markets`` that have rings: ``values`` (markets, fields)."""
-        self._ask(self._slot_written(markets, slot, values))
+        self._line.ask(self._slot_written(markets, slot, values))
 
     def _slot_written(self, markets: Sequence[str], slot: int, values: np.ndarray) -> list[Command]:
         offset, rows = self.ring.encode_slot(slot, values)
@@ -178,9 +179,9 @@ class Store:
         markets = list(prices)
         values = np.full((len(markets), len(FIELDS)), np.nan)
         values[:, PRICE] = list(prices.values())
-        present = self._ask([("EXPIRE", _ring_key(market), RING_LIFE) for market in markets])
+        present = self._line.ask([("EXPIRE", _ring_key(market), RING_LIFE) for market in markets])
         absent = [market for market, there in zip(markets, present, strict=True) if not there]
-        self._ask([
+        self._line.ask([
             *(("SET", _ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent),
             *self._slot_written(markets, slot, values),
             *_answered(source, markets, now, slot),
@@ -193,7 +194,7 @@ class Store:
         taken = np.isnan(own).all(axis=1) & ~np.isnan(old).all(axis=1)
         if not taken.any():
             return
-        self._ask(self._written(market, self.ring.slots(now)[taken], old[taken], now, new=True))
+        self._line.ask(self._written(market, self.ring.slots(now)[taken], old[taken], now, new=True))
 
     # Summaries and ranks
 
@@ -215,9 +216,8 @@ class Store:
 
     def settle(self, saves: Iterable[Asked]) -> None:
         """Waits for all of ``saves``."""
-        with translated():
-            for save in saves:
-                self._line.finish(save)
+        for save in saves:
+            self._line.finish(save)
 
     def _packed(self, stats: Stats, now: float) -> list[bytes | None]:
         """The summary of each series as it is stored; None without statistics."""
@@ -232,29 +232,31 @@ class Store:
 
     def summaries(self, field: str) -> tuple[list[str], np.ndarray]:
         """The metric ids of ``field`` that have a summary, in no order, and these as a table of dtype SUMMARY."""
-        stored = {id: raw for id, raw in self._ask([("HGETALL", _summary_key(field))])[0].items() if _readable(raw)}
+        stored = {
+            id: raw for id, raw in self._line.ask([("HGETALL", _summary_key(field))])[0].items() if _readable(raw)
+        }
         return [id.decode() for id in stored], np.frombuffer(b"".join(stored.values()), SUMMARY)
 
     def version(self, metrics: Sequence[Metric] = ()) -> bytes:
         """Differs from before once any of ``metrics`` was evaluated; without any named, once anything was."""
         asked: list[Command] = [("HGET", _summary_key(metric.field), metric.id) for metric in metrics]
-        return _joined(self._ask(asked or [("GET", VERSION)]))
+        return _joined(self._line.ask(asked or [("GET", VERSION)]))
 
     def ranked(self, field: str) -> int:
         """How many metrics of ``field`` have a rank."""
-        return self._ask([("ZCARD", _rank_key(field))])[0]
+        return self._line.ask([("ZCARD", _rank_key(field))])[0]
 
     def answered(self, markets: Sequence[str]) -> int:
         """How many of ``markets`` a source has answered for in the last day, be it that there were no trades."""
-        return self._ask([("EXISTS", *map(_ring_key, markets))])[0] if markets else 0
+        return self._line.ask([("EXISTS", *map(_ring_key, markets))])[0] if markets else 0
 
     def ranking(self, field: str) -> list[str]:
         """Metric ids of ``field`` by rank, the most volatile first; equal ones by id, backwards."""
-        return [metric.decode() for metric in self._ask([("ZREVRANGE", _rank_key(field), 0, -1)])[0]]
+        return [metric.decode() for metric in self._line.ask([("ZREVRANGE", _rank_key(field), 0, -1)])[0]]
 
     def standing(self, metric: Metric) -> Standing | None:
         """A metric's summary and ranks; None if it has not been evaluated or has no samples."""
-        return _standing(self._ask(_ask_standing(metric)))
+        return _standing(self._line.ask(_ask_standing(metric)))
 
     def view(self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float) -> View:
         """All there is of ``market`` and its ``metrics``, in one exchange with the server."""
@@ -262,13 +264,13 @@ class Store:
         for metric in metrics:
             asked += _ask_standing(metric)
         asked.append(("GET", _ring_key(market)))  # after the versions: never older than they are
-        *replies, ring = self._ask(asked)
+        *replies, ring = self._line.ask(asked)
         found, standings = replies[: len(sources)], replies[len(sources) :]
         each = [standings[at : at + STANDING] for at in range(0, len(standings), STANDING)]
         return View(
             _first_market(market, found),
             [_standing(replies) for replies in each],
-            self.ring.decode([ring], now)[:, 0],
+            self.ring.decode([ring], now, [metric.column for metric in metrics])[:, 0],
             _joined(raw for raw, *_ in each),
         )
 
@@ -290,7 +292,7 @@ class Store:
 
     def watched(self, source: str) -> dict[str, Market]:
         """Market id -> market, of the watch list of ``source``, by id."""
-        [stored] = self._ask([("HGETALL", _markets_key(source))])
+        [stored] = self._line.ask([("HGETALL", _markets_key(source))])
         return {market.id: market for market in sorted(map(_market, stored.items()), key=lambda market: market.id)}
 
     # Ticks and statuses
@@ -298,13 +300,13 @@ class Store:
     def claim(self, source: str, slot: int, task: str, life: float) -> bool:
         """Whether ``task`` owns the tick of ``source`` at ``slot``: the first to claim does, and does so again."""
         key = f"{PREFIX}:tick:{source}:{slot}"
-        [claimed] = self._ask([("SET", key, task, "NX", "PX", int(life * 1000), "GET")])
+        [claimed] = self._line.ask([("SET", key, task, "NX", "PX", int(life * 1000), "GET")])
         return claimed is None or claimed.decode() == task
 
     def count(self, what: str, life: int) -> int:
         """How often this was counted, with this time, in the last ``life`` seconds or since it was last at rest."""
         key = f"{PREFIX}:count:{what}"
-        return self._ask([("INCR", key), ("EXPIRE", key, life)])[0]
+        return self._line.ask([("INCR", key), ("EXPIRE", key, life)])[0]
 
     def failed(self, source: str, now: float, reason: str, message: str, market: str | None = None) -> None:
         """Notes and counts that ``source`` gave nothing that can be stored, of ``market`` or at all."""
@@ -315,21 +317,21 @@ class Store:
         ]
         if market:
             commands.append(("ZADD", _asked_key(source), now, market))
-        self._ask(commands)
+        self._line.ask(commands)
 
     def note(self, source: str, **said: str | float) -> None:
         """Adds to what ``status`` tells of ``source``."""
-        self._ask([("HSET", _status_key(source), *_flat(said.items()))])
+        self._line.ask([("HSET", _status_key(source), *_flat(said.items()))])
 
     def unnote(self, source: str, name: str) -> None:
         """Takes back what was noted."""
-        self._ask([("HDEL", _status_key(source), name)])
+        self._line.ask([("HDEL", _status_key(source), name)])
 
     def longest_ago(self, source: str, markets: Sequence[str]) -> list[str]:
         """``markets`` by when ``source`` was asked for them last: first those never asked for, then the longest ago."""
         if not markets:
             return []
-        [times] = self._ask([("ZMSCORE", _asked_key(source), *markets)])
+        [times] = self._line.ask([("ZMSCORE", _asked_key(source), *markets)])
         asked = dict(zip(markets, (time or 0.0 for time in times), strict=True))
         return sorted(markets, key=lambda market: (asked[market], market))
 
@@ -337,13 +339,13 @@ class Store:
         """Those of ``markets`` for which ``source`` has given no answer since then."""
         if not markets:
             return []
-        [times] = self._ask([("ZMSCORE", _answered_key(source), *markets)])
+        [times] = self._line.ask([("ZMSCORE", _answered_key(source), *markets)])
         return [market for market, at in zip(markets, times, strict=True) if (at or 0.0) < since]
 
     def waiting_since(self, source: str, now: float) -> float:
         """When ``source`` was first waited for: at ``now``, if never before."""
         key, name = _status_key(source), "waiting_since"
-        return float(self._ask([("HSETNX", key, name, f"{now:.3f}"), ("HGET", key, name)])[1])
+        return float(self._line.ask([("HSETNX", key, name, f"{now:.3f}"), ("HGET", key, name)])[1])
 
     def status(self, source: str) -> dict[str, str]:
         """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts,
@@ -351,12 +353,8 @@ class Store:
         ``clock_skew`` (s), ``deferred`` (markets the last tick could not pay for), ``catalogue`` (markets it has),
         ``catalogue_refused_since`` (Unix s), ``newest_slot`` (of the last answer, Unix s).
         """
-        [stored] = self._ask([("HGETALL", _status_key(source))])
+        [stored] = self._line.ask([("HGETALL", _status_key(source))])
         return {key.decode(): value.decode() for key, value in stored.items()}
-
-    def _ask(self, commands: Iterable[Command]) -> list[Any]:
-        with translated():
-            return self._line.ask(commands)
 
 
 def _scored(key: str, members: Sequence[str], scores: Sequence[float]) -> list[Command]:
@@ -395,7 +393,7 @@ def _standing(replies: Sequence[Any]) -> Standing | None:
     raw, above, count, cv_above, cv_count = replies
     if not _readable(raw) or above is None:
         return None
-    summary = Summary(*np.frombuffer(raw, SUMMARY)[0].item())
+    summary = Summary(*PACKED.unpack(raw))
     return Standing(summary, Rank(above + 1, count), None if cv_above is None else Rank(cv_above + 1, cv_count))
 
 

@@ -231,8 +231,7 @@ def publish_notices(rows: Sequence[str]) -> None:
 
 def publish(messages: Sequence[Command]) -> None:
     """Publishes, in one exchange. Where that breaks on the way, some are published twice."""
-    with translated():
-        Line.of(store().redis).ask(messages)
+    Line.of(store().redis).ask(messages)
 
 
 def life(name: str) -> float:
