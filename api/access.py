@@ -65,7 +65,7 @@ class Guard:
             return _refuse(refused, extra, environ, start_response)
 
         def started(status: str, headers: Headers, exc_info: Any = None) -> Callable:
-            own = any(name == POLICY[0] for name, _ in headers)
+            own = POLICY[0] in dict(headers)
             return start_response(status, [*headers, *extra] if own else [*headers, *extra, POLICY])
 
         return self.app(environ, started)

@@ -99,14 +99,12 @@ class Cached:
         if status.startswith("503") and known and self._is_young(known):
             known.failed = True
             return self._send(key, known, environ, start_response)
-        type = next((value for name, value in headers if name == "Content-Type"), "")
+        type = dict(headers).get("Content-Type", "")
         if not status.startswith("200") or type not in (JSON, CSV):
             self.shelf.drop(key)
             start_response(status, headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
         answer = self._answer(body, type, inner.get(KEEP))
-        if answer.keep:
-            self.shelf.put(key, answer)
         return self._send(key, answer, environ, start_response)
 
     def _key(self, environ: dict[str, Any]) -> Key:

@@ -69,7 +69,7 @@ def sparks(values: np.ndarray) -> list[list[float]]:
 def _is_newest(summary: Summary, values: np.ndarray, ring: Ring, now: float) -> bool:
     """Whether its newest sample is that of ``values``: none was stored since that is not evaluated yet."""
     at = (summary.slot - ring.first(now)) // ring.step
-    return bool(values[at] == summary.last) and bool(np.isnan(values[at + 1 :]).all())
+    return bool(values[at] == summary.last) and (at + 1 == len(values) or bool(np.isnan(values[at + 1 :]).all()))
 
 
 def _summary(values: np.ndarray, ring: Ring, now: float) -> Summary | None:

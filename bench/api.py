@@ -131,7 +131,6 @@ class Bench:
 
     def behind_nginx(self, api: Server, hot: list[str], connections: int, base: float) -> None:
         unlimited = {"rate=20r/s": "rate=100000r/s", "burst=100": "burst=100000", "_connections 50": "_connections 500"}
-        appraise(self.store.url, self.options.metrics)  # as each minute does: what is due is not kept
         (folder := self.folder / f"nginx-{connections}").mkdir()
         with nginx(folder, api.url, unlimited) as site:
             assert site.process
@@ -184,6 +183,7 @@ class Bench:
             self.wrk(server, file, connections, 1, key)
         else:
             file.write_text("\n".join(f"/v1/metrics/{id}?since={self.cold()}" for _ in range(5) for id in self.ids))
+        appraise(self.store.url, self.options.metrics)  # as each minute does
         before = server.spent()
         requested, errors, seconds, p50, p99 = self.wrk(server, file, connections, self.options.seconds, key)
         web, kept = (server.spent() - before) / requested * 1e6
