@@ -85,6 +85,7 @@ class Cached:
         self.store = store
         self.alias = alias
         self.scope = "public" if settings.api_reads == "open" else "private"
+        self.interval = min(map(settings.intervals.of, settings.sources))
         self.shelf = Shelf(settings.api_cache_mb * 1_000_000)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
@@ -148,7 +149,7 @@ class Cached:
 
         Ticks are a tenth of an interval after it begins, see celeryconfig.EachInterval.
         """
-        interval = min(map(self.settings.intervals.of, self.settings.sources))
+        interval = self.interval
         tick = (now - interval / 10) // interval * interval + interval / 10
         return tick + interval if evaluated >= tick else now + 1
 

@@ -1,5 +1,6 @@
 """What every answer says of a metric: its row."""
 
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ NUMBERS = {
     "stddev_24h": "stddev",
     "cv_24h": "cv",
 }
+VALUES = attrgetter(*NUMBERS.values())
 #: Values of a spark line, the window in half hours.
 SPARKS = 48
 
@@ -38,7 +40,7 @@ def row(
         "quote": market.quote if market else None,
         "field": metric.field,
         "unit": metric.unit(market) if market else None,
-        **{name: getattr(summary, attribute) if summary else None for name, attribute in NUMBERS.items()},
+        **(dict(zip(NUMBERS, VALUES(summary), strict=True)) if summary else dict.fromkeys(NUMBERS)),
         "rank": _rank(rank),
         "cv_rank": _rank(cv_rank),
     }
@@ -69,7 +71,7 @@ def sparks(values: np.ndarray) -> list[list[float]]:
 def _is_newest(summary: Summary, values: np.ndarray, ring: Ring, now: float) -> bool:
     """Whether its newest sample is that of ``values``: none was stored since that is not evaluated yet."""
     at = (summary.slot - ring.first(now)) // ring.step
-    return bool(values[at] == summary.last) and (at + 1 == len(values) or bool(np.isnan(values[at + 1 :]).all()))
+    return values.item(at) == summary.last and (at + 1 == len(values) or bool(np.isnan(values[at + 1 :]).all()))
 
 
 def _summary(values: np.ndarray, ring: Ring, now: float) -> Summary | None:

@@ -24,9 +24,14 @@ AGGREGATES = {
 
 
 class Asked(Protocol):
-    since: int | None
-    step: int | None
-    aggregate: str
+    """See schemas.SeriesQuery."""
+
+    @property
+    def since(self) -> int | None: ...
+    @property
+    def step(self) -> int | None: ...
+    @property
+    def aggregate(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -125,12 +125,13 @@ class Line:
         """``count`` replies; errors are among them. What comes after them is kept."""
         reader, buffer = self._local.reader, self._local.buffer
         replies: list[Any] = []
-        while True:
-            while len(replies) < count and (reply := reader.gets()) is not False:
+        while len(replies) < count:
+            reply = reader.gets()
+            if reply is False:
+                reader.feed(buffer, 0, self._read(buffer))
+            else:
                 replies.append(reply)
-            if len(replies) == count:
-                return replies
-            reader.feed(buffer, 0, self._read(buffer))
+        return replies
 
     def _read(self, room: Any) -> int:
         """Bytes that were received into ``room``."""

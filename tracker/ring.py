@@ -110,7 +110,7 @@ class Ring:
             stored = packed["values"][:, :, column]
             series[:, : self.rows - oldest] = stored[:, oldest:]
             series[:, self.rows - oldest :] = stored[:, :oldest]
-        absent = packed["cycle"] != self._expected(first)
+        absent = packed["cycle"] != _expected(first, self.step, self.rows)
         if absent.any():
             values[:, np.roll(absent, -oldest, axis=1)] = np.nan
         return values
@@ -134,11 +134,17 @@ class Ring:
         values[:, packed["cycle"] != self._cycles(slots)] = np.nan
         return values
 
-    @lru_cache(4)  # noqa: B019 - of a few values that live as long as the process
-    def _expected(self, first: int) -> np.ndarray:
-        """The cycle that each row has in a ring whose oldest slot is ``first``, in the order of rows."""
-        slots = np.arange(first, first + self.rows * self.step, self.step)
-        return np.roll(self._cycles(slots), first // self.step % self.rows)
-
     def _cycles(self, slots: np.ndarray) -> np.ndarray:
-        return (slots // (self.step * self.rows) % 65_535 + 1).astype("<u2")
+        return _cycles(slots, self.step * self.rows)
+
+
+def _cycles(slots: np.ndarray, turn: int) -> np.ndarray:
+    """Of ``slots`` in a ring that turns once in ``turn`` seconds."""
+    return (slots // turn % 65_535 + 1).astype("<u2")
+
+
+@lru_cache(4)
+def _expected(first: int, step: int, rows: int) -> np.ndarray:
+    """The cycle that each row has in a ring whose oldest slot is ``first``, in the order of rows."""
+    slots = np.arange(first, first + rows * step, step)
+    return np.roll(_cycles(slots, step * rows), first // step % rows)

@@ -398,7 +398,7 @@ def _standing(replies: Sequence[Any]) -> Standing | None:
 
 
 def _joined(summaries: Iterable[bytes | None]) -> bytes:
-    return b"/".join(raw or b"" for raw in summaries)
+    return b"/".join([raw or b"" for raw in summaries])
 
 
 def _readable(raw: bytes | None) -> bool:
@@ -407,7 +407,10 @@ def _readable(raw: bytes | None) -> bool:
 
 
 def _first_market(id: str, pairs: Iterable[bytes | None]) -> Market | None:
-    return next((_market((id.encode(), pair)) for pair in pairs if pair is not None), None)
+    for pair in pairs:
+        if pair is not None:
+            return _market((id.encode(), pair))
+    return None
 
 
 def _market(stored: tuple[bytes, bytes]) -> Market:
