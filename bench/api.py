@@ -183,7 +183,7 @@ class Bench:
             self.wrk(server, file, connections, 1, key)
         else:
             file.write_text("\n".join(f"/v1/metrics/{id}?since={self.cold()}" for _ in range(5) for id in self.ids))
-        appraise(self.store.url, self.options.metrics)  # as each minute does
+        live(self.store.url, self.options.metrics)
         before = server.spent()
         requested, errors, seconds, p50, p99 = self.wrk(server, file, connections, self.options.seconds, key)
         web, kept = (server.spent() - before) / requested * 1e6
@@ -230,13 +230,17 @@ def fill(url: str, metrics: int) -> None:
             price = np.round(100 * np.exp(np.cumsum(random.standard_normal(len(slots)) * 1e-3)), 2)
             volume = np.round(random.pareto(1.5, len(slots)) * (1 + number), 8)
             store.write("simulator", market.id, slots, np.column_stack([price, volume]), now, new=True)
-    appraise(url, metrics)
+    live(url, metrics)
 
 
-def appraise(url: str, metrics: int) -> None:
+def live(url: str, metrics: int) -> None:
+    """What each minute does: a new slot of all markets, and their evaluation."""
+    now, random = time.time(), np.random.default_rng(2)
     with connect(url) as redis:
-        markets = [f"bench:pair{number}" for number in range(metrics // 2)]
-        evaluate(Store(redis, RING), Outbox(redis), (), markets, time.time())
+        store, markets = Store(redis, RING), [f"bench:pair{number}" for number in range(metrics // 2)]
+        values = np.round(random.uniform(90, 110, (len(markets), len(FIELDS))), 2)
+        store.write_slot(markets, RING.slot(now), values)
+        evaluate(store, Outbox(redis), (), markets, now)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,8 @@ class Ring:
             series[:, self.rows - oldest :] = stored[:, :oldest]
         absent = packed["cycle"] != _expected(first, self.step, self.rows)
         if absent.any():
-            values[:, np.roll(absent, -oldest, axis=1)] = np.nan
+            turned = np.concatenate((absent[:, oldest:], absent[:, :oldest]), axis=1)
+            np.copyto(values, np.nan, where=turned)
         return values
 
     def tail_ranges(self, now: float, count: int) -> list[tuple[int, int]]:
