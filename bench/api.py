@@ -178,11 +178,9 @@ class Bench:
         if self.options.only and base != 1.0 and not name.startswith(tuple(self.options.only)):
             return 0.0
         file = self.folder / "paths.txt"
-        if paths:
-            file.write_text("\n".join(paths))
-            self.wrk(server, file, connections, 1, key)
-        else:
-            file.write_text("\n".join(f"/v1/metrics/{id}?since={self.cold()}" for _ in range(5) for id in self.ids))
+        file.write_text("\n".join(paths or self.cold()))
+        self.wrk(server, file, connections, 1, key)
+        file.write_text("\n".join(paths or self.cold()))
         live(self.store.url, self.options.metrics)
         before = server.spent()
         requested, errors, seconds, p50, p99 = self.wrk(server, file, connections, self.options.seconds, key)
@@ -197,10 +195,10 @@ class Bench:
         )
         return cost
 
-    def cold(self) -> int:
-        """Another moment before the window: the whole of it, under a key of its own."""
+    def cold(self) -> list[str]:
+        """Paths that were never asked for: of whole windows, each since another moment before it."""
         self.fed += 1
-        return self.fed
+        return [f"/v1/metrics/{id}?since={5 * self.fed + again}" for again in range(5) for id in self.ids]
 
     def wrk(self, server: Server, file: Path, connections: int, seconds: float, key: str) -> list[float]:
         threads = min(connections, 2)
