@@ -24,14 +24,9 @@ AGGREGATES = {
 
 
 class Asked(Protocol):
-    """See schemas.SeriesQuery."""
-
-    @property
-    def since(self) -> int | None: ...
-    @property
-    def step(self) -> int | None: ...
-    @property
-    def aggregate(self) -> str: ...
+    since: int | None
+    step: int | None
+    aggregate: str
 
 
 @dataclass(frozen=True)

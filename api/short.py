@@ -5,10 +5,13 @@ It says the same as the resource in metrics.py. Whatever else is asked, or does 
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
+
+from pydantic import ValidationError
 
 from api.answer import JSON, best_type, dumps
 from api.cache import KEEP
+from api.schemas import SeriesQuery
 from api.series import show
 from tracker.errors import BadId, StoreError
 from tracker.models import Metric
@@ -16,15 +19,7 @@ from tracker.settings import Settings
 from tracker.store import Store
 
 PREFIX = "/v1/metrics/"
-QUERY = re.compile(r"(?:since=([0-9]{1,12}))?", re.ASCII)
-
-
-class Since(NamedTuple):
-    """What SeriesQuery makes of such a query."""
-
-    since: int | None
-    step: int | None = None
-    aggregate: str = "mean"
+QUERY = re.compile(r"(?:since=([0-9]{1,13}))?", re.ASCII)
 
 
 class Short:
@@ -49,8 +44,8 @@ class Short:
             return None
         try:
             metric = Metric.parse(environ["PATH_INFO"].removeprefix(PREFIX))
-            found = show(metric, Since(int(since) if since else None), self.store, self.settings)
-        except (BadId, StoreError):
+            found = show(metric, SeriesQuery.model_validate({"since": since}), self.store, self.settings)
+        except (BadId, ValidationError, StoreError):
             return None
         if not found:
             return None

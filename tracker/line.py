@@ -209,7 +209,7 @@ class _Local(threading.local):
 def _leave_timeouts_to_the_kernel(opened: socket.socket) -> None:
     """From then on a call that takes too long raises BlockingIOError. Python's own way is to poll before every call.
 
-    TLS is left as it is: its calls make several, or none.
+    TLS is left as it is: behind one of its calls there are several, or none.
     """
     timeout = opened.gettimeout()
     if timeout and type(opened) is socket.socket:

@@ -110,7 +110,7 @@ class Ring:
             stored = packed["values"][:, :, column]
             series[:, : self.rows - oldest] = stored[:, oldest:]
             series[:, self.rows - oldest :] = stored[:, :oldest]
-        absent = packed["cycle"] != _expected(first, self.step, self.rows)
+        absent = packed["cycle"] != _expected(first, self.step)
         if absent.any():
             turned = np.concatenate((absent[:, oldest:], absent[:, :oldest]), axis=1)
             np.copyto(values, np.nan, where=turned)
@@ -136,16 +136,11 @@ class Ring:
         return values
 
     def _cycles(self, slots: np.ndarray) -> np.ndarray:
-        return _cycles(slots, self.step * self.rows)
-
-
-def _cycles(slots: np.ndarray, turn: int) -> np.ndarray:
-    """Of ``slots`` in a ring that turns once in ``turn`` seconds."""
-    return (slots // turn % 65_535 + 1).astype("<u2")
+        return (slots // (self.step * self.rows) % 65_535 + 1).astype("<u2")
 
 
 @lru_cache(4)
-def _expected(first: int, step: int, rows: int) -> np.ndarray:
+def _expected(first: int, step: int) -> np.ndarray:
     """The cycle that each row has in a ring whose oldest slot is ``first``, in the order of rows."""
-    slots = np.arange(first, first + rows * step, step)
-    return np.roll(_cycles(slots, step * rows), first // step % rows)
+    ring = Ring(step)
+    return np.roll(ring._cycles(ring.slots(first + DAY)), first // step % ring.rows)

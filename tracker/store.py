@@ -31,8 +31,9 @@ from tracker.stats import Stats
 PREFIX = "dt1"
 VERSION = f"{PREFIX}:version"
 #: A Summary as it is stored: its fields in order, little-endian, packed. One of another size is of another version.
-SUMMARY = np.dtype([(field.name, "<i8" if field.name == "slot" else "<f8") for field in fields(Summary)])
-PACKED = Struct("<" + "".join("q" if field.name == "slot" else "d" for field in fields(Summary)))
+CODES = {field.name: "q" if field.name == "slot" else "d" for field in fields(Summary)}
+SUMMARY = np.dtype([(name, f"<{code}") for name, code in CODES.items()])
+PACKED = Struct("<" + "".join(CODES.values()))
 NUMBERS = [field.name for field in fields(Summary) if field.name not in ("slot", "at")]
 #: A ring outlives its window by an hour, so that a market that comes back is told from a new one.
 RING_LIFE = DAY + HOUR
@@ -232,9 +233,8 @@ class Store:
 
     def summaries(self, field: str) -> tuple[list[str], np.ndarray]:
         """The metric ids of ``field`` that have a summary, in no order, and these as a table of dtype SUMMARY."""
-        stored = {
-            id: raw for id, raw in self._line.ask([("HGETALL", _summary_key(field))])[0].items() if _readable(raw)
-        }
+        [known] = self._line.ask([("HGETALL", _summary_key(field))])
+        stored = {id: raw for id, raw in known.items() if _readable(raw)}
         return [id.decode() for id in stored], np.frombuffer(b"".join(stored.values()), SUMMARY)
 
     def version(self, metrics: Sequence[Metric] = ()) -> bytes:

@@ -25,7 +25,7 @@ from tracker.rulebook import Rulebook
 from tracker.rules import fresh_steps
 from tracker.settings import settings, wanted
 from tracker.sources import module
-from tracker.store import Store, connect, translated
+from tracker.store import Store, connect
 
 log = logging.getLogger(__name__)
 app = Celery("tracker")
@@ -66,6 +66,11 @@ def rulebook() -> Rulebook:
 @cache
 def store() -> Store:
     return Store(connect(settings().redis_url), settings().ring)
+
+
+def line() -> Line:
+    """The store is the broker too."""
+    return Line.of(store().redis)
 
 
 @cache
@@ -118,9 +123,8 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
     started = time.monotonic()
     done: list[str] = []
     for market in markets:
-        rest = markets[len(done) :]
         if time.monotonic() - started > FETCH_BUDGET:
-            publish_fetches(name, [rest])
+            publish_fetches(name, [markets[len(done) :]])
             break
         try:
             pipeline.fetch(store(), name, source(name), market, settings().clock)
@@ -128,7 +132,7 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
             if not done:
                 raise put_back(self, wait, name, markets) from wait
             if wait.seconds <= LONGEST_WAIT:
-                publish_fetches(name, [rest], countdown=wait.seconds)
+                publish_fetches(name, [markets[len(done) :]], countdown=wait.seconds)
             break
         except SoftTimeLimitExceeded:
             store().failed(name, settings().clock.now(), "too_slow", f"{market}: the time limit came first", market)
@@ -231,7 +235,7 @@ def publish_notices(rows: Sequence[str]) -> None:
 
 def publish(messages: Sequence[Command]) -> None:
     """Publishes, in one exchange. Where that breaks on the way, some are published twice."""
-    Line.of(store().redis).ask(messages)
+    line().ask(messages)
 
 
 def life(name: str) -> float:
@@ -241,5 +245,5 @@ def life(name: str) -> float:
 
 def queue_length(name: str) -> int:
     """Messages in a queue."""
-    with translated():
-        return store().redis.llen(name)  # where kombu keeps them
+    [length] = line().ask([("LLEN", name)])  # where kombu keeps them
+    return length

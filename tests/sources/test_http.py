@@ -106,7 +106,8 @@ def test_parameters_and_headers_are_sent(server):
 REQUESTS = [
     ("/a", None),
     ("/b?c=d", {"e": "f g/&=ü"}),
-    ("/ü/%20 x", {"number": 1.5, "text": "ü +%20"}),
+    ("/ü/%20 x", {"many": [1, "2"], "none": None, "number": 1.5}),
+    ("/a", {"text": "ü +%20"}),
     ("", {}),
     ("/a?b#c", None),
     ("/a", {"after": 60}),
