@@ -81,8 +81,16 @@ class Ring:
 
         ``columns``: those of fields.
         """
-        raw = b"".join([(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings])
-        return self._turned(np.frombuffer(raw, self.row_type).reshape(len(rings), self.rows), now, columns)
+        first = self.first(now)
+        oldest = self._row(first) * self.row_type.itemsize
+        whole = [(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings]
+        turned = b"".join([ring[oldest:] + ring[:oldest] for ring in whole])
+        packed = np.frombuffer(turned, self.row_type).reshape(len(rings), self.rows)
+        values = np.array([packed["values"][:, :, column] for column in columns]).reshape(len(columns), *packed.shape)
+        cycles, (expected, _) = packed["cycle"], _expected(first, self.step)
+        if cycles.tobytes() != expected.tobytes() * len(rings):
+            np.copyto(values, np.nan, where=cycles != expected)
+        return values
 
     def decode_parts(self, raw: bytearray, parts: Sequence[slice], now: float, values: np.ndarray) -> np.ndarray:
         """The windows of the rings that are ``parts`` (n) of ``raw``, as ``decode`` has them.
@@ -95,22 +103,21 @@ class Ring:
             packed = np.ndarray(
                 (len(parts), self.rows), self.row_type, raw, parts[0].start, (*gaps, self.row_type.itemsize)
             )
-            return self._turned(packed, now, COLUMNS, values)
+            return self._turned(packed, now, values)
         return self.decode([bytes(raw[part]) for part in parts], now)
 
-    def _turned(
-        self, packed: np.ndarray, now: float, columns: Sequence[int], room: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Windows from the rows of rings, (n, rows)."""
+    def _turned(self, packed: np.ndarray, now: float, room: np.ndarray) -> np.ndarray:
+        """Windows in ``room`` from the rows of rings, (n, rows)."""
         first = self.first(now)
-        oldest = first // self.step % self.rows
-        shape = len(columns), *packed.shape
-        values = np.empty(shape) if room is None else room[: math.prod(shape)].reshape(shape)
-        for series, column in zip(values, columns, strict=True):
+        oldest = self._row(first)
+        shape = len(FIELDS), *packed.shape
+        values = room[: math.prod(shape)].reshape(shape)
+        for series, column in zip(values, COLUMNS, strict=True):
             stored = packed["values"][:, :, column]
             series[:, : self.rows - oldest] = stored[:, oldest:]
             series[:, self.rows - oldest :] = stored[:, :oldest]
-        absent = packed["cycle"] != _expected(first, self.step)
+        _, expected = _expected(first, self.step)
+        absent = packed["cycle"] != expected
         if absent.any():
             turned = np.concatenate((absent[:, oldest:], absent[:, :oldest]), axis=1)
             np.copyto(values, np.nan, where=turned)
@@ -138,9 +145,13 @@ class Ring:
     def _cycles(self, slots: np.ndarray) -> np.ndarray:
         return (slots // (self.step * self.rows) % 65_535 + 1).astype("<u2")
 
+    def _row(self, slot: int) -> int:
+        return slot // self.step % self.rows
+
 
 @lru_cache(4)
-def _expected(first: int, step: int) -> np.ndarray:
-    """The cycle that each row has in a ring whose oldest slot is ``first``, in the order of rows."""
+def _expected(first: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """The cycles of a whole window that begins with the slot ``first``: in its order, and in that of a ring's rows."""
     ring = Ring(step)
-    return np.roll(ring._cycles(ring.slots(first + DAY)), first // step % ring.rows)
+    cycles = ring._cycles(ring.slots(first + DAY))
+    return cycles, np.roll(cycles, ring._row(first))
