@@ -1,7 +1,6 @@
 """A rendered answer: its bytes in every coding that was asked for, and their header fields. Made once, sent often."""
 
 import gzip
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 import orjson
+import xxhash
 from backports import zstd
 from werkzeug.datastructures import Accept, MIMEAccept
 from werkzeug.http import parse_accept_header
@@ -76,8 +76,8 @@ class Answer:
 
     def _code(self, coding: str) -> Coded:
         body = COMPRESS[coding](self.body) if coding else self.body
-        digest = hashlib.sha1(self.body, usedforsecurity=False).hexdigest()
-        etag = f'"{digest[:24]}{coding and f"-{coding}"}"'  # strong: other bytes in each coding
+        digest = xxhash.xxh3_128_hexdigest(self.body)
+        etag = f'"{digest}{coding and f"-{coding}"}"'  # strong: other bytes in each coding
         headers = [("Content-Type", self.type), ("Content-Length", str(len(body)))]
         return Coded(body, etag, [*headers, ("Content-Encoding", coding)] if coding else headers)
 
