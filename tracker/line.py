@@ -29,11 +29,12 @@ RECEIVED = 1 << 16
 
 @dataclass(eq=False)
 class Asked:
-    """Commands as they are sent, and the replies once they are here."""
+    """Commands as they are sent, and the replies once they are here; ``refused``: the first that is an error."""
 
     packed: bytes
     count: int
     replies: list[Any] | None = None
+    refused: RedisError | None = None
 
 
 class Line:
@@ -90,10 +91,9 @@ class Line:
         finally:
             if asked.replies is None:
                 self._local.asked.clear()
+        if asked.refused:
+            raise ours(asked.refused) from asked.refused
         assert asked.replies is not None
-        for reply in asked.replies:
-            if isinstance(reply, RedisError):
-                raise ours(reply) from reply
         return asked.replies
 
     def _receive_until(self, asked: Asked) -> None:
@@ -106,10 +106,11 @@ class Line:
                 if not self._local.asked:
                     raise ConnectionError("it was given up with what was asked before")
                 replies = self._receive(self._local.asked[0].count)
-                for reply in replies:
-                    if isinstance(reply, ConnectionError):
-                        raise reply  # it is loading: as good as away
-                self._local.asked.popleft().replies = replies
+                errors = [reply for reply in replies if isinstance(reply, RedisError)]
+                if errors and isinstance(errors[0], ConnectionError):
+                    raise errors[0]  # it is loading: as good as away
+                done = self._local.asked.popleft()
+                done.replies, done.refused = replies, errors[0] if errors else None
         except OSError as error:
             self._close()  # whatever else would still come on it belongs to nobody
             if isinstance(error, builtins.TimeoutError | BlockingIOError):

@@ -101,8 +101,7 @@ class Ticker:
     traded: float | None = None
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """A metric at its last evaluation. Values are in the metric's unit, NaN where there is no sample.
 
     slot: the newest slot with a sample, Unix seconds; last: its value; mean_1h: mean of the last hour's closed slots;
@@ -121,8 +120,7 @@ class Summary:
     at: float
 
 
-@dataclass(frozen=True)
-class Rank:
+class Rank(NamedTuple):
     """Position among the ``of`` metrics of the field that have one, by stddev or by cv; 1 is the most volatile."""
 
     position: int

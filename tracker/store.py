@@ -10,7 +10,7 @@ base/quote; ``dt1:tick:{source}:{slot}`` string, the task that claimed the tick;
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from functools import lru_cache
 from itertools import chain
 from struct import Struct
 from types import MappingProxyType
@@ -31,10 +31,10 @@ from tracker.stats import Stats
 PREFIX = "dt1"
 VERSION = f"{PREFIX}:version"
 #: A Summary as it is stored: its fields in order, little-endian, packed. One of another size is of another version.
-CODES = {field.name: "q" if field.name == "slot" else "d" for field in fields(Summary)}
+CODES = {name: "q" if name == "slot" else "d" for name in Summary._fields}
 SUMMARY = np.dtype([(name, f"<{code}") for name, code in CODES.items()])
 PACKED = Struct("<" + "".join(CODES.values()))
-NUMBERS = [field.name for field in fields(Summary) if field.name not in ("slot", "at")]
+NUMBERS = [name for name in Summary._fields if name not in ("slot", "at")]
 #: A ring outlives its window by an hour, so that a market that comes back is told from a new one.
 RING_LIFE = DAY + HOUR
 
@@ -413,6 +413,7 @@ def _first_market(id: str, pairs: Iterable[bytes | None]) -> Market | None:
     return None
 
 
+@lru_cache(10_000)  # each is asked for again and again
 def _market(stored: tuple[bytes, bytes]) -> Market:
     id, listed = stored
     pair, _, name = listed.decode().partition(" ")
