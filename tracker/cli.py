@@ -95,7 +95,7 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
         "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "2",
         # bounds: connections that wait, bytes of a request's head, and milliseconds for it to come
         "--backlog", "1024", "--http1-buffer-size", "65536", "--http1-header-read-timeout", "10000",
-        "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:create_app",
+        "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:worker",
     )  # fmt: skip
 
 

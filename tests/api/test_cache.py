@@ -1,6 +1,8 @@
 """Kept answers: one rendering for many readers, never an old one for long, ETags and codings."""
 
 import gzip
+import subprocess
+import sys
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -17,6 +19,7 @@ from api.answer import Answer, best_coding, best_type
 from api.cache import Shelf
 from tests.api.tracked import NOW, RING, SLOTS, Tracked, spread
 from tests.servers import wait_for
+from tests.system.stack import CLEAN, ROOT
 from tracker.clock import Clock
 from tracker.settings import PerSource
 
@@ -370,3 +373,10 @@ def test_errors_are_not_kept(tracked: Tracked, rendered: Counter) -> None:
     assert rendered[URL] == 2
     tracked.fill(["kraken:ethbtc"])
     assert client.get(URL).status_code == 200
+
+
+def test_a_serving_process_does_not_look_through_what_it_is_made_of_for_garbage() -> None:
+    code = "import gc, api; api.worker(); print(gc.get_freeze_count(), len(gc.get_objects()))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=60)
+    frozen, looked_through = map(int, run.stdout.split())
+    assert frozen > 50_000 and looked_through < 1_000
