@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from tracker.embedded import command
+from tracker.local import socket_path
 from tracker.settings import load
 
 
@@ -63,6 +64,7 @@ class StoreServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        Path(socket_path(self.port)).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

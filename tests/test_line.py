@@ -1,6 +1,8 @@
 """The fast line to the store: right replies, whole again after a restart, and quick to say that it is away."""
 
+import os
 import signal
+import socket
 import socketserver
 import threading
 import time
@@ -19,6 +21,7 @@ from redis.exceptions import ConnectionError
 from tests.servers import StoreServer, free_port, wait_for
 from tracker.errors import StoreError
 from tracker.line import RECEIVED, Command, Line, StringLine
+from tracker.local import socket_path
 from tracker.store import connect
 
 GET: Command = ("GET", "text")
@@ -326,3 +329,31 @@ def test_strings_that_nobody_waits_for_are_not_taken_for_the_next_ones(redis: Re
         redis.ping()  # all is answered
         [reply] = line.finish(asked)
         assert line.buffer[reply] == b"x"
+
+
+def family(line: Line) -> socket.AddressFamily:
+    line.ask([("PING",)])
+    return line._local.socket.family
+
+
+def test_the_embedded_store_is_reached_by_its_socket_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StoreServer(tmp_path) as server, connect(server.url) as redis:
+        path = Path(socket_path(server.port))
+        assert path.stat().st_mode & 0o777 == 0o700
+        assert family(Line(redis)) == socket.AF_UNIX
+        assert family(StringLine(redis)) == socket.AF_INET
+
+        with monkeypatch.context() as patch:  # somebody else's, who listens there for what we say
+            other = os.getuid() + 1
+            patch.setattr("tracker.local.socket_path", lambda port: str(path))
+            patch.setattr("tracker.local.os.getuid", lambda: other)
+            assert family(Line(redis)) == socket.AF_INET
+
+        server.kill()  # which leaves the socket behind
+        server.command = server.command[: server.command.index("--unixsocket")]
+        server.start()
+        assert path.exists() and family(Line(redis)) == socket.AF_INET
+        path.unlink()
+        assert family(Line(redis)) == socket.AF_INET

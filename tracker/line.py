@@ -17,10 +17,11 @@ from weakref import WeakKeyDictionary
 
 import hiredis
 from redis import Redis
-from redis.connection import DefaultParser
+from redis.connection import AbstractConnection, Connection, DefaultParser
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from tracker.errors import StoreError
+from tracker.local import LocalConnection
 
 Command = tuple[str | bytes | int | float, ...]
 #: Bytes received at a time at most. More cost more: hiredis moves all it was fed that is left after each reply.
@@ -143,13 +144,18 @@ class Line:
 
     def _open(self) -> None:
         local = self._local
-        local.connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        local.connection = self._connection()
         local.connection.connect()
         local.socket = local.connection._sock
         _leave_timeouts_to_the_kernel(local.socket)
         local.reader = hiredis.Reader(replyError=DefaultParser.parse_error)
         for asked in local.asked:
             local.socket.sendall(asked.packed)
+
+    def _connection(self) -> AbstractConnection:
+        """A new one, not yet opened."""
+        kind = self._pool.connection_class
+        return (LocalConnection if kind is Connection else kind)(**self._pool.connection_kwargs)
 
     def _close(self) -> None:
         if self._local.connection:
@@ -174,6 +180,10 @@ class StringLine(Line):
             self._local.asked.clear()
             self._close()
         return super().begin(commands)
+
+    def _connection(self) -> AbstractConnection:
+        """By TCP, which has room for more that is under way than a Unix socket has."""
+        return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def _receive(self, count: int) -> list[Any]:
         buffer = self.buffer
