@@ -24,6 +24,39 @@ from tracker.clock import Clock
 from tracker.settings import PerSource
 
 URL = "/v1/metrics/kraken:ethbtc:volume"
+#: Prints the bytes that a cache says it holds once it is full, and by how many the process has grown.
+MEMORY = """
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+
+from api.answer import JSON, Keep, dumps
+from api.cache import KEEP, Cached
+from tracker.ring import Ring
+from tracker.settings import load
+
+def app(environ, start_response):
+    environ[KEEP] = Keep((), b"", 0.0, 0.0)
+    start_response("200 OK", [("Content-Type", JSON)])
+    return [dumps({"values": random.standard_normal(int(random.integers(700, 1400)))})]
+
+def fill():
+    for number in range(4_000):
+        cached({"REQUEST_METHOD": "GET", "PATH_INFO": f"/{number}"}, lambda *_: None)
+
+def memory():
+    return psutil.Process().memory_info().rss
+
+random = np.random.default_rng(1)
+cached = Cached(app, load({"API_CACHE_MB": "32"}), SimpleNamespace(ring=Ring()), ("/latest/", "/v1/"))
+before = memory()
+thread = threading.Thread(target=fill)  # its memory is laid out otherwise than the main thread's
+thread.start()
+thread.join()
+print(cached.shelf.used, memory() - before)
+"""
 PATHS = (URL, "/v1/metrics", "/v1/markets/kraken:ethbtc", "/v1/movers?field=volume")
 
 
@@ -364,6 +397,14 @@ def test_what_was_not_read_for_longest_leaves_first() -> None:
     shelf.get(("", "", "0"))
     shelf.put(("", "", "8"), empty)
     assert [number for number in range(9) if shelf.get(("", "", str(number)))] == [0, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_kept_answers_take_the_memory_that_the_setting_says() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY], cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=60
+    )
+    says, grown = map(int, run.stdout.split())
+    assert 31e6 < says <= 32e6 and grown < 1.2 * says
 
 
 def test_errors_are_not_kept(tracked: Tracked, rendered: Counter) -> None:
