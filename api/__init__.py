@@ -60,8 +60,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     newest = list(VERSIONS)[-1]
     app.register_blueprint(VERSIONS[newest], url_prefix="/latest", name="latest")
     app.spec_processor(openapi.improved)
-    short = Short(app.wsgi_app, settings, store)
-    app.extensions["cache"] = Cached(short, settings, store, ("/latest/", f"/{newest}/"))
+    short, alias = Short(settings, store), ("/latest/", f"/{newest}/")
+    app.extensions["cache"] = Cached(app.wsgi_app, short, settings, store, alias)
     app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]

@@ -24,6 +24,7 @@ from typing import Any
 from flask import request
 
 from api.answer import CSV, JSON, Answer, Keep, best_type
+from api.short import Short
 from api.table import UNASKED
 from tracker.errors import StoreError
 from tracker.settings import Settings
@@ -76,11 +77,12 @@ class Shelf:
 class Cached:
     """WSGI: ``app``, its answers to GET kept, compressed, and told apart by ETag.
 
-    ``alias``: (prefix of paths, what it stands for).
+    ``short`` is asked before it; ``alias``: (prefix of paths, what it stands for).
     """
 
-    def __init__(self, app: Callable, settings: Settings, store: Store, alias: tuple[str, str]):
+    def __init__(self, app: Callable, short: Short, settings: Settings, store: Store, alias: tuple[str, str]):
         self.app = app
+        self.short = short
         self.settings = settings
         self.store = store
         self.alias = alias
@@ -95,8 +97,7 @@ class Cached:
         known = self.shelf.get(key)
         if known and self._serves(known):
             return self._send(key, known, environ, start_response)
-        inner = environ | {"REQUEST_METHOD": "GET"} if environ["REQUEST_METHOD"] == "HEAD" else environ
-        status, headers, body = _call(self.app, inner)
+        status, headers, body, keep = self._render(key, environ)
         if status.startswith("503") and known and self._is_young(known):
             known.failed = True
             return self._send(key, known, environ, start_response)
@@ -105,8 +106,14 @@ class Cached:
             self.shelf.drop(key)
             start_response(status, headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-        answer = self._answer(body, type, inner.get(KEEP))
-        return self._send(key, answer, environ, start_response)
+        return self._send(key, self._answer(body, type, keep), environ, start_response)
+
+    def _render(self, key: Key, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes, Keep | None]:
+        """The status, header fields and body of the answer to GET, and what is said of keeping it."""
+        if rendered := self.short(*key):
+            return "200 OK", [("Content-Type", JSON)], *rendered
+        inner = environ | {"REQUEST_METHOD": "GET"} if environ["REQUEST_METHOD"] == "HEAD" else environ
+        return *_call(self.app, inner), inner.get(KEEP)
 
     def _key(self, environ: dict[str, Any]) -> Key:
         path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")

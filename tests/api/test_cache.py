@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from api import cache, create_app, table
 from api.answer import Answer, best_coding, best_type
-from api.cache import Shelf
+from api.cache import Cached, Shelf
 from tests.api.tracked import NOW, RING, SLOTS, Tracked, spread
 from tests.servers import wait_for
 from tests.system.stack import CLEAN, ROOT
@@ -50,7 +50,8 @@ def memory():
     return psutil.Process().memory_info().rss
 
 random = np.random.default_rng(1)
-cached = Cached(app, load({"API_CACHE_MB": "32"}), SimpleNamespace(ring=Ring()), ("/latest/", "/v1/"))
+store = SimpleNamespace(ring=Ring())
+cached = Cached(app, lambda *key: None, load({"API_CACHE_MB": "32"}), store, ("/latest/", "/v1/"))
 before = memory()
 thread = threading.Thread(target=fill)  # its memory is laid out otherwise than the main thread's
 thread.start()
@@ -86,13 +87,13 @@ def filled(tracked: Tracked) -> Tracked:
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> Counter:
     """How often each path was rendered."""
-    count, call = Counter(), cache._call
+    count, render = Counter(), Cached._render
 
-    def counted(app, environ):
+    def counted(cached, key, environ):
         count[environ["PATH_INFO"]] += 1
-        return call(app, environ)
+        return render(cached, key, environ)
 
-    monkeypatch.setattr(cache, "_call", counted)
+    monkeypatch.setattr(Cached, "_render", counted)
     return count
 
 
@@ -184,18 +185,18 @@ def test_the_window_moves_with_the_slot(filled: Tracked, clock: type[HandClock])
 def test_an_answer_that_was_rendered_while_the_window_moved_is_not_kept_for_the_new_one(
     filled: Tracked, clock: type[HandClock], patient: None, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    app, call = create_app(filled.settings), cache._call
+    app, render = create_app(filled.settings), Cached._render
 
-    def slow(app, environ):
-        answer = call(app, environ)
+    def slow(*given):
+        answer = render(*given)
         clock.time = NOW + 60
         return answer
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_call", slow)
+        patch.setattr(Cached, "_render", slow)
         app.test_client().get(path)
     count: list[str] = []
-    monkeypatch.setattr(cache, "_call", lambda app, environ: count.append(path) or call(app, environ))
+    monkeypatch.setattr(Cached, "_render", lambda *given: count.append(path) or render(*given))
     app.test_client().get(path)
     assert count == [path]
 
@@ -207,13 +208,13 @@ def test_an_answer_that_is_due_is_rendered_by_one_of_many_who_ask(
     app = create_app(filled.settings)
     app.test_client().get(URL)
     clock.time = NOW + 60
-    release, call = threading.Event(), cache._call
+    release, render = threading.Event(), Cached._render
 
-    def slow(app, environ):
+    def slow(*given):
         release.wait(30)
-        return call(app, environ)
+        return render(*given)
 
-    monkeypatch.setattr(cache, "_call", slow)
+    monkeypatch.setattr(Cached, "_render", slow)
     first = threading.Thread(target=lambda: app.test_client().get(URL))
     first.start()
     wait_for(lambda: kept(app).renewing, "the first has begun")

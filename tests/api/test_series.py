@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from werkzeug.test import Client
 
 from api import VERSIONS, create_app, markets
+from api.answer import CSV, JSON
 from api.cache import KEEP
 from api.schemas import STEPS, SeriesQuery
 from api.series import cut
@@ -35,47 +36,44 @@ def counted(tracked: Tracked) -> Tracked:
 
 @pytest.mark.parametrize("query", ["", "since=0", f"since={SLOTS[-3]}", f"since={2**40}"])
 def test_the_short_way_says_what_flask_would(counted: Tracked, query: str) -> None:
-    short, said = create_app(counted.settings).extensions["cache"].app, []
-    for app in (short, short.app):
-        environ: dict[str, Any] = {}
+    app, seen = create_app(counted.settings).extensions["cache"].app, {}
 
-        def noted(given: dict[str, Any], start_response: Callable, app=app, environ=environ) -> Any:
-            try:
-                return app(given, start_response)
-            finally:
-                environ |= given
+    def flask(environ: dict[str, Any], start_response: Callable) -> Any:
+        try:
+            return app(environ, start_response)
+        finally:
+            seen["keep"] = environ[KEEP]
 
-        answer = Client(noted).get(f"{URL}?{query}")
-        said.append((answer.status, answer.data, answer.headers["Content-Type"], environ[KEEP]))
-    assert said[0] == said[1]
-    assert said[0][0] == "200 OK"
+    answer = Client(flask).get(f"{URL}?{query}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, JSON)
+    assert Short(counted.settings, counted.store)(URL, query, JSON) == (answer.data, seen["keep"])
 
 
 @pytest.mark.parametrize(
-    ("path", "accept"),
+    ("path", "query", "type"),
     [
-        (f"{URL}?step=300", ""),
-        (f"{URL}?since=-1", ""),
-        (f"{URL}?since={2**40 + 1}", ""),
-        (f"{URL}?since=%2B1", ""),
-        (f"{URL}?since=1&since=2", ""),
-        (URL, "text/csv"),
-        ("/v1/metrics/kraken:none:volume", ""),
-        ("/v1/metrics/none", ""),
-        ("/v1/metrics/", ""),
-        ("/v1/metrics", ""),
+        (URL, "step=300", JSON),
+        (URL, "since=-1", JSON),
+        (URL, f"since={2**40 + 1}", JSON),
+        (URL, "since=%2B1", JSON),
+        (URL, "since=1&since=2", JSON),
+        (URL, "", CSV),
+        ("/v1/metrics/kraken:none:volume", "", JSON),
+        ("/v1/metrics/none", "", JSON),
+        ("/v1/metrics/", "", JSON),
+        ("/v1/metrics", "", JSON),
     ],
 )
-def test_what_is_not_short_or_not_well_is_left_to_flask(counted: Tracked, path: str, accept: str) -> None:
-    asked: list[str] = []
+def test_what_is_not_short_or_not_well_is_left_to_flask(counted: Tracked, path: str, query: str, type: str) -> None:
+    assert Short(counted.settings, counted.store)(path, query, type) is None
 
-    def flask(environ: dict[str, Any], start_response: Callable) -> list[bytes]:
-        asked.append(environ["PATH_INFO"])
-        start_response("200 OK", [])
-        return []
 
-    Client(Short(flask, counted.settings, counted.store)).get(path, headers={"Accept": accept})
-    assert len(asked) == 1
+@pytest.mark.parametrize("path", [URL, URL.replace("v1", "latest")])
+def test_a_series_is_answered_the_short_way(counted: Tracked, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = create_app(counted.settings).extensions["cache"]
+    monkeypatch.setattr(cached, "app", None)
+    assert Client(cached).get(path).status_code == 200
+    assert Client(cached).head(f"{path}?since=0").headers["ETag"]
 
 
 def test_since_gives_what_begins_then_or_later(counted: Tracked) -> None:
