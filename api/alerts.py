@@ -284,10 +284,7 @@ def redrive_deliveries(wanted: Redrive) -> Response:
     """
     if not isinstance(request.get_json(), dict):
         refuse("json", "body", "expected an object, {} for all")
-    deliveries = _outbox().deliveries
-    ids = [row.id for row in deliveries.dead()] if wanted.ids is None else wanted.ids
-    chosen = [id for id in ids if wanted.channel in (None, *id.split("/")[1:2])]
-    return jsonify(redriven=deliveries.redrive(chosen))
+    return jsonify(redriven=_outbox().deliveries.redrive(wanted.ids, wanted.channel))
 
 
 def _outbox() -> Outbox:

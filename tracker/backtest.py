@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from tracker import candles, rules
+from tracker.clock import utc
 from tracker.errors import TrackerError
 from tracker.models import FIELDS, Candles, Metric, matches
 from tracker.ring import DAY
 from tracker.rulebook import Rulebook
 from tracker.rules import SeriesRule
 from tracker.settings import Settings
-from tracker.sources.simulator.feeds import Replay, utc
+from tracker.sources.simulator.feeds import Replay
 from tracker.store import Store, connect
 
 #: Columns of a chart; charts and listed alerts, so that they stay on a screen.

@@ -5,6 +5,7 @@ Nothing pure reads it: pure functions take ``now`` as an argument, in Unix secon
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True)
@@ -21,3 +22,8 @@ class Clock:
     def at(self, wall: float) -> float:
         """Unix seconds on this clock when the wall clock shows ``wall``."""
         return self.start + (wall - self.start) * self.speed
+
+
+def utc(now: float) -> str:
+    """A Unix second for people."""
+    return f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"

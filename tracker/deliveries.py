@@ -139,8 +139,13 @@ class Deliveries:
             ids = [id.decode() for id in self.redis.zrevrange(DEAD, 0, count - 1)]
         return [row for row in self.all(ids) if row.state == "dead"]
 
-    def redrive(self, ids: Sequence[str]) -> list[str]:
-        """Makes those of ``ids`` that are dead pending and due again, as if never tried; returns them."""
+    def redrive(self, ids: Sequence[str] | None = None, channel: str | None = None) -> list[str]:
+        """Makes dead rows pending and due again, as if never tried; returns their ids.
+
+        Those of ``ids``, or all; of ``channel``, or of all channels.
+        """
+        if ids is None:
+            ids = [row.id for row in self.dead()]
 
         def change(id: str, pipe: Any, stored: Stored) -> bool:
             if _text(stored, "state") != "dead":
@@ -150,7 +155,8 @@ class Deliveries:
             pipe.zadd(DUE, {id: self.now()})
             return True
 
-        return [id for id in ids if self._change([_key(id)], partial(change, id))]
+        wanted = [id for id in ids if channel in (None, *id.split("/")[1:2])]
+        return [id for id in wanted if self._change([_key(id)], partial(change, id))]
 
     # A channel's ceiling: what is above it, one digest tells
 

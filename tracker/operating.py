@@ -3,13 +3,13 @@
 import time
 from collections.abc import Sequence
 
+from tracker.clock import utc
 from tracker.errors import ChannelError, TrackerError
 from tracker.models import Delivery
 from tracker.notify import trial
 from tracker.outbox import Outbox
 from tracker.rulebook import Rulebook
 from tracker.settings import Settings
-from tracker.sources.simulator.feeds import utc
 from tracker.store import connect
 
 
@@ -45,8 +45,7 @@ def dead_letters(settings: Settings) -> str:
 
 def redrive(settings: Settings, ids: Sequence[str]) -> str:
     """Lets those of ``ids``, or all that were given up, be sent again; raises TrackerError if there are none."""
-    deliveries = _outbox(settings).deliveries
-    done = deliveries.redrive(ids or [row.id for row in deliveries.dead()])
+    done = _outbox(settings).deliveries.redrive(ids or None)
     if ids and not done:
         raise TrackerError("none of these is dead: python -m tracker deliveries list")
     return "\n".join([*done, f"{len(done)} to be sent again"])

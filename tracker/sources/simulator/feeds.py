@@ -4,7 +4,6 @@ import gzip
 import re
 import zlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import lru_cache, partial
 from hashlib import blake2b
 from itertools import islice
@@ -13,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from tracker.clock import utc
 from tracker.sources.simulator.catalogue import ASSETS, FIAT, STABLE, Listing, invent, split_pair
 
 MINUTE = 60
@@ -244,8 +244,3 @@ def _plausible(rows: np.ndarray) -> np.ndarray:
     ordered = (times % MINUTE == 0) & (np.diff(times, prepend=-1) > 0)
     prices = (lows > 0) & (lows <= np.minimum(opens, closes)) & (np.maximum(opens, closes) <= highs)
     return (np.abs(rows) < LARGEST).all(axis=1) & ordered & prices & (volumes >= 0)
-
-
-def utc(time: float) -> str:
-    """A Unix second for people."""
-    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M} UTC"

@@ -14,9 +14,9 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from tracker import ports
-from tracker.clock import Clock
+from tracker.clock import Clock, utc
 from tracker.settings import Settings
-from tracker.sources.simulator.feeds import Feed, Generated, Replay, utc
+from tracker.sources.simulator.feeds import Feed, Generated, Replay
 from tracker.sources.simulator.server import Api, create_app
 
 #: Enough to overlap waiting clients; few enough that granian finds them reasonable on one core.
