@@ -1,6 +1,7 @@
 """A rendered answer: its bytes in every coding that was asked for, and their header fields. Made once, sent often."""
 
 import gzip
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ class Answer:
     until: float = 0.0
     slot_end: float = 0.0
     confirmed: float = field(default_factory=time.monotonic)
-    renewing: float = 0.0
+    renewing: float = -math.inf
     failed: bool = False
     codings: dict[str, Coded] = field(default_factory=dict)
 

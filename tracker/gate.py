@@ -4,6 +4,7 @@
 ``dt1:pause:{source}`` string, why the source asked for a pause, until it ends; ``dt1:budget:...``, see budget.py.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -106,7 +107,7 @@ class Guarded:
         self.store = store
         self.name = name
         self.gate = Gate(store.redis, name)
-        self._compared = 0.0
+        self._compared = -math.inf
 
     @property
     def skew(self) -> float | None:

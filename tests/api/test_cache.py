@@ -1,6 +1,7 @@
 """Kept answers: one rendering for many readers, never an old one for long, ETags and codings."""
 
 import gzip
+import math
 import subprocess
 import sys
 import threading
@@ -107,7 +108,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept is not asked about again, however slow the machine."""
-    monkeypatch.setattr(cache, "UNASKED", 600.0)
+    monkeypatch.setattr(cache, "UNASKED", math.inf)
 
 
 # One rendering
@@ -217,7 +218,7 @@ def test_an_answer_that_is_due_is_rendered_by_one_of_many_who_ask(
     monkeypatch.setattr(Cached, "_render", slow)
     first = threading.Thread(target=lambda: app.test_client().get(URL))
     first.start()
-    wait_for(lambda: kept(app).renewing, "the first has begun")
+    wait_for(lambda: kept(app).renewing > 0, "the first has begun")
     # when others ask meanwhile
     starts = [app.test_client().get(URL).json["start"] for _ in range(5)]
     release.set()
