@@ -50,7 +50,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     )
     app.json = Json(app)
     app.url_map.merge_slashes = False  # a doubled slash is an unknown path, not a redirect
-    store = Store(connect(settings.redis_url, tries=2, patience=PATIENCE, pause=PAUSE), settings.ring)
+    redis = connect(settings.redis_url, tries=2, patience=PATIENCE, pause=PAUSE, local=settings.redis_socket)
+    store = Store(redis, settings.ring)
     app.extensions.update(settings=settings, store=store, tables=Tables(store, settings.sources))
     app.register_blueprint(dashboard.bp)
     app.register_blueprint(service.bp)

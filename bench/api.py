@@ -111,13 +111,13 @@ class Bench:
     def run(self) -> None:
         hello = self.server("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--workers", "2",
                             "--blocking-threads", BLOCKING_THREADS, "bench.hello:app")  # fmt: skip
-        api = self.server("-m", "tracker", "api", REDIS_URL=self.store.url, LOG_LEVEL="error")
+        api = self.server("-m", "tracker", "api", **self.store.variables, LOG_LEVEL="error")
         hot = [f"/v1/metrics/{id}" for id in self.ids[:: len(self.ids) // HOT]][:HOT]
         listed = ["/v1/metrics?field=price&limit=100"]
         with connect(self.store.url) as redis:
             key = Keys(redis).create("bench", "read", time.time())
         limits = {"API_READS": "key", "API_KEY_RATE": "1000000", "API_RATE": "1000000"}
-        guarded = self.server("-m", "tracker", "api", REDIS_URL=self.store.url, LOG_LEVEL="error", **limits)
+        guarded = self.server("-m", "tracker", "api", **self.store.variables, LOG_LEVEL="error", **limits)
         for connections in self.options.connections:
             base = self.measure("bare Flask hello", hello, ["/"], connections, 1.0)
             self.measure("one series, cold", api, None, connections, base)

@@ -12,7 +12,6 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from tracker.embedded import command
-from tracker.local import socket_path
 from tracker.settings import load
 
 
@@ -40,7 +39,9 @@ class StoreServer:
     def __init__(self, folder: Path):
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.command = command(load({"STORE_PORT": str(self.port), "DATA_DIR": str(folder)}))
+        #: What finds it as its own users do: by port and folder.
+        self.variables = {"STORE_PORT": str(self.port), "DATA_DIR": str(folder)}
+        self.command = command(load(self.variables))
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
@@ -64,7 +65,6 @@ class StoreServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-        Path(socket_path(self.port)).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

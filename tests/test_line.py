@@ -1,10 +1,8 @@
 """The fast line to the store: right replies, whole again after a restart, and quick to say that it is away."""
 
-import os
 import signal
 import socket
 import socketserver
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +20,7 @@ from redis.exceptions import ConnectionError
 from tests.servers import StoreServer, free_port, wait_for
 from tracker.errors import StoreError
 from tracker.line import RECEIVED, Command, Line, StringLine
-from tracker.local import socket_path
+from tracker.settings import load
 from tracker.store import connect
 
 GET: Command = ("GET", "text")
@@ -337,33 +335,30 @@ def family(line: Line) -> socket.AddressFamily:
     return line._local.socket.family
 
 
-def test_the_embedded_store_is_reached_by_its_socket_where_there_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with StoreServer(tmp_path) as server, connect(server.url) as redis:
-        path = Path(socket_path(server.port))
-        assert path.stat().st_mode & 0o777 == 0o700
-        assert family(Line(redis)) == socket.AF_UNIX
-        assert family(StringLine(redis)) == socket.AF_INET
+def test_the_embedded_store_is_reached_by_its_socket_where_there_is_one(tmp_path: Path) -> None:
+    with StoreServer(tmp_path) as server:
+        settings = load(server.variables)
+        path = settings.redis_socket
+        assert path and path.stat().st_mode & 0o777 == 0o700
+        with connect(settings.redis_url, local=path) as redis:
+            assert redis.ping() and family(Line(redis)) == socket.AF_UNIX
+            assert family(StringLine(redis)) == socket.AF_INET
 
-        with monkeypatch.context() as patch:  # somebody else's, who listens there for what we say
-            other = os.getuid() + 1
-            patch.setattr("tracker.local.socket_path", lambda port: str(path))
-            patch.setattr("tracker.local.os.getuid", lambda: other)
+            server.kill()  # which leaves the socket behind
+            server.command = server.command[: server.command.index("--unixsocket")]
+            server.start()
+            assert path.exists() and redis.ping() and family(Line(redis)) == socket.AF_INET
+            path.unlink()
             assert family(Line(redis)) == socket.AF_INET
 
-        server.kill()  # which leaves the socket behind
-        server.command = server.command[: server.command.index("--unixsocket")]
-        server.start()
-        assert path.exists() and family(Line(redis)) == socket.AF_INET
-        path.unlink()
-        assert family(Line(redis)) == socket.AF_INET
 
-
-def test_where_a_socket_s_path_would_be_too_long_there_is_the_port_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_too_deep_for_a_socket_s_path_leaves_the_port(tmp_path: Path) -> None:
     (deep := tmp_path / ("d" * 100)).mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    with StoreServer(tmp_path) as server, connect(server.url) as redis:
-        assert family(Line(redis)) == socket.AF_INET
+    with StoreServer(deep) as server:
+        settings = load(server.variables)
+        with connect(settings.redis_url, local=settings.redis_socket) as redis:
+            assert redis.ping() and family(Line(redis)) == socket.AF_INET
+
+
+def test_a_server_that_was_given_has_no_socket_of_the_embedded_one() -> None:
+    assert load({"REDIS_URL": "redis://127.0.0.1:6390/0"}).redis_socket is None

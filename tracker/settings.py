@@ -307,6 +307,16 @@ class Settings:
         return self.redis_given or f"redis://127.0.0.1:{self.store_port}/0"
 
     @property
+    def store_folder(self) -> Path:
+        """Of the embedded store."""
+        return (self.data_dir / "store").resolve()
+
+    @property
+    def redis_socket(self) -> Path | None:
+        """Where the embedded store listens besides, if it is the one at ``redis_url``."""
+        return None if self.redis_given else self.store_folder / socket_name(self.store_port)
+
+    @property
     def simulator_url(self) -> str:
         return self.simulator_given or self.local_url(self.simulator_port)
 
@@ -321,6 +331,11 @@ class Settings:
     @cached_property
     def clock(self) -> Clock:
         return Clock(self.clock_start, self.clock_speed)
+
+
+def socket_name(port: int) -> str:
+    """Of the embedded store that has this port, in its folder."""
+    return f"{port}.sock"
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:

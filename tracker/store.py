@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
+from pathlib import Path
 from struct import Struct
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from redis.retry import Retry
 from tracker.errors import StoreError
 from tracker.failfast import FailFast
 from tracker.line import Asked, Command, Line, StringLine, ours
+from tracker.local import LocalConnection
 from tracker.models import FIELDS, PRICE, Market, Metric, Rank, Standing, Summary
 from tracker.ring import DAY, HOUR, Ring
 from tracker.stats import Stats
@@ -39,15 +41,17 @@ NUMBERS = [name for name in Summary._fields if name not in ("slot", "at")]
 RING_LIFE = DAY + HOUR
 
 
-def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0) -> Redis:
+def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, local: Path | None = None) -> Redis:
     """A client of the server at ``url``, which is given ``patience`` seconds to accept and to answer.
 
     ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. With a ``pause``, what follows a failure
-    within so many seconds fails at once, see FailFast. Raises StoreError for an option in the URL that is none.
+    within so many seconds fails at once, see FailFast. ``local``: a Unix socket where the same server may listen, see
+    LocalConnection. Raises StoreError for an option in the URL that is none.
     """
     try:
         client = Redis.from_url(
             url,
+            **({"connection_class": LocalConnection, "local": local} if local else {}),
             socket_timeout=patience,
             socket_connect_timeout=min(patience, 3),
             socket_keepalive=True,

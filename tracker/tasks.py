@@ -65,7 +65,7 @@ def rulebook() -> Rulebook:
 
 @cache
 def store() -> Store:
-    return Store(connect(settings().redis_url), settings().ring)
+    return Store(connect(settings().redis_url, local=settings().redis_socket), settings().ring)
 
 
 def line() -> Line:
