@@ -24,7 +24,7 @@ from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.ring import DAY
 from tracker.rulebook import Rulebook
-from tracker.settings import Settings
+from tracker.settings import Settings, load
 from tracker.store import Store, connect, server_version
 
 ROOT = Path(__file__).parent.parent
@@ -69,9 +69,10 @@ def run(settings: Settings) -> None:
             start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
             preexec_fn=_die_with_parent,
         )
+        settings = load(environment)  # those of the programs, with the clock of this replay
         _show_progress(settings, supervisor)
         if supervisor.poll() is None:
-            print(_welcome(settings, folder, environment), flush=True)
+            print(_welcome(settings, folder), flush=True)
         supervisor.wait()
     except Stopped:
         pass
@@ -258,7 +259,7 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _welcome(settings: Settings, folder: Path, environment: dict[str, str]) -> str:
+def _welcome(settings: Settings, folder: Path) -> str:
     lines = [
         f"Dashboard {settings.local_url(settings.api_port)}/",
         f"API       {settings.local_url(settings.api_port)}/v1/metrics",
@@ -269,7 +270,7 @@ def _welcome(settings: Settings, folder: Path, environment: dict[str, str]) -> s
     lines.append(f"Logs      {folder}/log")
     lines.append(f"Processes SUPERVISOR_SOCKET={shlex.quote(_socket_path(folder))} .venv/bin/supervisorctl status")
     if settings.clock_speed != 1:
-        clock = " ".join(f"{name}={environment[name]}" for name in ("CLOCK_START", "CLOCK_SPEED"))
+        clock = f"CLOCK_START={settings.clock_start:.15g} CLOCK_SPEED={settings.clock_speed:g}"
         lines.append(f"Time      {clock}: whatever is started beside this needs both")
     return "\n".join([*lines, "Ctrl-C stops everything."])
 

@@ -115,6 +115,7 @@ def test_alerts_are_those_of_the_rule(tmp_path: Path) -> None:
     assert len(expected) >= 5
     with Stack(tmp_path, "--candles", str(FOLDER), "--at", str(at), "--speed", "15", INTERVAL="20") as stack:
         stack.ready()
+        assert any(f"24 h of {len(pairs())} of {len(pairs())} markets" in line for line in stack.lines), stack.lines
         opened = float((next(tmp_path.glob("replay-*")) / "first-start.json").read_text())
         shift = int(opened // MINUTE * MINUTE) - at
         end = opened + (minutes + 2) * MINUTE / 15
