@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tracker import ports
-from tracker.errors import SettingsError, TrackerError
+from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.settings import Settings, load
 
 QUEUES = ("fetch", "evaluate", "notify")
@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
                 f"CLOCK_START='': expected with CLOCK_SPEED={settings.clock_speed:g}, as start prints it"
             )
         options.run(options, settings)
+    except StoreError as error:
+        sys.exit(f"{options.command}: {error} (./scripts/start runs everything, ./scripts/start-db.sh a store)")
     except TrackerError as error:
         sys.exit(f"{options.command}: {error}")
     except KeyboardInterrupt:
@@ -95,7 +97,7 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
         "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "2",
         # bounds: connections that wait, bytes of a request's head, and milliseconds for it to come
         "--backlog", "1024", "--http1-buffer-size", "65536", "--http1-header-read-timeout", "10000",
-        "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:worker",
+        "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:server_app",
     )  # fmt: skip
 
 

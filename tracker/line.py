@@ -234,4 +234,4 @@ def _leave_timeouts_to_the_kernel(opened: socket.socket) -> None:
 
 def ours(error: RedisError) -> StoreError:
     """A foreign error as ours."""
-    return StoreError(f"the store does not answer as it should: {error}")
+    return StoreError(f"the store does not answer as it should: {str(error).rstrip('.')}")
