@@ -70,8 +70,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     return app
 
 
-def worker() -> APIFlask:
-    """The app of a process that does nothing else, configured by the environment.
+def server_app() -> APIFlask:
+    """The app of a server process, which does nothing else; configured by the environment.
 
     What it is made of stays, and is never looked through for garbage: with it, each full collection of the answers
     that left the cache would stop all requests for 50 ms.

@@ -417,7 +417,7 @@ def _first_market(id: str, pairs: Iterable[bytes | None]) -> Market | None:
     return None
 
 
-@lru_cache(10_000)  # each is asked for again and again
+@lru_cache(100_000)  # each is asked for again and again
 def _market(stored: tuple[bytes, bytes]) -> Market:
     id, listed = stored
     pair, _, name = listed.decode().partition(" ")

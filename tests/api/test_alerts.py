@@ -222,14 +222,15 @@ def dead(outbox: Outbox, **changes: Any) -> str:
 
 
 def test_dead_letters_are_listed_and_redriven(client: FlaskClient, outbox: Outbox) -> None:
-    ids = [dead(outbox), dead(outbox, slot=ALERT.slot + 60)]
+    ids = [dead(outbox, slot=ALERT.slot + minute * 60) for minute in range(3)]
     listed = good(client.get("/v1/deliveries?state=dead"), resource.DeliveryList)["deliveries"]
     assert sorted(row["id"] for row in listed) == sorted(ids)
     assert listed[0]["attempts"][0]["detail"] == "answered 404"
 
-    for body, redriven in (({"ids": ids[:1]}, ids[:1]), ({"channel": "mail"}, []), ({}, ids[1:])):
+    bodies = [{"ids": ids[:1]}, {"channel": "mail"}, {"ids": ids, "channel": "mail"}, {"channel": "phone"}, {}]
+    for body, redriven in zip(bodies, (ids[:1], [], [], ids[1:], []), strict=True):
         answer = client.post("/v1/deliveries/redrive", json=body)
-        assert good(answer, resource.Redriven) == {"redriven": redriven}
+        assert sorted(good(answer, resource.Redriven)["redriven"]) == redriven
     assert good(client.get("/v1/deliveries"), resource.DeliveryList) == {"deliveries": []}
     pending = good(client.get("/v1/deliveries?state=pending"), resource.DeliveryList)["deliveries"]
     assert sorted(row["id"] for row in pending) == sorted(ids) == sorted(outbox.deliveries.due(10))

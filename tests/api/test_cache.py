@@ -419,7 +419,7 @@ def test_errors_are_not_kept(tracked: Tracked, rendered: Counter) -> None:
 
 
 def test_a_serving_process_does_not_look_through_what_it_is_made_of_for_garbage() -> None:
-    code = "import gc, api; api.worker(); print(gc.get_freeze_count(), len(gc.get_objects()))"
+    code = "import gc, api; api.server_app(); print(gc.get_freeze_count(), len(gc.get_objects()))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=60)
     frozen, looked_through = map(int, run.stdout.split())
     assert frozen > 50_000 and looked_through < 1_000
