@@ -1,11 +1,13 @@
-"""What commands say when they cannot do what they were asked to."""
+"""What commands say when they cannot do what they were asked to, or do more than that."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.servers import free_port
+from tests.api.served import served
+from tests.servers import StoreServer, free_port, wait_for
 from tests.system.stack import CLEAN, ROOT
 
 
@@ -21,3 +23,16 @@ def test_a_store_that_is_away_is_said_with_what_starts_it(words: str) -> None:
         f"{words.split()[0]}: the store does not answer as it should: Error 111 connecting to 127.0.0.1:{port}. "
         "Connection refused (./scripts/start runs everything, ./scripts/start-db.sh a store)\n"
     )
+
+
+def test_a_second_api_at_a_port_says_that_it_is_one(store_server: StoreServer, tmp_path: Path) -> None:
+    with served(store_server.url) as url, (said := tmp_path / "said").open("w") as file:
+        port = url.rpartition(":")[2]
+        environment = CLEAN | {"REDIS_URL": store_server.url, "API_PORT": port, "LOG_LEVEL": "warning"}
+        second = subprocess.Popen([sys.executable, "-m", "tracker", "api"], cwd=ROOT, env=environment, stderr=file)
+        try:
+            wait_for(lambda: "two share what is asked" in said.read_text(), "it says so")
+        finally:
+            second.terminate()
+            second.wait(30)
+    assert said.read_text() == f"API_PORT={port}: another API listens there, the two share what is asked\n"

@@ -91,6 +91,8 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
 
     check_start(settings)
     ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
+    if ports.is_taken(settings.bind, settings.api_port):
+        print(f"API_PORT={settings.api_port}: another API listens there, the two share what is asked", file=sys.stderr)
     _become(
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
         # More threads a worker cost more: they wait for one another at every exchange with the store.

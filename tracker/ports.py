@@ -15,6 +15,15 @@ def probe(host: str, port: int, shared: bool = False) -> None:
         listener.bind((host, port))
 
 
+def is_taken(host: str, port: int) -> bool:
+    """Whether a server listens there, be it one that shares its port."""
+    try:
+        probe(host, port)
+    except OSError:
+        return True
+    return False
+
+
 def check(name: str, host: str, port: int, shared: bool = False) -> None:
     """Raises SettingsError, naming the variable ``name``, where ``port`` of ``host`` cannot be listened on.
 
