@@ -12,9 +12,10 @@ and the media type. A kept answer is served
 
 One request renews an answer that is due, others are served the one before meanwhile. ETags are strong: a digest of the
 bytes, and their coding. Cache-Control lets others keep an answer until the next change is due: the end of the slot or,
-if that comes first, the next tick.
+if that comes first, the next tick; for a second at least, or a cache in front would have none of it.
 """
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -32,6 +33,8 @@ from tracker.store import Store
 
 #: Seconds for which an answer is served while the store is away, marked stale.
 STALE = 300
+#: Seconds for which a cache in front may serve what is due, while it asks for what is new.
+MEANWHILE = 2
 KEEP = "tracker.keep"
 Key = tuple[str, str, str]
 
@@ -139,7 +142,7 @@ class Cached:
         except StoreError:
             known.failed = True
             return self._is_young(known)
-        known.confirmed, known.failed = now, False
+        known.confirmed, known.renewing, known.failed = now, -math.inf, False
         return True
 
     def _is_young(self, known: Answer) -> bool:
@@ -182,8 +185,9 @@ class Cached:
         if answer.keep is None:
             return [("Cache-Control", "no-cache")]
         clock = self.settings.clock
-        left = max(0, int((answer.until - clock.now()) / (clock.speed or 1)))
-        return [("Cache-Control", f"{self.scope}, max-age={left}, stale-if-error={STALE}")]
+        left = max(1, int((answer.until - clock.now()) / (clock.speed or 1)))
+        beyond = f"stale-while-revalidate={MEANWHILE}, stale-if-error={STALE}"
+        return [("Cache-Control", f"{self.scope}, max-age={left}, {beyond}")]
 
 
 def _call(app: Callable, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:

@@ -13,7 +13,7 @@ from api.problems import documented
 EXAMPLES = Path(__file__).parent / "examples.json"
 HEADERS = {
     "ETag": "Differs from before exactly if the bytes do; send it back as `If-None-Match`.",
-    "Cache-Control": "`max-age`: seconds until the next change is due.",
+    "Cache-Control": "`max-age`: seconds until the next change is due, at least 1.",
 }
 CSV_EXAMPLE = "slot,value\n1699999980,1383.912\n1700000040,\n"
 #: Ids in paths: told here, since the views parse them, and once is enough.

@@ -229,6 +229,17 @@ def test_an_answer_that_is_due_is_rendered_by_one_of_many_who_ask(
     assert app.test_client().get(URL).json["start"] == SLOTS[1]
 
 
+def test_an_answer_that_was_found_right_is_rendered_anew_as_soon_as_the_slot_ends(
+    filled: Tracked, clock: type[HandClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = create_app(filled.settings).test_client()
+    monkeypatch.setattr(cache, "UNASKED", 0.0)
+    assert [client.get(URL).json["start"] for _ in range(2)] == [SLOTS[0]] * 2
+    monkeypatch.setattr(cache, "UNASKED", math.inf)
+    clock.time = NOW + 60
+    assert client.get(URL).json["start"] == SLOTS[1]
+
+
 def kept(app) -> Answer:
     return app.extensions["cache"].shelf.get((URL, "", "application/json"))
 
@@ -246,12 +257,13 @@ def control(client: FlaskClient, path: str) -> dict[str, str]:
     [
         (60, 26, 30, 30),  # the tick at second 6 is in: nothing changes before the slot ends
         (60, 5, 30, 1),  # it is not in yet: any moment
+        (60, 26, 59.5, 1),  # never less than a second: caches keep nothing that has none
         (10, 21, 25, 6),  # the next tick is at second 31
         (300, 31, 35, 25),  # the slot ends before the next tick
     ],
 )
 def test_others_may_keep_an_answer_until_the_next_change_is_due(
-    tracked: Tracked, clock: type[HandClock], path: str, interval: float, evaluated: int, asked: int, left: int
+    tracked: Tracked, clock: type[HandClock], path: str, interval: float, evaluated: int, asked: float, left: int
 ) -> None:
     minute = NOW // 300 * 300
     tracked.now = minute + evaluated
@@ -262,7 +274,8 @@ def test_others_may_keep_an_answer_until_the_next_change_is_due(
 
     found = control(create_app(replace(tracked.settings, intervals=PerSource(interval, {}))).test_client(), path)
 
-    assert found == {"public": "", "max-age": str(left), "stale-if-error": str(cache.STALE)}
+    beyond = {"stale-while-revalidate": str(cache.MEANWHILE), "stale-if-error": str(cache.STALE)}
+    assert found == {"public": "", "max-age": str(left), **beyond}
 
 
 def test_a_list_does_not_wait_for_what_is_no_longer_watched(tracked: Tracked, clock: type[HandClock]) -> None:

@@ -1,8 +1,10 @@
 """A real nginx, configured by the file that is shipped, in front of a real API."""
 
 import gzip
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from backports import zstd
 
 from tests.api.served import served
 from tests.api.tracked import RING, Tracked, market, spread
+from tests.conftest import HttpServer
 from tests.servers import wait_for
 from tests.site import nginx
 from tracker import pipeline
@@ -71,6 +74,72 @@ def test_the_site_serves_what_it_keeps_while_the_api_is_away_and_says_so_of_the_
         assert rest.json()["status"] == 503 and rest.headers["Retry-After"]
     finally:
         stack.__exit__(None, None, None)
+
+
+def test_the_site_keeps_nothing_for_longer_than_was_last_said(server: HttpServer, tmp_path: Path) -> None:
+    def confirm(request: BaseHTTPRequestHandler) -> None:
+        known = request.headers.get("If-None-Match") == '"1"'
+        request.send_response(304 if known else 200)
+        request.send_header("Cache-Control", "public, max-age=0")
+        request.send_header("Content-Length", "0" if known else "3")
+        request.end_headers()
+        request.wfile.write(b"" if known else b"one")
+
+    server.says(b"one", ETag='"1"', Cache_Control="public, max-age=5")
+    with nginx(tmp_path, server.url) as site:
+        assert site.get(URL).headers["X-Cache-Status"] == "MISS"
+        asked, server.answer = server.asked.count(URL), confirm
+        wait_for(lambda: site.get(URL).headers["X-Cache-Status"] != "HIT", "it is due")
+        wait_for(lambda: server.asked.count(URL) > asked, "it was asked for again")
+        server.says(b"two", Cache_Control="public, max-age=5")
+        assert site.get(URL).headers["X-Cache-Status"] != "HIT"
+        wait_for(lambda: site.get(URL).content == b"two", "the new one is here")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "status", "found"),
+    [
+        ("", 200, (200, b"two")),
+        ("stale-while-revalidate=60", 200, (200, b"one")),
+        ("stale-if-error=60", 200, (200, b"two")),
+        ("stale-if-error=60", 503, (503, b"two")),  # the API would have served what is stale itself
+        ("stale-if-error=60", None, (200, b"one")),
+        ("", None, (503, None)),
+    ],
+)
+def test_the_site_serves_what_is_due_where_the_api_allows_it(
+    server: HttpServer, tmp_path: Path, allowed: str, status: int | None, found: tuple[int, bytes | None]
+) -> None:
+    server.says(b"one", Cache_Control=f"public, max-age=1, {allowed}")
+    with nginx(tmp_path, server.url) as site:
+        assert site.get(URL).content == b"one"
+        if status:
+            server.says(b"two", status)
+        else:
+            server.sends(b"")
+        [due] = wait_for(lambda: (got := site.get(URL)).headers.get("X-Cache-Status") != "HIT" and [got], "it is due")
+        assert due.status_code == found[0]
+        assert due.content == found[1] if found[1] else due.json()["status"] == 503
+
+
+def test_nobody_waits_at_the_site_for_the_answer_to_another(server: HttpServer, tmp_path: Path) -> None:
+    answered = threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        answered.wait(30)
+        request.send_response(200)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    server.says(b"")
+    with nginx(tmp_path, server.url) as site, ThreadPoolExecutor(2) as threads:
+        server.answer = answer
+        try:
+            found = threads.map(lambda _: site.get(URL).status_code, range(2))
+            wait_for(lambda: server.asked.count(URL) == 2, "both have asked", 4)
+        finally:
+            answered.set()
+        assert list(found) == [200, 200]
 
 
 def test_the_site_tells_clients_apart_and_lets_nobody_write_without_a_key(filled: Tracked, tmp_path: Path) -> None:
