@@ -71,6 +71,7 @@ def test_every_variable_says_what_it_means():
 GOOD = {
     ("REDIS_URL", "redis://:pw@db.example:6379/1"): ("redis_url", "redis://:pw@db.example:6379/1"),
     ("REDIS_URL", "rediss://db.example"): ("redis_url", "rediss://db.example"),
+    ("REDIS_URL", "rediss://db/0?ssl_cert_reqs=none"): ("redis_url", "rediss://db/0?ssl_cert_reqs=none"),
     ("STORE_PORT", "7000"): ("redis_url", "redis://127.0.0.1:7000/0"),
     ("SIMULATOR_PORT", "7001"): ("simulator_url", "http://127.0.0.1:7001"),
     ("SOURCES", "cryptowatch, simulator"): ("sources", ("cryptowatch", "simulator")),
@@ -116,6 +117,7 @@ BAD = [
     ("REDIS_URL", "redis://host:port", "names a host"),
     ("REDIS_URL", "redis://[::1", "names a host"),
     ("REDIS_URL", "http://host", "redis://"),
+    ("REDIS_URL", "redis://host/0?db=1", "no options but those of TLS"),
     ("STORE_PORT", "0", "a whole number from 1 to 65535"),
     ("API_PORT", "65536", "a whole number from 1 to 65535"),
     ("API_PORT", "80.5", "a whole number"),

@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tracker.clock import Clock
 from tracker.errors import SettingsError
@@ -182,7 +182,15 @@ def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool 
 
 
 PORT = number(1, 65_535)
-REDIS = url("redis", "rediss")
+
+
+def redis(text: str) -> str:
+    parsed = url("redis", "rediss")(text)
+    if not all(name.startswith("ssl_") for name in parse_qs(urlsplit(parsed).query, keep_blank_values=True)):
+        raise Unusable("a URL with no options but those of TLS, ssl_...: Celery takes no other")
+    return parsed
+
+
 HTTP = url("http", "https")
 
 
@@ -191,7 +199,7 @@ class Settings:
     """All configuration, validated. Made by ``load``."""
 
     redis_given: str = variable(
-        "REDIS_URL", "", or_empty(REDIS, ""), "Redis or Valkey server, 7 or newer; empty: the embedded one", secret=True
+        "REDIS_URL", "", or_empty(redis, ""), "Redis or Valkey server, 7 or newer; empty: the embedded one", secret=True
     )
     store_port: int = variable("STORE_PORT", "6390", PORT, "port of the embedded store")
     data_dir: Path = variable("DATA_DIR", "var", Path, "folder of the embedded store's data and of all logs")
