@@ -19,6 +19,7 @@ QUEUES = ("fetch", "evaluate", "notify")
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command; a TrackerError ends it with one line and exit status 1."""
     options = parser().parse_args(arguments)
+    settings = None
     try:
         _overrule_environment(options)
         settings = load()
@@ -28,7 +29,9 @@ def main(arguments: list[str] | None = None) -> None:
             )
         options.run(options, settings)
     except StoreError as error:
-        sys.exit(f"{options.command}: {error} (./scripts/start runs everything, ./scripts/start-db.sh a store)")
+        embedded = settings and not settings.redis_given
+        hint = " (./scripts/start runs everything, ./scripts/start-db.sh a store)" if embedded else ""
+        sys.exit(f"{options.command}: {error}{hint}")
     except TrackerError as error:
         sys.exit(f"{options.command}: {error}")
     except KeyboardInterrupt:
@@ -92,7 +95,7 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
     check_start(settings)
     ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
     if ports.is_taken(settings.bind, settings.api_port):
-        print(f"API_PORT={settings.api_port}: another API listens there, the two share what is asked", file=sys.stderr)
+        print(f"API_PORT={settings.api_port}: an API serves there already, the two share requests", file=sys.stderr)
     _become(
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
         # More threads a worker cost more: they wait for one another at every exchange with the store.

@@ -16,7 +16,7 @@ def probe(host: str, port: int, shared: bool = False) -> None:
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Whether a server listens there, be it one that shares its port."""
+    """Whether a server listens there, be it one that shares its port; of an address that ``check`` found good."""
     try:
         probe(host, port)
     except OSError:
