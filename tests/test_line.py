@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import ConnectionError
 
+from api import create_app
 from tests.servers import StoreServer, free_port, wait_for
+from tracker import tasks
 from tracker.errors import StoreError
 from tracker.line import RECEIVED, Command, Line, StringLine
 from tracker.settings import load
@@ -350,6 +352,13 @@ def test_the_embedded_store_is_reached_by_its_socket_where_there_is_one(tmp_path
             assert path.exists() and redis.ping() and family(Line(redis)) == socket.AF_INET
             path.unlink()
             assert family(Line(redis)) == socket.AF_INET
+
+
+def test_the_api_and_the_tasks_look_for_it_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load({"STORE_PORT": "6399", "DATA_DIR": "somewhere"})
+    monkeypatch.setattr(tasks, "settings", lambda: settings)
+    for store in (create_app(settings).extensions["store"], tasks.store.__wrapped__()):
+        assert store.redis.connection_pool.connection_kwargs["local"] == settings.redis_socket
 
 
 def test_a_folder_too_deep_for_a_socket_s_path_leaves_the_port(tmp_path: Path) -> None:
