@@ -182,10 +182,11 @@ class Cached:
         if answer.failed:
             age = int(time.monotonic() - answer.confirmed)
             return [("Cache-Control", "no-cache"), ("Age", str(age)), ("Warning", '110 - "Response is Stale"')]
-        if answer.keep is None:
-            return [("Cache-Control", "no-cache")]
         clock = self.settings.clock
-        left = max(1, int((answer.until - clock.now()) / (clock.speed or 1)))
+        now = clock.now()
+        if answer.keep is None or now >= answer.slot_end:
+            return [("Cache-Control", "no-cache")]
+        left = max(1, int((answer.until - now) / (clock.speed or 1)))
         beyond = f"stale-while-revalidate={MEANWHILE}, stale-if-error={STALE}"
         return [("Cache-Control", f"{self.scope}, max-age={left}, {beyond}")]
 

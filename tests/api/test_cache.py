@@ -220,11 +220,12 @@ def test_an_answer_that_is_due_is_rendered_by_one_of_many_who_ask(
     first.start()
     wait_for(lambda: kept(app).renewing > 0, "the first has begun")
     # when others ask meanwhile
-    starts = [app.test_client().get(URL).json["start"] for _ in range(5)]
+    others = [app.test_client().get(URL) for _ in range(5)]
     release.set()
     first.join(30)
-    # then they have the one before, and then the new one
-    assert starts == [SLOTS[0]] * 5
+    # then they have the one before, which no cache in front is to keep, and then the new one
+    assert [answer.json["start"] for answer in others] == [SLOTS[0]] * 5
+    assert {answer.headers["Cache-Control"] for answer in others} == {"no-cache"}
     assert rendered[URL] == 2
     assert app.test_client().get(URL).json["start"] == SLOTS[1]
 
