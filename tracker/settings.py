@@ -63,6 +63,13 @@ def url(*schemes: str) -> Parser:
     return parse
 
 
+def redis(text: str) -> str:
+    parsed = url("redis", "rediss")(text)
+    if not all(name.startswith("ssl_") for name in parse_qs(urlsplit(parsed).query, keep_blank_values=True)):
+        raise Unusable("a URL with no options but those of TLS, ssl_...: Celery takes no other")
+    return parsed
+
+
 def or_empty(parse: Parser, empty: Any) -> Parser:
     return lambda text: parse(text) if text else empty
 
@@ -182,15 +189,6 @@ def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool 
 
 
 PORT = number(1, 65_535)
-
-
-def redis(text: str) -> str:
-    parsed = url("redis", "rediss")(text)
-    if not all(name.startswith("ssl_") for name in parse_qs(urlsplit(parsed).query, keep_blank_values=True)):
-        raise Unusable("a URL with no options but those of TLS, ssl_...: Celery takes no other")
-    return parsed
-
-
 HTTP = url("http", "https")
 
 

@@ -59,6 +59,7 @@ def run(settings: Settings) -> None:
         signal.signal(number, _stop)
     _adopt_orphans()
     environment = _environment(settings, folder)
+    settings = load(environment)  # those of the programs, with the clock of this replay
     supervisor = None
     try:
         supervisor = subprocess.Popen(
@@ -69,7 +70,6 @@ def run(settings: Settings) -> None:
             start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
             preexec_fn=_die_with_parent,
         )
-        settings = load(environment)  # those of the programs, with the clock of this replay
         _show_progress(settings, supervisor)
         if supervisor.poll() is None:
             print(_welcome(settings, folder), flush=True)

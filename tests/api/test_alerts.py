@@ -228,9 +228,9 @@ def test_dead_letters_are_listed_and_redriven(client: FlaskClient, outbox: Outbo
     assert listed[0]["attempts"][0]["detail"] == "answered 404"
 
     bodies = [{"ids": ids[:1]}, {"channel": "mail"}, {"ids": ids, "channel": "mail"}, {"channel": "phone"}, {}]
-    for body, redriven in zip(bodies, (ids[:1], [], [], ids[1:], []), strict=True):
+    for body, redriven in zip(bodies, (ids[:1], [], [], ids[:0:-1], []), strict=True):
         answer = client.post("/v1/deliveries/redrive", json=body)
-        assert sorted(good(answer, resource.Redriven)["redriven"]) == redriven
+        assert good(answer, resource.Redriven) == {"redriven": redriven}
     assert good(client.get("/v1/deliveries"), resource.DeliveryList) == {"deliveries": []}
     pending = good(client.get("/v1/deliveries?state=pending"), resource.DeliveryList)["deliveries"]
     assert sorted(row["id"] for row in pending) == sorted(ids) == sorted(outbox.deliveries.due(10))

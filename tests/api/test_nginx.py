@@ -77,13 +77,13 @@ def test_the_site_serves_what_it_keeps_while_the_api_is_away_and_says_so_of_the_
 
 
 def test_the_site_keeps_nothing_for_longer_than_was_last_said(server: HttpServer, tmp_path: Path) -> None:
+    server.says(b"", 304, Cache_Control="no-cache")
+    same = server.answer
+    server.says(b"one", Cache_Control="no-cache")
+    whole = server.answer
+
     def confirm(request: BaseHTTPRequestHandler) -> None:
-        known = request.headers.get("If-None-Match") == '"1"'
-        request.send_response(304 if known else 200)
-        request.send_header("Cache-Control", "no-cache")
-        request.send_header("Content-Length", "0" if known else "3")
-        request.end_headers()
-        request.wfile.write(b"" if known else b"one")
+        (same if request.headers.get("If-None-Match") == '"1"' else whole)(request)
 
     server.says(b"one", ETag='"1"', Cache_Control="public, max-age=2")
     with nginx(tmp_path, server.url) as site:
@@ -124,15 +124,13 @@ def test_the_site_serves_what_is_due_where_the_api_allows_it(
 
 
 def test_nobody_waits_at_the_site_for_the_answer_to_another(server: HttpServer, tmp_path: Path) -> None:
-    answered = threading.Event()
+    server.says(b"")
+    answered, at_once = threading.Event(), server.answer
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         answered.wait(30)
-        request.send_response(200)
-        request.send_header("Content-Length", "0")
-        request.end_headers()
+        at_once(request)
 
-    server.says(b"")
     with nginx(tmp_path, server.url) as site, ThreadPoolExecutor(2) as threads:
         server.answer = answer
         try:
