@@ -1,7 +1,9 @@
-"""The part of a Celery worker that takes messages, with one thing done differently: when it sends events."""
+"""The part of a Celery worker that takes messages, with one thing done differently: how it sends events."""
 
 import time
 
+from celery.app import events
+from celery.events import EventDispatcher
 from celery.worker import consumer
 
 #: Seconds between two messages of events: Flower shows a task this much later.
@@ -26,3 +28,26 @@ class Consumer(consumer.Consumer):
         """Sends what waits, and ends."""
         self._flush_events()
         super().shutdown()
+
+
+class Dispatcher(EventDispatcher):
+    """Celery's own forgets what another thread of the pool adds while it sends, and what it could not send
+    (https://github.com/celery/celery/issues/10434 and 6487). This one forgets only what it has sent.
+    """
+
+    def flush(self, errors: bool = True, groups: bool = True) -> None:
+        with self.mutex:
+            kept = self._outbound_buffer
+            for _ in range(len(kept) if errors else 0):
+                events, routing_key, _ = kept.popleft()
+                self._publish(events, self.producer, routing_key)  # keeps them again if it fails
+            for group, waiting in list(self._group_buffer.items()) if groups else ():
+                if taken := waiting[:]:
+                    self._publish(taken, self.producer, f"{group}.multi")
+                    del waiting[: len(taken)]
+
+
+class Events(events.Events):
+    """What Celery knows of events, with that dispatcher."""
+
+    dispatcher_cls = Dispatcher

@@ -28,7 +28,7 @@ from tracker.sources import module
 from tracker.store import Store, connect
 
 log = logging.getLogger(__name__)
-app = Celery("tracker")
+app = Celery("tracker", events="tracker.consumer:Events")
 app.config_from_object("celeryconfig")
 
 #: A tick makes more than one market a task only beyond this many tasks.
