@@ -85,7 +85,7 @@ class Answer:
     @property
     def size(self) -> int:
         """Bytes it holds in memory, about."""
-        return 2_000 + len(self.body) + sum(len(coded.body) for name, coded in self.codings.items() if name)
+        return 2_000 + len(self.body) + sum(len(coded.body) for name, coded in list(self.codings.items()) if name)
 
 
 def dumps(document: Any) -> bytes:

@@ -201,6 +201,18 @@ def test_what_a_gate_finds_it_sees_at_once_and_the_others_soon(redis: Redis, err
     assert breaker == Breaker()
 
 
+def test_what_another_thread_finds_out_meanwhile_stops_none(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, now, monotonic = Gate(redis, "x"), time.time(), time.monotonic
+    gate.enter(now)
+
+    def found_out() -> float:
+        gate._seen = None
+        return monotonic()
+
+    monkeypatch.setattr("tracker.gate.time.monotonic", found_out)
+    assert gate.enter(now) == Breaker()
+
+
 def test_a_gate_does_not_look_each_time(redis: Redis) -> None:
     gate, started = Gate(redis, "x"), time.monotonic()
     redis.config_resetstat()

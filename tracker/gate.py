@@ -45,9 +45,10 @@ class Gate:
 
         Goes by a look that was taken in the last UNSEEN seconds: with fast sources it costs as much as what it guards.
         """
-        if not self._seen or time.monotonic() - self._seen[0] > UNSEEN:
-            self._seen = time.monotonic(), self.look()
-        breaker, pause, why = self._seen[1]
+        seen = self._seen  # another thread of the pool may forget it
+        if not seen or time.monotonic() - seen[0] > UNSEEN:
+            seen = self._seen = time.monotonic(), self.look()
+        breaker, pause, why = seen[1]
         if pause:
             raise MustWait(pause, f"{self.name} asked for a pause: {why}")
         state = breaker.state(now)

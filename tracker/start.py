@@ -170,7 +170,7 @@ def _runs_simulator(settings: Settings) -> bool:
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     began = _first_start(folder)
     (folder / FIRST_START).write_text(json.dumps(began))
-    start = f"{began:.0f}"
+    start = str(int(began))  # not rounded up: a replay of that minute would begin with the next
     clock = {"CLOCK_START": start} if settings.clock_speed != 1 and not settings.clock_start else {}
     shift = {"SIMULATOR_START": start} if settings.simulator_candles and settings.simulator_start is None else {}
     candles = (
@@ -292,9 +292,11 @@ def _stop_all(supervisor: subprocess.Popen | None) -> None:
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    for process in psutil.wait_procs(left, timeout=10)[1]:
+    deaf = psutil.wait_procs(left, timeout=10)[1]
+    for process in deaf:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+    psutil.wait_procs(deaf, timeout=10)
     print("stopped", flush=True)
 
 

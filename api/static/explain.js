@@ -16,16 +16,21 @@ export function explanation(root, before, id, { utc }) {
   root.hidden = !id;
   if (!id) return null;
   fill(root, el("p", { class: "muted" }, "Loading the alert…"));
+  const card = el("div");
+  const deeds = !files && actions(() => poller.now());
   const poller = poll((options) => get(`alerts/${encodeURIComponent(id)}`, {}, options), (alert) => {
-    if (root.contains(document.activeElement) && document.activeElement.matches("input, select")) return;
-    fill(root, card(alert, utc(), () => poller.now()));
+    const opened = [...card.querySelectorAll("details")].map((details) => details.open);
+    fill(card, facts(alert, utc()));
+    card.querySelectorAll("details").forEach((details, number) => (details.open = opened[number]));
+    if (deeds) deeds.take(alert);
+    if (!root.contains(card)) fill(root, closer(), card, deeds && deeds.root);
   }, (error) => fill(root, closer(), el("p", {}, error.status === 404 ? "This alert is no longer kept: alerts are kept for a week." : error.message)));
   return { id, stop: poller.stop };
 }
 
-function card(alert, utc, reload) {
+function facts(alert, utc) {
   const limit = alert.kind === "ratio" && alert.baseline ? alert.factor * alert.baseline : null;
-  const facts = [
+  const numbers = [
     ["Value", format.number(alert.value)],
     alert.baseline !== null && [alert.kind === "ratio" ? `Mean of ${format.duration(alert.window)} before` : "Compared with", format.number(alert.baseline)],
     [limit ? `Limit: ${format.number(alert.factor)} × mean` : "Limit", format.number(limit ?? alert.factor)],
@@ -34,11 +39,10 @@ function card(alert, utc, reload) {
     ["Found after", format.duration(alert.at - alert.slot)],
   ];
   return [
-    closer(),
     el("h2", {}, el("span", { class: `state ${alert.state}` },
       alert.state, alert.resolved_at && ` at ${format.clock(alert.resolved_at, utc)}`), headline(alert)),
     el("p", { class: "muted" }, alert.text),
-    el("dl", { class: "facts" }, facts.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
+    el("dl", { class: "facts" }, numbers.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
     el("div", { class: "columns" },
       el("details", {}, el("summary", {}, `Rule ${alert.rule}`), definition(alert.definition)),
       el("details", {}, el("summary", {}, "Deliveries: ", outcome(alert.deliveries)), deliveries(alert.deliveries, utc))),
@@ -46,7 +50,6 @@ function card(alert, utc, reload) {
       ? el("p", { class: "acknowledged" }, `Acknowledged by ${alert.acknowledged.by} at ${format.clock(alert.acknowledged.at, utc)}`,
         alert.acknowledged.comment && `: ${alert.acknowledged.comment}`)
       : null,
-    !files && actions(alert, reload),
   ];
 }
 
@@ -81,13 +84,16 @@ function deliveries(list, utc) {
       attempt.status && `, status ${attempt.status}`, attempt.detail && `: ${attempt.detail}`))) : null)));
 }
 
-function actions(alert, reload) {
+/** {root, take}: a form, and what tells it how the alert is now. It stays as it is: what was typed, what was answered. */
+function actions(reload) {
+  let alert;
   const told = el("p", { class: "told", role: "status" });
   const key = el("input", { type: "password", autocomplete: "off", placeholder: "API key with scope admin", "aria-label": "API key" });
   const keyForm = el("form", { class: "row", hidden: true, on: { submit } }, key, el("button", {}, "Use key"));
   const by = el("input", { placeholder: "Your name", "aria-label": "Your name", maxlength: 64, required: true });
   const comment = el("input", { placeholder: "Comment or reason", "aria-label": "Comment or reason", maxlength: 200 });
   const until = el("select", { "aria-label": "Silence for" }, Object.keys(SILENCES).map((name) => el("option", {}, name)));
+  const acknowledging = el("button", {}, "Acknowledge");
   let retry = null;
 
   function submit(event) {
@@ -117,9 +123,15 @@ function actions(alert, reload) {
     match: alert.metric, until: Math.round(Date.now() / 1000) + SILENCES[until.value], reason: comment.value.trim() || `from the alert ${alert.id}`,
   }));
 
-  return el("div", { class: "actions" },
-    el("form", { class: "row", on: { submit: (event) => (event.preventDefault(), acknowledge()) } },
-      by, comment, !alert.acknowledged && el("button", {}, "Acknowledge"),
-      el("span", { class: "row" }, until, el("button", { type: "button", on: { click: silence } }, "Silence this metric"))),
-    keyForm, told);
+  return {
+    root: el("div", { class: "actions" },
+      el("form", { class: "row", on: { submit: (event) => (event.preventDefault(), acknowledge()) } },
+        by, comment, acknowledging,
+        el("span", { class: "row" }, until, el("button", { type: "button", on: { click: silence } }, "Silence this metric"))),
+      keyForm, told),
+    take(latest) {
+      alert = latest;
+      acknowledging.hidden = acknowledging.disabled = Boolean(alert.acknowledged); // disabled: nor by Enter
+    },
+  };
 }

@@ -105,6 +105,27 @@ def test_a_refused_write_asks_for_a_key_which_is_kept_in_this_tab_only(page: Pag
     assert key not in page.evaluate("JSON.stringify(localStorage)") + page.url
 
 
+def test_an_alert_that_changes_leaves_what_was_opened_typed_and_answered(page: Page, board: Board) -> None:
+    eager(page)
+    jump(board)
+    page.goto(VOLUME)
+    page.locator(".feed a").click()
+    page.get_by_text("Rule above-3x-1h-mean").click()
+    page.get_by_role("button", name="Silence this metric").click()
+    told = page.locator(".actions [role=status]")
+    expect(told).to_contain_text("Silenced for 1 h")
+    page.get_by_label("Your name").fill("Ada")
+
+    [alert] = board.outbox.newest(10)
+    board.outbox.acknowledge(alert.id, "Bob", "mine", alert.at + 1)
+
+    expect(page.locator(".acknowledged")).to_contain_text("Acknowledged by Bob")
+    expect(page.get_by_role("button", name="Acknowledge")).to_be_hidden()
+    expect(page.get_by_label("Your name")).to_have_value("Ada")
+    expect(told).to_contain_text("Silenced for 1 h")
+    expect(page.locator(".explain")).to_contain_text(re.compile(r"factor\s*3"), use_inner_text=True)
+
+
 def test_an_alert_that_is_gone_says_so(page: Page, board: Board) -> None:
     page.goto(f"{VOLUME}&alert=above-3x-1h-mean:kraken:btcusd:volume:1700000040")
     expect(page.locator(".explain")).to_contain_text("no longer kept")

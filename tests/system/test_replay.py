@@ -13,6 +13,9 @@ import pytest
 from tests.candle_files import FOLDER, candles
 from tests.servers import wait_for
 from tests.system.stack import Stack
+from tracker.models import Alert
+from tracker.settings import load
+from tracker.start import FIRST_START, _environment
 
 DAY, MINUTE = 86_400, 60
 
@@ -80,7 +83,7 @@ def test_series_ranks_and_deviations_are_those_of_the_candles(tmp_path: Path) ->
     at = first_minute() + 20 * 3600  # the first four hours of the window are before the first candle
     with Stack(tmp_path, "--candles", str(FOLDER), "--at", str(at), INTERVAL="5") as stack:
         stack.ready()
-        opened = float((next(tmp_path.glob("replay-*")) / "first-start.json").read_text())
+        opened = float((next(tmp_path.glob("replay-*")) / FIRST_START).read_text())
         shift = int(opened // MINUTE * MINUTE) - at
         # In the middle of a minute, after a fetch in it: then the closed minutes are what they will stay.
         wait_for(lambda: 15 < time.time() % MINUTE < 45 and fetched_this_minute(stack), "mid-minute", 90)
@@ -103,28 +106,34 @@ def test_series_ranks_and_deviations_are_those_of_the_candles(tmp_path: Path) ->
             assert {id: served[id]["text"] for id in order} == {id: f"{i}/10" for i, id in enumerate(order, 1)}
 
 
+def test_a_replay_begins_in_the_minute_of_its_first_start(tmp_path: Path) -> None:
+    (tmp_path / FIRST_START).write_text("1700000039.7")  # 0.3 s before its end
+    assert _environment(load({"SIMULATOR_CANDLES": str(FOLDER)}), tmp_path)["SIMULATOR_START"] == "1700000039"
+
+
 def fetched_this_minute(stack: Stack) -> bool:
     success = float(stack.store.status("simulator").get("last_success", 0))
     return success // MINUTE == time.time() // MINUTE and success % MINUTE > 10
 
 
 def test_alerts_are_those_of_the_rule(tmp_path: Path) -> None:
-    """Fifteen minutes of the market at 15 x: the alerts of the stack beside those of a plain loop over the candles."""
-    minutes = 15
+    """Twelve minutes of the market at 10 x: the alerts of the stack beside those of a plain loop over the candles."""
+    minutes, speed = 12, 10
     at, expected = busiest_start(minutes)
     assert len(expected) >= 5
-    with Stack(tmp_path, "--candles", str(FOLDER), "--at", str(at), "--speed", "15", INTERVAL="20") as stack:
+    with Stack(tmp_path, "--candles", str(FOLDER), "--at", str(at), "--speed", str(speed), INTERVAL="20") as stack:
         stack.ready()
         assert any(f"24 h of {len(pairs())} of {len(pairs())} markets" in line for line in stack.lines), stack.lines
-        opened = float((next(tmp_path.glob("replay-*")) / "first-start.json").read_text())
+        opened = float((next(tmp_path.glob("replay-*")) / FIRST_START).read_text())
         shift = int(opened // MINUTE * MINUTE) - at
-        end = opened + (minutes + 2) * MINUTE / 15
-        wait_for(lambda: time.time() > end, "the replay ran", 120)
-        found = {
-            (alert.metric, alert.slot - shift): alert
-            for alert in stack.outbox.newest(1_000)
-            if alert.slot - shift <= at + minutes * MINUTE
-        }
+
+        def alerts() -> dict[tuple[str, int], Alert]:
+            found = {(alert.metric, alert.slot - shift): alert for alert in stack.outbox.newest(1_000)}
+            return {key: alert for key, alert in found.items() if key[1] <= at + minutes * MINUTE}
+
+        end = opened + (minutes + 2) * MINUTE / speed
+        wait_for(lambda: time.time() > end and alerts().keys() >= expected.keys(), "every alert of the replay", 150)
+        found = alerts()
     assert {key: alert.baseline for key, alert in found.items()} == pytest.approx(expected, rel=1e-9)
     for alert in found.values():
         assert alert.value > 3 * alert.baseline
