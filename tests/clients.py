@@ -14,9 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import requests
-
-from tests.servers import free_port, wait_for
+from tests.servers import answers, free_port, wait_for
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".cache" / "clients"
@@ -46,12 +44,6 @@ def simulator(port: int | None = None, **config: Any) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(30)
-
-
-def answers(url: str) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
-        return requests.get(url, timeout=5).ok
-    return False
 
 
 def install(requirement: str) -> Path:

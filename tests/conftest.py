@@ -34,7 +34,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
-    with StoreServer(tmp_path_factory.mktemp("store")) as server:
+    folder = tmp_path_factory.mktemp("store")
+    with StoreServer(folder, "--appendfsync", "no") as server:  # a busy disk does not hold it up
         yield server
 
 

@@ -5,43 +5,61 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from redis import Redis
-from redis.exceptions import ConnectionError
+import requests
+from redis import Redis, RedisError
 
 from tracker.embedded import command
 from tracker.settings import load
 
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    """A port that nothing listens on now, and that no outgoing connection is given (those are from 32,768 on)."""
+    """A new port that nothing listens on now, and that no outgoing connection is given (those are from 32,768 on)."""
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
             port = random.SystemRandom().randrange(15_000, 32_000)
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) -> object:
     """The first true value of ``condition``; AssertionError naming ``what`` after ``seconds``."""
     deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+    while True:
+        late = time.monotonic() > deadline  # however long this process was held up, there is a look after it
+        if value := condition():
+            return value
+        assert not late, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.02)
-    return value
+
+
+def wait_for_room(seconds: float = 10) -> None:
+    """Waits for the next minute if this one, a slot, ends in less than ``seconds``."""
+    wait_for(lambda: time.time() % 60 < 60 - seconds, "the next minute", seconds + 10)
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there, and well."""
+    with contextlib.suppress(requests.RequestException):
+        return requests.get(url, timeout=5).ok
+    return False
 
 
 class StoreServer:
-    """An embedded store of its own, as shipped, that can be killed and started again on its data."""
+    """An embedded store of its own, as shipped but for ``options``; can be killed and started again on its data."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *options: str):
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         #: What finds it as its own users do: by port and folder.
         self.variables = {"STORE_PORT": str(self.port), "DATA_DIR": str(folder)}
-        self.command = command(load(self.variables))
+        self.command = [*command(load(self.variables)), *options]
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
@@ -49,7 +67,7 @@ class StoreServer:
         wait_for(self.answers, f"the store on port {self.port} answers")
 
     def answers(self) -> bool:
-        with contextlib.suppress(ConnectionError), Redis.from_url(self.url) as client:
+        with contextlib.suppress(RedisError), Redis.from_url(self.url) as client:
             return bool(client.ping())
         return False
 
@@ -65,9 +83,3 @@ class StoreServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-
-
-@contextlib.contextmanager
-def store_server(folder: Path) -> Iterator[StoreServer]:
-    with StoreServer(folder) as server:
-        yield server

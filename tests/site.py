@@ -77,5 +77,5 @@ class Site:
     def answers(self) -> bool:
         try:
             return self.get("/healthz").ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False

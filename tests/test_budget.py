@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.servers import StoreServer
+from tests.servers import StoreServer, wait_for
 from tracker.budget import CAREFUL, PLANS, Budget, Plan, plan
 from tracker.errors import MustWait
 from tracker.settings import load
@@ -35,8 +35,10 @@ def test_a_documented_budget_is_spent_by_what_each_call_costs(redis: Redis, name
     tries = int(limit.amount / limit.cost(f"http://x/{dearest}")) + 1
     started = time.monotonic()
     paid = spent(budget, f"https://x/api/{dearest}/?a=b", tries)
-    assert paid == tries - 1 or time.monotonic() - started > limit.seconds
-    assert budget.used() == pytest.approx(paid * limit.cost(f"/{dearest}"), abs=0.01)
+    used = budget.used()
+    if time.monotonic() - started < limit.seconds:  # else some of it is there again
+        assert paid == tries - 1
+        assert used == pytest.approx(paid * limit.cost(f"/{dearest}"), abs=0.01)
 
 
 def test_all_workers_share_it(store_server: StoreServer, redis: Redis) -> None:
@@ -63,10 +65,7 @@ def test_sources_do_not_share_one(redis: Redis) -> None:
 def test_it_is_there_again_after_its_window(redis: Redis) -> None:
     budget = Budget(redis, "x", Plan(2, 1))
     assert spent(budget, tries=3) == 2
-    deadline = time.monotonic() + 10
-    while spent(budget, tries=1) == 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: spent(budget, tries=1), "it can be spent again", 10)
 
 
 def test_a_call_dearer_than_the_whole_budget_takes_it_whole(redis: Redis) -> None:

@@ -1,7 +1,7 @@
 """What becomes of a row when it is sent: by real channels' words, with the clock in hand."""
 
 import logging
-import time
+import threading
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -182,7 +182,8 @@ def test_the_log_channel_writes_a_line_that_can_be_found(world, caplog):
 
 def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server, monkeypatch):
     """Refuses, is busy, cuts the connection after the body, hangs, and takes it in the end."""
-    monkeypatch.setattr(http, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(http, "READ_TIMEOUT", 1)
+    over = threading.Event()
     port = free_port()
     hook = webhook.Channel(url=f"http://127.0.0.1:{port}", allow_private=True)
     world.outlet = Outlet(name="phone", kind="webhook", channel=hook)
@@ -197,7 +198,7 @@ def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server
         lambda: server.says(b"busy", 429, Retry_After="30"),
         lambda: server.says(b"oops", 500),
         lambda: server.sends(b""),
-        lambda: setattr(server, "answer", lambda request: time.sleep(0.5)),
+        lambda: setattr(server, "answer", lambda request: over.wait(30)),
         lambda: server.says(b"thanks"),
     ]
     for number, way in enumerate(ways, start=1):
@@ -205,6 +206,7 @@ def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server
         world.time = world.outbox.deliveries.get(row).next_try
         assert len(world.deliver(row).attempts) == number + 1
         assert len(server.posts) == number
+    over.set()
     found = world.outbox.deliveries.get(row)
     assert found.state == "delivered"
     assert [each.status for each in found.attempts] == [None, 429, 500, None, None, None]

@@ -1,7 +1,7 @@
 """What a start says of its backfill: only what was fetched since it began counts."""
 
 from tests.exchange import Exchange
-from tests.servers import StoreServer
+from tests.servers import StoreServer, wait_for_room
 from tracker import pipeline
 from tracker.outbox import Outbox
 from tracker.rules import DEFAULT_RULES
@@ -18,6 +18,7 @@ def test_what_an_earlier_start_fetched_is_not_counted(store: Store, store_server
     clock = settings.clock
     with Exchange(create_app(Generated(seed=1, markets=3, exchanges=1), clock)) as exchange:
         source = Cryptowatch(exchange.url, "", 60, clock)
+        wait_for_room()
         began = clock.now()
         markets = pipeline.refresh(store, "simulator", source, began)
         assert _progress(store, settings, began) == (0, 0, 3)

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import requests
-
-from tests.servers import free_port, wait_for
+from tests.servers import answers, free_port, wait_for
 
 
 @contextmanager
@@ -23,10 +21,3 @@ def served(store_url: str, **variables: str) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(30)
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
-        return False

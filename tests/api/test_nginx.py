@@ -14,7 +14,7 @@ from backports import zstd
 from tests.api.served import served
 from tests.api.tracked import RING, Tracked, market, spread
 from tests.conftest import HttpServer
-from tests.servers import wait_for
+from tests.servers import wait_for, wait_for_room
 from tests.site import nginx
 from tracker import pipeline
 from tracker.keys import Keys
@@ -28,7 +28,7 @@ URL = "/v1/metrics/kraken:ethbtc:volume"
 @pytest.fixture
 def filled(tracked: Tracked) -> Tracked:
     """With some seconds to go to the end of the slot, when what is kept ends."""
-    wait_for(lambda: time.time() % 60 < 50, "the next slot")
+    wait_for_room()
     now, ids = time.time(), ["kraken:ethbtc", "kraken:ltcbtc", "kraken:xmrbtc", "kraken:zecbtc"]
     tracked.store.watch("simulator", [market(id) for id in ids])
     for id in ids:
@@ -147,7 +147,7 @@ def test_the_site_tells_clients_apart_and_lets_nobody_write_without_a_key(filled
         assert site.get(URL, "POST", X_Forwarded_For="127.0.0.1", Host="localhost").status_code == 403
         admin = Keys(filled.store.redis).create("a", "admin", 0)
         wait_for(lambda: site.get(URL, "POST", Authorization=f"Bearer {admin}").status_code == 405, "the key is known")
-        assert site.get(URL, "POST").status_code == 401
+        wait_for(lambda: site.get(URL, "POST").status_code == 401, "each of the API's processes knows of a key")
         # and a plain request is sent to TLS
         plain = requests.get(f"http://127.0.0.1:{site.plain}{URL}", allow_redirects=False, timeout=30)
         assert (plain.status_code, plain.headers["Location"]) == (301, f"https://127.0.0.1{URL}")

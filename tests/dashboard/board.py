@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-import requests
 from werkzeug.serving import make_server
 
 from api import create_app
-from tests.servers import free_port, wait_for
+from tests.servers import answers, free_port, wait_for
 from tracker import pipeline, rules
 from tracker.models import Market
 from tracker.outbox import Outbox
@@ -49,7 +48,7 @@ class Board:
             threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
             return
         self.process = subprocess.Popen([sys.executable, "-m", "tracker", "api"], env={**os.environ, **self.variables})
-        wait_for(self.answers, "the API answers", 60)
+        wait_for(lambda: answers(f"{self.url}healthz"), "the API answers", 60)
 
     def stop(self) -> None:
         if not self.alone:
@@ -58,12 +57,6 @@ class Board:
             return
         self.process.terminate()
         self.process.wait(30)
-
-    def answers(self) -> bool:
-        try:
-            return requests.get(f"{self.url}healthz", timeout=5).ok
-        except requests.RequestException:
-            return False
 
     def watch(self, prices: dict[str, float]) -> None:
         """Puts ``market id -> price`` on the watch list; the last three letters are the quote."""

@@ -3,13 +3,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from redis import Redis
 
 from tests.dashboard.board import Board, running
 from tests.dashboard.browser import browser
 from tests.programs import find
 from tests.servers import StoreServer
+
+expect.set_options(timeout=30_000)
 
 #: Far from UTC, so that the two cannot be taken for each other.
 ZONE = "Asia/Kathmandu"

@@ -15,6 +15,7 @@ from tests.exchanges.coinbase import Coinbase
 from tests.exchanges.cryptowatch import CryptowatchServer
 from tests.exchanges.kraken import Kraken
 from tests.exchanges.okx import Okx
+from tests.servers import wait_for_room
 from tracker import pipeline
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
@@ -71,6 +72,7 @@ def test_the_first_fetch_stores_what_the_source_reaches_back_to(
 ) -> None:
     asked = market(exchange, source, "".join(pair).lower())
     store.watch(exchange.name, [asked])
+    wait_for_room()
     before = time.time()
     pipeline.fetch(store, exchange.name, source, asked.id, Clock())
     now = time.time()
@@ -94,6 +96,7 @@ def test_the_first_fetch_stores_what_the_source_reaches_back_to(
 def test_a_later_fetch_asks_once_and_stores_the_gap(exchange: ExchangeServer, source: Source, store: Store) -> None:
     asked = market(exchange, source, "ethbtc")
     store.watch(exchange.name, [asked])
+    wait_for_room()
     now = time.time()
     slots = RING.slots(now)
     truth = expected(exchange, ("ETH", "BTC"), slots.tolist())
@@ -121,6 +124,7 @@ def test_a_silence_longer_than_the_source_reaches_stays_missing(store: Store) ->
 def test_prices_of_all_markets_come_in_one_request(exchange: ExchangeServer, source: Source) -> None:
     markets = source.markets()
     before = len(exchange.arrivals)
+    wait_for_room()
     found = source.tickers(markets)
     assert len(exchange.arrivals) == before + 1
     for each in markets:

@@ -15,8 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
-from tests.clients import answers, simulator, start_simulator
-from tests.servers import free_port, wait_for
+from tests.clients import simulator, start_simulator
+from tests.servers import answers, free_port, wait_for
 from tests.sources.test_simulator_feeds import CANDLES, GOOD, HEADER, write
 from tracker.sources.simulator.feeds import Generated, Replay
 from tracker.sources.simulator.server import create_app

@@ -72,9 +72,12 @@ class Stack:
 
     def find(self, *words: str) -> psutil.Process:
         """The oldest process whose command line has all ``words``: a part's main process."""
-        matching = [each for each in self.processes() if all(word in " ".join(_command(each)) for word in words)]
+        matching = self.find_all(*words)
         assert matching, f"no process with {words}"
         return min(matching, key=lambda each: each.create_time())
+
+    def find_all(self, *words: str) -> list[psutil.Process]:
+        return [each for each in self.processes() if all(word in " ".join(_command(each)) for word in words)]
 
     def get(self, path: str) -> dict:
         answer = requests.get(self.api + path, timeout=10)
@@ -92,7 +95,7 @@ class Stack:
         started = self.processes() if self.process.poll() is None else []
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(90)
+        self.process.wait(150)  # longer than it waits itself
         self._reader.join(10)
         return alive(started)
 

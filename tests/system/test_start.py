@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import requests
 from redis import Redis
 
-from tests.servers import StoreServer, free_port, wait_for
+from tests.servers import StoreServer, answers, free_port, wait_for
 from tests.system.stack import CLEAN, ROOT, Stack, alive
 
 
@@ -32,7 +31,7 @@ def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -
         first_trade = next(at for at, value in enumerate(series["values"]) if value is not None)
         assert first_trade < 60  # no price is known before it
         assert None not in series["values"][first_trade:-1]
-        wait_for(lambda: requests.get(f"{stack.flower}/workers", timeout=5).ok, "Flower answers")
+        wait_for(lambda: answers(f"{stack.flower}/workers"), "Flower answers")
         assert progress(stack)[-1] == 60
         assert any(f"{stack.api}/v1/metrics" in line for line in stack.lines)
         assert shown_processes(stack) >= {"store", "simulator", "workers:fetch", "workers:evaluate", "beat", "api"}
@@ -56,7 +55,7 @@ def test_a_killed_supervisor_leaves_nothing(tmp_path: Path) -> None:
         started = stack.processes()
         stack.find("supervisor.supervisord").kill()
         wait_for(lambda: stack.process.poll() is not None, "the start has ended", 60)
-        assert alive(started) == []
+        assert stack.stop() == alive(started) == []
         assert "the supervisor ended" in stack.lines[-1]
 
 
@@ -64,7 +63,7 @@ def test_a_given_store_is_used(tmp_path: Path, store_server: StoreServer, redis:
     with Stack(tmp_path, SIMULATOR_MARKETS="3", REDIS_URL=store_server.url) as stack:
         stack.ready()
         assert redis.zcard("dt1:rank:price") == 3
-        assert not any("valkey" in " ".join(each.cmdline()) for each in stack.processes())
+        assert stack.find_all("valkey") == []
         assert stack.stop() == []
     assert store_server.answers()
 

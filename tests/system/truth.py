@@ -19,10 +19,10 @@ def expected(feed: Generated, exchange: str, pair: str, slots: list[int]) -> lis
     return rows
 
 
-def assert_complete(store: Store, feed: Generated, missing_at_first: int = 5, seconds: float = 5) -> None:
+def assert_complete(store: Store, feed: Generated) -> None:
     """Every slot of 24 h of every market is stored as generated, but for the one in progress and the one before.
 
-    A slot may have left the window since the market was first fetched: the first few are not looked at.
+    A slot may have left the window since the market was first fetched: the first five are not looked at.
     """
 
     def differences() -> list[str]:
@@ -32,10 +32,10 @@ def assert_complete(store: Store, feed: Generated, missing_at_first: int = 5, se
         for listing in feed.markets:
             values = store.windows([f"{listing.exchange}:{listing.pair}"], now)[:, 0].T
             truth = np.array(expected(feed, listing.exchange, listing.pair, slots))
-            looked_at = slice(missing_at_first, -2)
+            looked_at = slice(5, -2)
             if not np.array_equal(values[looked_at], truth[looked_at], equal_nan=True):
                 bad = np.flatnonzero((values != truth).any(axis=1))[:5]
                 found.append(f"{listing}: {[(slots[i], values[i], truth[i]) for i in bad]}")
         return found
 
-    wait_for(lambda: not differences(), f"all samples are stored: {differences()}", seconds)
+    wait_for(lambda: not differences(), f"all samples are stored: {differences()}")
