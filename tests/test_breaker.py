@@ -1,19 +1,21 @@
 """When a source is no longer asked, and when again: the transitions, and the gate that keeps them in Redis."""
 
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from tests.servers import wait_for
+from tests.servers import StoreServer, wait_for
 from tracker.breaker import BLOCKED, FAILURES, FIRST, LONGEST, Breaker
 from tracker.errors import MustWait, SourceError
 from tracker.gate import UNSEEN, Gate, Guarded
 from tracker.models import Market, Ticker
-from tracker.store import Store
+from tracker.store import Store, connect
 
 NOW = 1_700_000_000.0
 REASONS = st.sampled_from(["unreachable", "too_slow", "http_503", "http_404", "unknown_market", "http_451"])
@@ -129,6 +131,33 @@ def test_a_probe_that_fails_opens_it_for_longer(guarded: Guarded, store: Store) 
     assert breaker.until - time.time() > FIRST
 
 
+def test_each_of_the_failures_that_come_at_once_counts(store_server: StoreServer, redis: Redis) -> None:
+    # given a call of each of some workers that is under way
+    at_once, clients = threading.Barrier(FAILURES - 1), [connect(store_server.url) for _ in range(FAILURES - 1)]
+
+    def call(client: Redis) -> None:
+        gate = Gate(client, "x")
+        entered = gate.enter(time.time())
+        at_once.wait(30)
+        gate.failed(SourceError("too_slow", "all of them"), time.time(), entered)
+
+    # when all fail
+    with ThreadPoolExecutor(len(clients)) as threads:
+        list(threads.map(call, clients))
+    # then
+    assert Gate(redis, "x").look()[0] == Breaker(FAILURES - 1)
+    for client in clients:
+        client.close()
+
+
+def test_calls_that_were_under_way_when_it_opened_do_not_open_it_for_longer(redis: Redis) -> None:
+    gate, now = Gate(redis, "x"), time.time()
+    under_way = [gate.enter(now) for _ in range(2 * FAILURES)]
+    for breaker in under_way:
+        gate.failed(SourceError("unreachable", "no route"), now, breaker)
+    assert gate.look()[0] == Breaker(FAILURES, now + FIRST)
+
+
 def test_a_probe_that_the_budget_does_not_pay_for_is_left_to_another(guarded: Guarded, store: Store) -> None:
     set_until(store, Breaker(FAILURES, time.time() - 1))
     fail(guarded, MustWait(3, "spent"))
@@ -190,7 +219,7 @@ def test_what_a_gate_finds_it_sees_at_once_and_the_others_soon(redis: Redis, err
     breaker = one.enter(time.time())
     other.enter(time.time())
     # when one finds out, then
-    one.failed(error, time.time())
+    one.failed(error, time.time(), breaker)
     assert not is_closed(one)
     wait_for(lambda: not is_closed(other), "the other sees it", UNSEEN + 2)
     # and when it is over

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.servers import StoreServer, free_port
+from tracker.breaker import Breaker
 from tracker.budget import Budget, Plan
 from tracker.errors import SourceError, StoreError, TrackerError
 from tracker.gate import Gate
@@ -402,6 +403,7 @@ def test_a_status_counts_refusals_and_keeps_the_last_error(store):
 # Faults
 
 
+BUSY = SourceError("http_429", "", wait=1)
 EVERY_CALL = {
     "newest": lambda store: store.newest("one", "x:a", NOW, 2),
     "walk": lambda store: list(store.walk(["x:a", "x:b"], NOW, 1)),
@@ -427,7 +429,7 @@ EVERY_CALL = {
     "longest_ago": lambda store: store.longest_ago("one", ["x:a"]),
     "unanswered": lambda store: store.unanswered("one", ["x:a"], NOW),
     "a gate's look": lambda store: Gate(store.redis, "one").look(),
-    "a gate's failure": lambda store: Gate(store.redis, "one").failed(SourceError("http_429", "", wait=1), NOW),
+    "a gate's failure": lambda store: Gate(store.redis, "one").failed(BUSY, NOW, Breaker()),
     "a budget's spending": lambda store: Budget(store.redis, "one", Plan(1, 1)).spend("http://x/"),
     "a budget's use": lambda store: Budget(store.redis, "one", Plan(1, 1)).used(),
 }

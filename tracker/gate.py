@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from redis import Redis
@@ -20,7 +20,7 @@ from tracker.line import Line
 from tracker.models import Candles, Market, Ticker
 from tracker.settings import Settings
 from tracker.sources import Source, free, open_source
-from tracker.store import PREFIX, Store
+from tracker.store import PREFIX, Store, translated
 
 #: Seconds that a probe may take, and others wait for it before they look again.
 PROBE, AGAIN = 60, 5
@@ -36,8 +36,9 @@ class Gate:
     """Lets calls to the source ``name`` through, or raises MustWait. May raise StoreError."""
 
     def __init__(self, redis: Redis, name: str):
-        self._line = Line.of(redis)
+        self._redis, self._line = redis, Line.of(redis)
         self.name = name
+        self._breaker, self._probe, self._pause = (f"{PREFIX}:{kind}:{name}" for kind in ("breaker", "probe", "pause"))
         self._seen: tuple[float, tuple[Breaker, float, str]] | None = None  # when, by time.monotonic, and what
 
     def enter(self, now: float) -> Breaker:
@@ -63,20 +64,28 @@ class Gate:
         if breaker != Breaker():
             self._set(Breaker())
 
-    def failed(self, error: SourceError, now: float) -> None:
-        """After a call that was not answered, or not well."""
-        before = self.look()[0]
-        after = Breaker() if error.wait else before.after(error.reason, error.permanent, now)
-        if after != before:
-            self._set(after)
+    def failed(self, error: SourceError, now: float, entered: Breaker) -> None:
+        """After a call that ``entered`` let through and that was not answered, or not well."""
+
+        def count(pipe: Any) -> None:
+            before = _loaded(pipe.get(self._breaker))
+            pipe.multi()
+            if before.until and not entered.until and not error.permanent:
+                return  # it was under way when others found out: each such call would double the time to the probe
+            after = Breaker() if error.wait else before.after(error.reason, error.permanent, now)
+            if after != before:
+                pipe.set(self._breaker, _stored(after)).delete(self._probe)
+
+        with translated():
+            self._redis.transaction(count, self._breaker)  # of failures at the same time, each counts
+        self._seen = None
         if error.wait:
             why, wait = str(error)[:500].encode(errors="replace"), max(int(error.wait * 1_000), 1)
-            self._line.ask([("SET", f"{PREFIX}:pause:{self.name}", why, "PX", wait)])
-            self._seen = None
+            self._line.ask([("SET", self._pause, why, "PX", wait)])
 
     def left(self) -> None:
         """After a call that was not made after all: someone else may probe."""
-        self._line.ask([("DEL", f"{PREFIX}:probe:{self.name}")])
+        self._line.ask([("DEL", self._probe)])
 
     def reconsider(self, now: float) -> None:
         """Lets a source that is blocked be probed: its key, or its address, may be another now."""
@@ -86,18 +95,23 @@ class Gate:
 
     def look(self) -> tuple[Breaker, float, str]:
         """(the breaker, seconds of a pause that are left, why it was asked for)."""
-        pause = f"{PREFIX}:pause:{self.name}"
-        stored, left, why = self._line.ask([("GET", f"{PREFIX}:breaker:{self.name}"), ("PTTL", pause), ("GET", pause)])
-        breaker = Breaker(**orjson.loads(stored)) if stored else Breaker()
-        return breaker, max(left, 0) / 1_000, (why or b"").decode()
+        stored, left, why = self._line.ask([("GET", self._breaker), ("PTTL", self._pause), ("GET", self._pause)])
+        return _loaded(stored), max(left, 0) / 1_000, (why or b"").decode()
 
     def _claim(self) -> bool:
-        return self._line.ask([("SET", f"{PREFIX}:probe:{self.name}", "", "NX", "EX", PROBE)]) != [None]
+        return self._line.ask([("SET", self._probe, "", "NX", "EX", PROBE)]) != [None]
 
     def _set(self, breaker: Breaker) -> None:
         self._seen = None
-        stored = orjson.dumps(asdict(breaker))
-        self._line.ask([("SET", f"{PREFIX}:breaker:{self.name}", stored), ("DEL", f"{PREFIX}:probe:{self.name}")])
+        self._line.ask([("SET", self._breaker, _stored(breaker)), ("DEL", self._probe)])
+
+
+def _stored(breaker: Breaker) -> bytes:
+    return orjson.dumps(asdict(breaker))
+
+
+def _loaded(stored: bytes | None) -> Breaker:
+    return Breaker(**orjson.loads(stored)) if stored else Breaker()
 
 
 class Guarded:
@@ -128,7 +142,7 @@ class Guarded:
         try:
             answer = call()
         except SourceError as error:
-            self.gate.failed(error, time.time())
+            self.gate.failed(error, time.time(), breaker)
             raise
         except MustWait:
             if breaker.until:
