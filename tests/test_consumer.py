@@ -1,11 +1,14 @@
-"""The events of tasks that a worker sends in batches."""
+"""The events of tasks that a worker sends in batches, and when it is stopped."""
 
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from kombu.asynchronous import Hub
 
-from tracker.consumer import Dispatcher
+from tracker.consumer import Dispatcher, between_events
 from tracker.tasks import app
 
 
@@ -56,3 +59,70 @@ def test_nothing_is_sent_where_nothing_waits(dispatcher: Dispatcher) -> None:
     producer.meanwhile = lambda: pytest.fail("something was sent")
     dispatcher.flush()
     assert producer.sent == ["a"]
+
+
+# When it is stopped
+
+
+@pytest.fixture
+def seen() -> Iterator[list[str]]:
+    """What happens; SIGTERM stops."""
+    found: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: found.append("stopped"))
+    yield found
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    hub = Hub()
+    yield hub
+    hub.close()
+
+
+def test_a_signal_stops_between_two_events(hub: Hub, seen: list[str]) -> None:
+    reader, writer = os.pipe()
+
+    def event() -> None:
+        hub.remove_reader(reader)
+        seen.append("an event begins")
+        os.kill(os.getpid(), signal.SIGTERM)
+        seen.append("it ends")
+
+    with between_events(hub):
+        hub.add_reader(reader, event)
+        os.write(writer, b"x")
+        loop = hub.create_loop()
+        while "stopped" not in seen:
+            next(loop)
+    assert seen == ["an event begins", "it ends", "stopped"]
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_signal_that_comes_with_the_end_of_the_loop_stops(hub: Hub, seen: list[str]) -> None:
+    for _ in range(2):  # as after a lost connection
+        with between_events(hub):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert seen == []
+        assert seen == ["stopped"]
+        seen.clear()
+
+
+def test_what_the_first_signal_does_not_see_to_the_second_does(hub: Hub, seen: list[str]) -> None:
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def once(*_: Any) -> None:
+        seen.append("stopping")
+        signal.signal(signal.SIGTERM, stop)
+
+    signal.signal(signal.SIGTERM, once)
+    with between_events(hub):
+        os.kill(os.getpid(), signal.SIGTERM)
+        loop = hub.create_loop()
+        while not seen:
+            next(loop)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == ["stopping", "stopped"]
+    assert signal.getsignal(signal.SIGTERM) is stop
