@@ -64,8 +64,8 @@ class LocalProcess:
             self.process.terminate()
             try:
                 self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            finally:
+                self.process.kill()
 
 
 def _number(name: str | int) -> int:

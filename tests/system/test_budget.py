@@ -46,7 +46,7 @@ def worker(environment: dict[str, str], exchange: Kraken, store: Store) -> Itera
         process.terminate()
         try:
             process.wait(30)
-        except subprocess.TimeoutExpired:  # a signal in the middle of a write to a child: Celery waits for ever
+        finally:
             process.kill()
 
 
