@@ -121,7 +121,7 @@ function reading({ values, start, step, closed, unit }, index, utc) {
 function bounds(mean) {
   if (mean === null || mean === undefined) return null;
   return [el("span", { class: "key baseline" }, `1 h mean ${format.number(mean)}`),
-    el("span", { class: "key limit" }, `${FACTOR} × ${format.number(mean * FACTOR)}`)];
+    el("span", { class: "key limit" }, `${FACTOR} × mean ${format.number(mean * FACTOR)}`)];
 }
 
 /** What a chart shows, in a line of text. */

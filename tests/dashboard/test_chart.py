@@ -113,7 +113,7 @@ def test_baseline_and_limit_of_the_rule_are_told(page: Page, filled: Board) -> N
     expect(readout).to_contain_text("1 h mean")
     text = readout.inner_text()
     mean = float(re.search(r"1 h mean ([\d.]+)", text)[1])
-    limit = float(re.search(r"3 × ([\d.]+)", text)[1])
+    limit = float(re.search(r"3 × mean ([\d.]+)", text)[1])
     assert 22 < mean < 24 and limit == pytest.approx(3 * mean, rel=1e-3)
 
 
