@@ -55,10 +55,11 @@ def between_events(hub: Hub | None, number: int = signal.SIGTERM) -> Iterator[No
         return
     noted = handled = False
     reader, writer = os.pipe()
+    mine = os.getpid()
 
     def note(*_: Any) -> None:
         nonlocal noted
-        if not noted:
+        if not noted and os.getpid() == mine:  # a child just forked has this handler too, for a moment
             noted = True
             os.write(writer, b"\0")
 
