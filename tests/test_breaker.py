@@ -129,6 +129,7 @@ def test_a_probe_that_fails_opens_it_for_longer(guarded: Guarded, store: Store) 
     breaker = Gate(store.redis, "x").look()[0]
     assert breaker.failures == FAILURES + 1
     assert breaker.until - time.time() > FIRST
+    assert not store.redis.exists("dt1:probe:x")  # the next one need not wait for this one's time to be over
 
 
 def test_each_of_the_failures_that_come_at_once_counts(store_server: StoreServer, redis: Redis) -> None:
@@ -156,6 +157,8 @@ def test_calls_that_were_under_way_when_it_opened_do_not_open_it_for_longer(redi
     for breaker in under_way:
         gate.failed(SourceError("unreachable", "no route"), now, breaker)
     assert gate.look()[0] == Breaker(FAILURES, now + FIRST)
+    gate.failed(BLOCK, now, under_way[0])  # that is news
+    assert gate.look()[0].blocked == "http_451"
 
 
 def test_a_probe_that_the_budget_does_not_pay_for_is_left_to_another(guarded: Guarded, store: Store) -> None:

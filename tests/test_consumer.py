@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from celery.worker import consumer
 from kombu.asynchronous import Hub
 
-from tracker.consumer import Dispatcher, between_events
+from tracker.consumer import Consumer, Dispatcher, between_events
 from tracker.tasks import app
 
 
@@ -39,7 +40,7 @@ def test_an_event_that_comes_while_others_are_sent_is_sent_next(dispatcher: Disp
     assert producer.sent == ["a", "b"]
 
 
-def test_what_could_not_be_sent_is_sent_over_the_next_connection(dispatcher: Dispatcher) -> None:
+def test_what_could_not_be_sent_is_sent_when_it_can_be(dispatcher: Dispatcher) -> None:
     def away() -> None:
         raise ConnectionError
 
@@ -50,6 +51,13 @@ def test_what_could_not_be_sent_is_sent_over_the_next_connection(dispatcher: Dis
     producer = dispatcher.producer = Producer(lambda: None)
     dispatcher.flush()
     assert producer.sent == ["a"]
+
+
+def test_what_cannot_be_sent_is_tried_once(dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+    monkeypatch.setattr(dispatcher.producer, "publish", lambda event, retry=None, **_: tries.append(retry))
+    dispatcher.send("worker-heartbeat", retry=True)
+    assert tries == [False]
 
 
 def test_nothing_is_sent_where_nothing_waits(dispatcher: Dispatcher) -> None:
@@ -98,6 +106,16 @@ def test_a_signal_stops_between_two_events(hub: Hub, seen: list[str]) -> None:
     assert seen == ["an event begins", "it ends", "stopped"]
     os.close(reader)
     os.close(writer)
+
+
+def test_a_workers_loop_is_stopped_so(hub: Hub, seen: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def loop() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        seen.append("the loop ends")
+
+    monkeypatch.setattr(consumer.Consumer, "__init__", lambda self: vars(self).update(hub=hub, loop=loop))
+    Consumer().loop()
+    assert seen == ["the loop ends", "stopped"]
 
 
 def test_a_signal_that_comes_with_the_end_of_the_loop_stops(hub: Hub, seen: list[str]) -> None:

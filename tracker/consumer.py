@@ -86,8 +86,13 @@ def between_events(hub: Hub | None, number: int = signal.SIGTERM) -> Iterator[No
 
 class Dispatcher(EventDispatcher):
     """Celery's own forgets what another thread of the pool adds while it sends, and what it could not send
-    (https://github.com/celery/celery/issues/10434 and 6487). This one forgets only what it has sent.
+    (https://github.com/celery/celery/issues/10434 and 6487). This one, as long as its connection lasts, forgets only
+    what it has sent.
     """
+
+    def _publish(self, event: Any, producer: Any, routing_key: str, **_: Any) -> None:
+        """Tried once, whatever is asked for: a heartbeat that is tried until the broker is back holds up a stop."""
+        super()._publish(event, producer, routing_key)
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         with self.mutex:

@@ -19,9 +19,12 @@ export function explanation(root, before, id, { utc }) {
   const card = el("div");
   const deeds = !files && actions(() => poller.now());
   const poller = poll((options) => get(`alerts/${encodeURIComponent(id)}`, {}, options), (alert) => {
-    const opened = [...card.querySelectorAll("details")].map((details) => details.open);
+    const before = [...card.querySelectorAll("details")].map(({ open, firstChild }) => ({ open, focused: firstChild === document.activeElement }));
     fill(card, facts(alert, utc()));
-    card.querySelectorAll("details").forEach((details, number) => (details.open = opened[number]));
+    card.querySelectorAll("details").forEach((details, number) => {
+      details.open = before[number]?.open;
+      if (before[number]?.focused) details.firstChild.focus();
+    });
     if (deeds) deeds.take(alert);
     if (!root.contains(card)) fill(root, closer(), card, deeds && deeds.root);
   }, (error) => fill(root, closer(), el("p", {}, error.status === 404 ? "This alert is no longer kept: alerts are kept for a week." : error.message)));
@@ -131,6 +134,7 @@ function actions(reload) {
       keyForm, told),
     take(latest) {
       alert = latest;
+      if (alert.acknowledged && document.activeElement === acknowledging) comment.focus();
       acknowledging.hidden = acknowledging.disabled = Boolean(alert.acknowledged); // disabled: nor by Enter
     },
   };

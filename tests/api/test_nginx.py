@@ -147,7 +147,7 @@ def test_the_site_tells_clients_apart_and_lets_nobody_write_without_a_key(filled
         assert site.get(URL, "POST", X_Forwarded_For="127.0.0.1", Host="localhost").status_code == 403
         admin = Keys(filled.store.redis).create("a", "admin", 0)
         wait_for(lambda: site.get(URL, "POST", Authorization=f"Bearer {admin}").status_code == 405, "the key is known")
-        wait_for(lambda: site.get(URL, "POST").status_code == 401, "each of the API's processes knows of a key")
+        wait_for(lambda: site.get(URL, "POST").status_code == 401, "the API wants a key")
         # and a plain request is sent to TLS
         plain = requests.get(f"http://127.0.0.1:{site.plain}{URL}", allow_redirects=False, timeout=30)
         assert (plain.status_code, plain.headers["Location"]) == (301, f"https://127.0.0.1{URL}")

@@ -115,12 +115,15 @@ def test_an_alert_that_changes_leaves_what_was_opened_typed_and_answered(page: P
     told = page.locator(".actions [role=status]")
     expect(told).to_contain_text("Silenced for 1 h")
     page.get_by_label("Your name").fill("Ada")
+    summary = page.locator("summary").filter(has_text="Rule above-3x-1h-mean")
+    summary.focus()
 
     [alert] = board.outbox.newest(10)
     board.outbox.acknowledge(alert.id, "Bob", "mine", alert.at + 1)
 
     expect(page.locator(".acknowledged")).to_contain_text("Acknowledged by Bob")
     expect(page.get_by_role("button", name="Acknowledge")).to_be_hidden()
+    expect(summary).to_be_focused()
     expect(page.get_by_label("Your name")).to_have_value("Ada")
     expect(told).to_contain_text("Silenced for 1 h")
     expect(page.locator(".explain")).to_contain_text(re.compile(r"factor\s*3"), use_inner_text=True)

@@ -74,7 +74,7 @@ def test_what_is_shown_while_the_store_is_away_is_marked(chrome: Browser, tmp_pa
         page.goto(BITCOIN)
         expect(page.locator("[data-readout=price]")).to_contain_text("USD")
 
-        for _ in range(6):  # asked for and answered: now each of the API's processes has it, too
+        for _ in range(6):  # asked for and answered: now the API has it, too
             with page.expect_response(re.compile(r"markets/.*since=")):
                 pass
         server.kill()
