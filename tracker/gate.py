@@ -67,18 +67,12 @@ class Gate:
     def failed(self, error: SourceError, now: float, entered: Breaker) -> None:
         """After a call that ``entered`` let through and that was not answered, or not well."""
 
-        def count(pipe: Any) -> None:
-            before = _loaded(pipe.get(self._breaker))
-            pipe.multi()
+        def count(before: Breaker) -> Breaker:
             if before.until and not entered.until and not error.permanent:
-                return  # it was under way when others found out: each such call would double the time to the probe
-            after = Breaker() if error.wait else before.after(error.reason, error.permanent, now)
-            if after != before:
-                pipe.set(self._breaker, _stored(after)).delete(self._probe)
+                return before  # it was under way when others found out: each would double the time to the probe
+            return Breaker() if error.wait else before.after(error.reason, error.permanent, now)
 
-        with translated():
-            self._redis.transaction(count, self._breaker)  # of failures at the same time, each counts
-        self._seen = None
+        self._change(count)
         if error.wait:
             why, wait = str(error)[:500].encode(errors="replace"), max(int(error.wait * 1_000), 1)
             self._line.ask([("SET", self._pause, why, "PX", wait)])
@@ -89,9 +83,7 @@ class Gate:
 
     def reconsider(self, now: float) -> None:
         """Lets a source that is blocked be probed: its key, or its address, may be another now."""
-        breaker = self.look()[0]
-        if breaker.blocked:
-            self._set(replace(breaker, until=now))
+        self._change(lambda breaker: replace(breaker, until=now) if breaker.blocked else breaker)
 
     def look(self) -> tuple[Breaker, float, str]:
         """(the breaker, seconds of a pause that are left, why it was asked for)."""
@@ -100,6 +92,19 @@ class Gate:
 
     def _claim(self) -> bool:
         return self._line.ask([("SET", self._probe, "", "NX", "EX", PROBE)]) != [None]
+
+    def _change(self, change: Callable[[Breaker], Breaker]) -> None:
+        """Sets what ``change`` makes of the breaker; of changes at the same time, none is lost."""
+
+        def transact(pipe: Any) -> None:
+            before = _loaded(pipe.get(self._breaker))
+            pipe.multi()
+            if (after := change(before)) != before:
+                pipe.set(self._breaker, _stored(after)).delete(self._probe)
+
+        with translated():
+            self._redis.transaction(transact, self._breaker)
+        self._seen = None
 
     def _set(self, breaker: Breaker) -> None:
         self._seen = None

@@ -19,11 +19,11 @@ export function explanation(root, before, id, { utc }) {
   const card = el("div");
   const deeds = !files && actions(() => poller.now());
   const poller = poll((options) => get(`alerts/${encodeURIComponent(id)}`, {}, options), (alert) => {
-    const before = [...card.querySelectorAll("details")].map(({ open, firstChild }) => ({ open, focused: firstChild === document.activeElement }));
+    const shown = [...card.querySelectorAll("details")].map(({ open, firstChild }) => ({ open, focused: firstChild === document.activeElement }));
     fill(card, facts(alert, utc()));
     card.querySelectorAll("details").forEach((details, number) => {
-      details.open = before[number]?.open;
-      if (before[number]?.focused) details.firstChild.focus();
+      details.open = shown[number]?.open;
+      if (shown[number]?.focused) details.firstChild.focus();
     });
     if (deeds) deeds.take(alert);
     if (!root.contains(card)) fill(root, closer(), card, deeds && deeds.root);
