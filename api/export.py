@@ -43,7 +43,7 @@ CREATE TABLE edition (at REAL, step INTEGER);
 CREATE TABLE metrics (id TEXT PRIMARY KEY, exchange TEXT, pair TEXT, base TEXT, quote TEXT, field TEXT, unit TEXT,
   last REAL, last_slot INTEGER, change_1h REAL, change_24h REAL, mean_1h REAL, mean_24h REAL, stddev_24h REAL,
   cv_24h REAL, rank INTEGER, rank_of INTEGER, cv_rank INTEGER, cv_rank_of INTEGER);
-CREATE TABLE markets (number INTEGER PRIMARY KEY, id TEXT UNIQUE);
+CREATE TABLE markets (number INTEGER PRIMARY KEY, id TEXT UNIQUE, final_before INTEGER);
 CREATE TABLE samples (market INTEGER REFERENCES markets, slot INTEGER, price REAL, volume REAL,
   PRIMARY KEY (market, slot)) WITHOUT ROWID;
 CREATE VIEW series AS SELECT markets.id AS market, slot, price, volume FROM samples JOIN markets ON market = number;
@@ -131,8 +131,9 @@ def _write_database(app: APIFlask, folder: Path) -> Path:
         metrics = [_flat(table.row(at)) for at in range(len(table.ids))]
         _insert(database, "metrics", 19, metrics)
         markets = sorted({id.rpartition(":")[0] for id in table.ids})
-        _insert(database, "markets", 2, enumerate(markets))
-        _insert(database, "samples", 4, _samples(store, markets, now))
+        final_before: list[int] = []
+        _insert(database, "samples", 4, _samples(store, markets, now, final_before))
+        _insert(database, "markets", 3, zip(range(len(markets)), markets, final_before, strict=True))
         alerts = ((alert.id, alert.metric, alert.slot, str(alert)) for alert in Outbox(store.redis).newest(10_000))
         _insert(database, "alerts", 4, alerts)
     return aside.replace(folder / DATABASE)
@@ -149,12 +150,16 @@ def _flat(row: dict[str, Any]) -> list[Any]:
     return [*numbers, rank.get("position"), rank.get("of"), cv_rank.get("position"), cv_rank.get("of")]
 
 
-def _samples(store: Store, markets: list[str], now: float) -> Iterator[tuple]:
-    """(number of the market, slot, price, volume) of every slot that has a sample."""
+def _samples(store: Store, markets: list[str], now: float, final_before: list[int]) -> Iterator[tuple]:
+    """(number of the market, slot, price, volume) of every slot that has a sample.
+
+    Adds to ``final_before``, market by market, the slot before which its samples are final.
+    """
     slots = store.ring.slots(now)
     for start in range(0, len(markets), CHUNK):
-        windows = store.windows(markets[start : start + CHUNK], now)
-        for at in range(windows.shape[1]):
-            present = ~np.isnan(windows[:, at]).all(axis=0)
-            price, volume = (column[present].tolist() for column in windows[:, at])
+        values, final = store.windows(markets[start : start + CHUNK], now)
+        final_before += slots[final].tolist()
+        for at in range(values.shape[1]):
+            present = ~np.isnan(values[:, at]).all(axis=0)
+            price, volume = (column[present].tolist() for column in values[:, at])
             yield from zip([start + at] * len(price), slots[present].tolist(), price, volume, strict=True)

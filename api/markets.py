@@ -35,10 +35,10 @@ def market(id: str, query: schemas.SeriesQuery) -> Response:
     view = store.view(id, metrics, context.settings().sources, now)
     if not view.market and not any(view.standings):
         abort(404, detail=f"There is no market {id}; {url_for('v1.metrics.list_metrics')} lists those that are.")
-    window = cut(view.values, store.ring, now, query)
+    window = cut(view.values, view.final, store.ring, now, query)
     answer: dict[str, Any] = {"id": id} | window.place
     for metric, standing, whole, shown in zip(metrics, view.standings, view.values, window.values, strict=True):
-        row = rows.of_values(metric, view.market, whole, standing, store.ring, now)
+        row = rows.of_values(metric, view.market, whole, view.final, standing, store.ring, now)
         del row["id"]
         answer |= {name: row.pop(name) for name in SHARED}
         answer[metric.field] = row | {"values": shown}

@@ -120,8 +120,9 @@ def _rows(table: Table, page: list[int], names: frozenset[str] | None, now: floa
 def _add_sparks(found: list[dict[str, Any]], now: float) -> None:
     metrics = [Metric.parse(row["id"]) for row in found]
     markets = list(dict.fromkeys(metric.market for metric in metrics))
-    windows = context.store().windows(markets, now)
+    values, final = context.store().windows(markets, now)
     at = {market: row for row, market in enumerate(markets)}
-    values = np.array([windows[metric.column, at[metric.market]] for metric in metrics])
-    for row, spark in zip(found, rows.sparks(values), strict=True):
+    chosen = [at[metric.market] for metric in metrics]
+    shown = values[[metric.column for metric in metrics], chosen]
+    for row, spark in zip(found, rows.sparks(shown, final[chosen]), strict=True):
         row["spark"] = spark

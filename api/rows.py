@@ -47,21 +47,27 @@ def row(
 
 
 def of_values(
-    metric: Metric, market: Market | None, values: np.ndarray, standing: Standing | None, ring: Ring, now: float
-) -> dict[str, Any]:
-    """The row of a metric whose window is ``values`` (rows,): numbers of these values, ranks of the last evaluation.
+    metric: Metric, market: Market | None, values: np.ndarray, final: int, standing: Standing | None, ring: Ring,
+    now: float,
+) -> dict[str, Any]:  # fmt: skip
+    """The row of a metric whose window is ``values`` (rows,), of which the first ``final`` are final.
+
+    Its numbers are of these values, its ranks of the last evaluation.
 
     What an evaluation in the slot in progress found is of these values, and is not computed again.
     """
     summary = standing.summary if standing else None
     if not summary or ring.slot(summary.at) != ring.slot(now) or not _is_newest(summary, values, ring, now):
-        summary = _summary(values, ring, now)
+        summary = _summary(values, final, ring, now)
     return row(metric, market, summary, *(standing[1:] if standing else (None, None)))
 
 
-def sparks(values: np.ndarray) -> list[list[float]]:
-    """The spark lines of windows ``values`` (n, rows): means of half hours of closed slots; NaN for missing."""
-    closed = values[:, :-1]
+def sparks(values: np.ndarray, final: np.ndarray) -> list[list[float]]:
+    """The spark lines of windows ``values`` (n, rows), the first ``final`` (n,) slots of them final.
+
+    They are means of half hours of final slots; NaN for missing.
+    """
+    closed = np.where(np.arange(values.shape[1] - 1) < final[:, None], values[:, :-1], np.nan)
     if closed.shape[1] < SPARKS:  # slots of an hour
         closed = np.repeat(closed, SPARKS // closed.shape[1], axis=1)
     mean, _ = stats.mean_present(closed.reshape(-1, closed.shape[1] // SPARKS))
@@ -74,8 +80,8 @@ def _is_newest(summary: Summary, values: np.ndarray, ring: Ring, now: float) -> 
     return values.item(at) == summary.last and (at + 1 == len(values) or bool(np.isnan(values[at + 1 :]).all()))
 
 
-def _summary(values: np.ndarray, ring: Ring, now: float) -> Summary | None:
-    of = stats.describe(values[None], ring.step)
+def _summary(values: np.ndarray, final: int, ring: Ring, now: float) -> Summary | None:
+    of = stats.describe(values[None], ring.step, np.array([final]))
     if of.at[0] < 0:
         return None
     numbers = {name: float(getattr(of, name)[0]) for name in NUMBERS.values() if name != "slot"}

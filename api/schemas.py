@@ -83,7 +83,7 @@ class SeriesQuery(Query):
         ge=0,
         le=2**40,
         description="Only values of steps that begin at this time (Unix seconds) or later. Whoever watches asks since "
-        "`start + closed * step` of the answer before: the step that was in progress then.",
+        "`start + final * step` of the answer before: the first step that may have changed since.",
     )
     step: int | None = Field(
         None,
@@ -147,10 +147,10 @@ class Numbers(BaseModel):
         "+1 %. Null if that is missing or 0."
     )
     change_24h: float | None = Field(description="Likewise, against the slot 24 hours before the one in progress.")
-    mean_1h: float | None = Field(description="Mean of the last hour's closed slots, in `unit`.")
-    mean_24h: float | None = Field(description="Mean of the last 24 hours' closed slots, in `unit`.")
+    mean_1h: float | None = Field(description="Mean of the last hour's final slots, in `unit`.")
+    mean_24h: float | None = Field(description="Mean of the last 24 hours' final slots, in `unit`.")
     stddev_24h: float | None = Field(
-        description="Standard deviation (population) of the last 24 hours' closed slots, in `unit`."
+        description="Standard deviation (population) of the last 24 hours' final slots, in `unit`."
     )
     cv_24h: float | None = Field(
         description="Coefficient of variation: `stddev_24h / mean_24h`, without a unit. Null if the mean is 0."
@@ -182,8 +182,11 @@ class Window(BaseModel):
     start: int = Field(description="When the first step begins, Unix seconds.")
     step: int = Field(description="Seconds from one value to the next.")
     closed: int = Field(
-        description="Number of values that are final. One more may follow, of the step in progress, which still "
-        "changes."
+        description="Number of values whose step has ended. One more may follow, of the step in progress."
+    )
+    final: int = Field(
+        description="Number of values that stay as they are: the source was asked after their step had ended. A null "
+        "among them may still be filled. Values behind them may still change, also of a step that has ended."
     )
 
 

@@ -31,16 +31,20 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class Cut:
-    """``values`` (n, m) begin at ``start`` and are ``step`` seconds apart; the first ``closed`` are final."""
+    """``values`` (n, m) begin at ``start`` and are ``step`` seconds apart.
+
+    The first ``closed`` are of steps that have ended; the first ``final`` of these will not change any more.
+    """
 
     values: np.ndarray
     start: int
     step: int
     closed: int
+    final: int
 
     @property
     def place(self) -> dict[str, Any]:
-        return {"start": self.start, "step": self.step, "closed": self.closed}
+        return {"start": self.start, "step": self.step, "closed": self.closed, "final": self.final}
 
 
 class Shown(NamedTuple):
@@ -62,13 +66,16 @@ def show(metric: Metric, asked: Asked, store: Store, settings: Settings) -> Show
     [standing] = view.standings
     if not view.market and not standing:
         return None
-    row = rows.of_values(metric, view.market, view.values[0], standing, store.ring, now)
-    return Shown(row, cut(view.values, store.ring, now, asked), Keep.of(view, [metric], now))
+    row = rows.of_values(metric, view.market, view.values[0], view.final, standing, store.ring, now)
+    return Shown(row, cut(view.values, view.final, store.ring, now, asked), Keep.of(view, [metric], now))
 
 
-def cut(values: np.ndarray, ring: Ring, now: float, asked: Asked) -> Cut:
-    """Out of ``values`` (n, rows), windows at ``now``; a step that is not one is refused with a problem."""
-    whole = Cut(values, ring.first(now), ring.step, values.shape[1] - 1)
+def cut(values: np.ndarray, final: int, ring: Ring, now: float, asked: Asked) -> Cut:
+    """Out of ``values`` (n, rows), windows at ``now``, the first ``final`` slots of them final.
+
+    A step that is not one is refused with a problem.
+    """
+    whole = Cut(values, ring.first(now), ring.step, values.shape[1] - 1, final)
     return _since(_coarser(whole, ring, asked), asked.since)
 
 
@@ -93,7 +100,8 @@ def _coarser(whole: Cut, ring: Ring, asked: Asked) -> Cut:
     padded = np.full((len(values), steps * slots), np.nan)
     padded[:, : values.shape[1]] = values
     aggregated = AGGREGATES[asked.aggregate](padded.reshape(-1, slots)).reshape(len(values), steps)
-    return Cut(aggregated, start, step, steps - 1)
+    final = max((whole.start + whole.final * ring.step - start) // step, 0)
+    return Cut(aggregated, start, step, steps - 1, min(final, steps - 1))
 
 
 def _since(whole: Cut, since: int | None) -> Cut:
@@ -102,4 +110,5 @@ def _since(whole: Cut, since: int | None) -> Cut:
         return whole
     left_out = min(-(-(since - whole.start) // whole.step), whole.values.shape[1])
     start = whole.start + left_out * whole.step
-    return Cut(whole.values[:, left_out:], start, whole.step, max(whole.closed - left_out, 0))
+    closed, final = max(whole.closed - left_out, 0), max(whole.final - left_out, 0)
+    return Cut(whole.values[:, left_out:], start, whole.step, closed, final)

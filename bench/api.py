@@ -232,11 +232,12 @@ def fill(url: str, metrics: int) -> None:
 
 
 def live(url: str, metrics: int) -> None:
-    """What each minute does: a new slot of all markets, and their evaluation."""
+    """What each minute does: a new slot of all markets, the one before made final, and their evaluation."""
     now, random = time.time(), np.random.default_rng(2)
     with connect(url) as redis:
         store, markets = Store(redis, RING), [f"bench:pair{number}" for number in range(metrics // 2)]
         values = np.round(random.uniform(90, 110, (len(markets), len(FIELDS))), 2)
+        store.write_slot(markets, RING.slot(now) - RING.step, values, final=True)
         store.write_slot(markets, RING.slot(now), values)
         evaluate(store, Outbox(redis), (), markets, now)
 

@@ -21,6 +21,7 @@ class Tracker:
         self.store = store
         self.outbox = Outbox(store.redis)
         self.slots = store.ring.slots(NOW)
+        self.newest = ([int(self.slots[-2])], [100.0])
         self.write(self.slots[:-1], np.full(len(self.slots) - 1, 100.0))
         store.watch("simulator", [Market(MARKET, "btc", "usd")])
 
@@ -29,9 +30,13 @@ class Tracker:
         self.store.write("simulator", MARKET, np.array(slots), values, float(slots[-1]) + 59, new=True)
 
     def minute(self, number, volume, rules=(JUMP,), wants_resolved=("phone",)):
-        """What is found in the minute ``number`` after NOW, halfway in, when it has ``volume``."""
+        """What is found in the minute ``number`` after NOW, halfway in, when it has ``volume``.
+
+        As a fetch does, it writes the newest slot of before once more, which is final now.
+        """
         slot = int(self.slots[-1]) + 60 * number
-        self.write([slot], [volume])
+        (slots, volumes), self.newest = self.newest, ([slot], [volume])
+        self.write(sorted({*slots, slot}), [*volumes, volume] if slots != [slot] else [volume])
         return pipeline.evaluate(self.store, self.outbox, rules, [MARKET], slot + 30.0, wants_resolved)
 
 

@@ -76,7 +76,9 @@ def test_real_candles_give_the_alerts_that_the_pipeline_gives(store, redis):
         store.write("simulator", market, slots[:first], both, float(slots[first - 1]), new=True)
     for at in range(first, minutes):
         now = float(slots[at]) + 59
-        store.write_slot(markets, int(slots[at]), np.column_stack([np.ones(2), past.values[:, at]]))
+        for column in (at - 1, at):  # as a fetch does: the slot before is final now
+            both = np.column_stack([np.ones(2), past.values[:, column]])
+            store.write_slot(markets, int(slots[column]), both, final=column < at)
         live |= {(alert.metric, alert.slot) for alert in pipeline.evaluate(store, outbox, [rule], markets, now).alerts}
     assert {each for each in live if each[1] >= slots[first]} == looked_back
     assert len(looked_back) > 100

@@ -201,7 +201,7 @@ def test_a_candle_newer_than_the_slot_asked_in_is_kept():
 
 def resumed(*rows):
     """``rows``: (price, volume) of the newest slots, oldest first, the last one SLOT."""
-    found = resume(np.array(rows, float).T, SLOT - 60 * np.arange(len(rows) - 1, -1, -1))
+    found = resume(np.array(rows, float).T, SLOT - 60 * np.arange(len(rows) - 1, -1, -1), len(rows) - 1)
     return found and ((found[0] - SLOT) // 60, found[1])
 
 
@@ -251,7 +251,7 @@ def test_whatever_the_fetches_the_series_ends_as_the_final_candles(trades, fetch
     def fetch():
         slots = ring.slots(now)
         tail = np.array([stored.get(slot, NOTHING) for slot in slots.tolist()]).T
-        since, price = resume(tail, slots) or (start, math.nan)
+        since, price = resume(tail, slots, len(slots) - 1) or (start, math.nan)
         shown = [
             (slot, *(values if slot + 60 <= known_until else (values[0] + 1, values[1] / 2)))
             for slot, values in sorted(final.items())

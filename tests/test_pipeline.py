@@ -25,6 +25,7 @@ class HandClock:
 
     def __init__(self, time):
         self.time = time
+        self.speed = 1
 
     def now(self):
         return self.time
@@ -42,6 +43,7 @@ class Exchange:
         self.late = 0
         self.fails = {}
         self.asked = []
+        self.skew = None
         self.meanwhile = lambda: None
 
     def markets(self):
@@ -86,7 +88,7 @@ def expected(trades, slots, known):
 
 
 def window(store, now, market="x:ab"):
-    return store.windows([market], now)[:, 0].T
+    return store.windows([market], now).values[:, 0].T
 
 
 def assert_final(store, exchange, market="x:ab", ago=0):
@@ -203,7 +205,7 @@ def test_every_step_that_can_be_set_is_sampled(redis, step):
         exchange.clock.time += step
     assert "refused:internal_error" not in store.status("exchange")
     slots = store.ring.slots(exchange.clock.now() - step)[:-1]
-    stored = store.windows(["x:ab"], exchange.clock.now() - step)[:, 0, :-1].T
+    stored = store.windows(["x:ab"], exchange.clock.now() - step).values[:, 0, :-1].T
     np.testing.assert_array_equal(stored, [exchange.trades["x:ab"].get(int(slot), NOTHING) for slot in slots])
 
 
@@ -293,6 +295,82 @@ def test_whatever_the_fetches_the_ring_ends_as_the_final_candles(store_server, t
         clock.time = max(clock.time, START + 60 * 302) + 30
         fetched(store, exchange)
         assert_final(store, exchange)
+
+
+@settings(max_examples=60)
+@given(
+    trades=st.dictionaries(st.integers(0, 60), st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=50),
+    fetches=st.lists(
+        st.tuples(st.integers(0, 90) | st.integers(0, 2_000), st.sampled_from([0, 0, 1, 59, 60, 61, 400])), max_size=15
+    ),
+    behind=st.sampled_from([0, 0, 0, 1.4, 7, 75]),
+)
+def test_no_value_that_was_called_final_changes(store_server, trades, fetches, behind):
+    """``fetches``: (seconds passed, seconds until its answer is stored); ``behind``: seconds of the source's clock."""
+    truth = {START + 60 * at: (float(price), float(volume)) for at, (price, volume) in sorted(trades.items())}
+    with connect(store_server.url) as redis:
+        redis.flushall()
+        store = Store(redis, Ring())
+        exchange = Exchange(HandClock(START), {"x:ab": truth})
+        exchange.late, exchange.skew = behind, -behind if behind else None
+        called_final = {}
+
+        def look():
+            values, [final] = store.windows(["x:ab"], exchange.clock.now())
+            slots = store.ring.slots(exchange.clock.now())[:final]
+            assert final < store.ring.rows and (slots + 60 <= exchange.clock.now()).all()
+            for slot, value in zip(slots.tolist(), values[:, 0, :final].T.tolist(), strict=True):
+                if value[0] == value[0]:
+                    assert called_final.setdefault(slot, value) == value
+
+        def wait(seconds):
+            exchange.clock.time += seconds
+            look()
+
+        for passed, held_up in fetches:
+            wait(passed)
+            exchange.meanwhile = lambda held_up=held_up: wait(held_up)
+            fetched(store, exchange)
+            look()
+        # then what was called final is what the source says in the end
+        for slot, (price, volume) in called_final.items():
+            assert truth.get(slot, (price, 0.0)) == (price, volume)
+
+
+def test_a_slot_that_has_ended_is_final_once_its_source_was_asked_again(store, redis):
+    # given a market that was asked for early in a minute, which is over by now
+    exchange = Exchange(HandClock(START + 605), {"x:ab": every_minute(START, 100)})
+    fetched(store, exchange)
+    exchange.clock.time += 60
+    values, [final] = store.windows(["x:ab"], exchange.clock.now())
+    assert final == 1_439 and values[1, 0, final] == every_minute(START, 100)[START + 600][1] / 2
+    # when it is evaluated, then the slot is shown, and counts for nothing
+    evaluated(store, redis, ["x:ab"], exchange.clock.now())
+    summary = store.standing(Metric("x:ab", "volume")).summary
+    assert (summary.slot, summary.last) == (START + 600, values[1, 0, final])
+    assert summary.mean == np.nanmean(values[1, 0, :final])
+    # and once it was asked for again
+    fetched(store, exchange)
+    evaluated(store, redis, ["x:ab"], exchange.clock.now())
+    values, [final] = store.windows(["x:ab"], exchange.clock.now())
+    assert final == 1_440 and values[1, 0, -2] == every_minute(START, 100)[START + 600][1]
+    assert store.standing(Metric("x:ab", "volume")).summary.mean == pytest.approx(np.nanmean(values[1, 0, :-1]))
+
+
+def test_a_late_write_of_an_unfinished_slot_is_not_final_and_heals(store):
+    # given a slot that is final, written over by a process that was stopped between its answer and its write
+    exchange = Exchange(HandClock(START + 630), {"x:ab": every_minute(START, 100)})
+    fetched(store, exchange)
+    exchange.clock.time += 300
+    fetched(store, exchange)
+    store.write("exchange", "x:ab", np.array([START + 600]), np.array([[1.0, 2.0]]), START + 630)
+    assert store.windows(["x:ab"], exchange.clock.now()).final[0] == 1_440 - 5
+    # when it is fetched again
+    fetched(store, exchange)
+    # then
+    assert exchange.asked[-1] == ("x:ab", START + 600)
+    assert store.windows(["x:ab"], exchange.clock.now()).final[0] == 1_440
+    assert_final(store, exchange)
 
 
 def test_a_source_error_stores_nothing_and_is_counted_and_leaves_other_markets_alone(store, redis, caplog):
@@ -415,18 +493,18 @@ def test_a_slot_that_is_older_than_that_alerts_if_samples_are_that_far_apart(sto
 def test_many_markets_are_evaluated_as_each_would_be(store, redis):
     # given more than fit into a chunk, one without samples
     ids = [f"x:m{number}" for number in range(pipeline.CHUNK + 3)]
-    exchange = Exchange(HandClock(START + 6_000), {id: every_minute(START, 60 + at) for at, id in enumerate(ids)})
+    exchange = Exchange(HandClock(START + 6_030), {id: every_minute(START, 60 + at) for at, id in enumerate(ids)})
     exchange.trades[ids[3]] = {}
     for id in ids:
         fetched(store, exchange, id)
     # when
-    evaluated(store, redis, ids, START + 6_000)
+    evaluated(store, redis, ids, START + 6_030)
     # then
     found, summaries = store.summaries("volume")
     assert set(found) == {f"{id}:volume" for id in ids if id != ids[3]}
     for id in set(ids) - {ids[3]}:
         assert summaries["stddev"][found.index(f"{id}:volume")] == pytest.approx(
-            np.nanstd(window(store, START + 6_000, id)[:-1, 1])
+            np.nanstd(window(store, START + 6_030, id)[:-1, 1])
         )
 
 

@@ -43,7 +43,7 @@ def put(stored, offset, run):
 
 def read(ring, stored, now):
     """{slot: values} of what is present in the window."""
-    window = ring.decode([bytes(stored)], now)[:, 0].T
+    window = ring.decode([bytes(stored)], now).values[:, 0].T
     present = ~np.isnan(window[:, 0])
     return dict(zip(ring.slots(now)[present].tolist(), map(tuple, window[present].tolist()), strict=True))
 
@@ -96,6 +96,37 @@ def test_a_write_that_was_held_up_may_hide_a_sample_but_never_becomes_another_sl
         assert value in said[slot]
 
 
+@given(writes(), st.data())
+def test_final_are_the_first_slots_up_to_the_last_that_was_written_as_final_before_one_that_was_not(case, data):
+    # given writes of which each says from which slot on it is not final
+    step, made = case
+    ring, written = Ring(step), {}
+    stored = bytearray(ring.size)
+    for now, values in made:
+        settled = ring.slot(now) - step * data.draw(st.integers(-1, 3))
+        slots = np.array(list(values), np.int64)
+        for offset, run in ring.encode(slots, np.array(list(values.values())), now, settled):
+            put(stored, offset, run)
+        written |= {slot: slot < settled for slot in held(ring, values, now)}
+    # then
+    now = made[-1][0]
+    states = [written.get(int(slot)) for slot in ring.slots(now)]
+    before_open = states[: states.index(False)] if False in states else states
+    expected = max((at + 1 for at, state in enumerate(before_open) if state), default=0)
+    assert ring.decode([bytes(stored)], now).final.tolist() == [min(expected, ring.rows - 1)]
+
+
+def test_a_ring_of_before_there_was_a_mark_is_final_where_slots_have_ended():
+    ring = Ring()
+    slots = ring.slots(NOW)
+    rows = np.zeros(ring.rows, ring.row_type)
+    rows["cycle"] = slots // (60 * ring.rows) % 65_535 + 1
+    rows["values"] = 1.0
+    stored = np.roll(rows, int(slots[0]) // 60 % ring.rows).tobytes()
+    values, final = ring.decode([stored], NOW)
+    assert (values == 1).all() and final.tolist() == [1_440]
+
+
 @given(st.sampled_from(STEPS), st.floats(1e9, 2**40), st.data())
 @example(60, NOW, None)
 def test_a_tail_is_the_end_of_the_window(step, now, data):
@@ -108,9 +139,10 @@ def test_a_tail_is_the_end_of_the_window(step, now, data):
         put(stored, offset, run)
     for count in [1, ring.rows] if data is None else [data.draw(st.integers(1, ring.rows))]:
         pieces = [bytes(stored[first : last + 1]) for first, last in ring.tail_ranges(now, count)]
-        tail = ring.decode_tail(pieces, now, count)
-        assert tail.shape == (2, count)
-        np.testing.assert_array_equal(tail, ring.decode([bytes(stored)], now)[:, 0, -count:])
+        tail, whole = ring.decode_tail(pieces, now, count), ring.decode([bytes(stored)], now)
+        assert tail.values.shape == (2, 1, count)
+        np.testing.assert_array_equal(tail.values, whole.values[:, :, -count:])
+        assert tail.final[0] == max(whole.final[0] - ring.rows + count, 0)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -157,8 +189,8 @@ def test_neighbouring_slots_are_one_write():
 @pytest.mark.parametrize("stored", [None, b"", bytes(17), bytes(18), bytes(Ring().size), bytes(Ring().size + 100)])
 def test_a_missing_short_or_never_written_ring_reads_as_all_missing(stored):
     ring = Ring()
-    assert np.isnan(ring.decode([stored], NOW)).all()
-    assert np.isnan(ring.decode_tail([(stored or b"")[:18]], ring.rows * 60 * 20_000, 1)).all()
+    assert np.isnan(ring.decode([stored], NOW).values).all()
+    assert np.isnan(ring.decode_tail([(stored or b"")[:18]], ring.rows * 60 * 20_000, 1).values).all()
 
 
 def test_a_short_ring_keeps_what_it_has():
@@ -179,7 +211,7 @@ def test_rings_of_many_markets_are_decoded_each_by_itself():
         for offset, run in runs(ring, {ring.slot(NOW): (market + 1.0, market + 2.0)}, NOW):
             put(stored, offset, run)
         rings.append(bytes(stored))
-    windows = ring.decode([*rings, None], NOW)
+    windows = ring.decode([*rings, None], NOW).values
     assert windows.shape == (2, 4, 1_441)
     np.testing.assert_array_equal(windows[0, :, -1], [1, 2, 3, np.nan])
     np.testing.assert_array_equal(windows[1, :, -1], [2, 3, 4, np.nan])
@@ -218,21 +250,23 @@ def test_rings_in_a_buffer_are_decoded_as_they_are_alone(step, now, data):
     gap = data.draw(st.integers(0, 20))
     raw, parts = laid(rings, [gap if evenly else data.draw(st.integers(0, 20)) for _ in rings])
     room = np.empty(2 * (len(rings) + 1) * ring.rows)
-    np.testing.assert_array_equal(ring.decode_parts(raw, parts, now, room), ring.decode(rings, now))
+    found, alone = ring.decode_parts(raw, parts, now, room), ring.decode(rings, now)
+    np.testing.assert_array_equal(found.values, alone.values)
+    np.testing.assert_array_equal(found.final, alone.final)
 
 
 def test_windows_of_rings_in_a_buffer_take_the_place_of_those_before():
     ring = Ring()
     room = np.empty(2 * 3 * ring.rows)
     first, second = stored_rings(ring, NOW, 3), stored_rings(ring, NOW, 3)[::-1]
-    before = ring.decode_parts(*laid(first, [8] * 3), NOW, room)
-    after = ring.decode_parts(*laid(second, [8] * 3), NOW, room)
+    before = ring.decode_parts(*laid(first, [8] * 3), NOW, room).values
+    after = ring.decode_parts(*laid(second, [8] * 3), NOW, room).values
     assert np.shares_memory(before, room) and np.shares_memory(after, room)
-    np.testing.assert_array_equal(before, ring.decode(second, NOW))
+    np.testing.assert_array_equal(before, ring.decode(second, NOW).values)
 
 
 def test_no_markets_are_no_windows():
-    assert Ring().decode([], NOW).shape == (2, 0, 1_441)
+    assert Ring().decode([], NOW).values.shape == (2, 0, 1_441)
 
 
 @settings(max_examples=25)
@@ -248,8 +282,8 @@ def test_the_real_store_agrees(case, store_server):
                 "source", "a:b", np.array(list(values), np.int64), np.array(list(values.values())), now, new=not at
             )
             written |= held(ring, values, now)
-            window = store.windows(["a:b"], now)[:, 0]
+            window = store.windows(["a:b"], now).values[:, 0]
             expected = [written.get(int(slot), (np.nan, np.nan)) for slot in ring.slots(now)]
             np.testing.assert_array_equal(window.T, expected)
             for count in (1, 2, ring.rows):
-                np.testing.assert_array_equal(store.newest("x", "a:b", now, count)[1], window[:, -count:])
+                np.testing.assert_array_equal(store.newest("x", "a:b", now, count)[1].values[:, 0], window[:, -count:])

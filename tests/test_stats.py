@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.stats import describe, mean_present
+from tracker.stats import describe, mean_present, settle
 
 COLUMNS = 1_441
 
@@ -116,6 +116,28 @@ def test_the_slot_in_progress_is_in_no_statistic():
     values[0, -1] = 1e6
     found = describe(values, 60)
     assert (found.last[0], found.mean[0], found.mean_1h[0], found.stddev[0]) == (1e6, 1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("final", [0, 1, COLUMNS - 61, COLUMNS - 2])
+def test_a_slot_that_is_not_final_is_in_no_statistic(final):
+    random = np.random.default_rng(3)
+    values = random.uniform(1, 2, (3, COLUMNS))
+    values[1, final:-1] = 1e6
+    found = describe(values, 60, np.array([COLUMNS - 1, final, COLUMNS - 1]))
+    alone = values.copy()
+    alone[1, final:-1] = np.nan
+    for name in ("at", "last", "mean_1h", "mean", "stddev"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(describe(alone, 60), name))
+
+
+def test_before_rules_see_it_a_window_loses_what_is_not_final_but_the_newest_sample():
+    values = np.tile(np.arange(1.0, 7.0), (4, 1))
+    values[2, -1] = values[3, -3:] = np.nan
+    settle(values, np.array([5, 3, 2, 2]))
+    np.testing.assert_array_equal(values[0], [1, 2, 3, 4, 5, 6])
+    np.testing.assert_array_equal(values[1], [1, 2, 3, np.nan, np.nan, 6])
+    np.testing.assert_array_equal(values[2], [1, 2, np.nan, np.nan, 5, np.nan])
+    np.testing.assert_array_equal(values[3], [1, 2, 3, np.nan, np.nan, np.nan])
 
 
 def test_a_spike_leaves_no_error_once_it_has_left_the_window():

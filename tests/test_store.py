@@ -143,11 +143,12 @@ def test_a_view_is_what_the_parts_say(store):
     store.write("two", "x:a", RING.slots(NOW), np.column_stack([spread(1), spread(2)]), NOW, new=True)
     save(store, "volume", a=2)
     # when
-    found, standings, values, version = store.view("x:a", metrics, ["one", "two"], NOW)
+    found, standings, values, final, version = store.view("x:a", metrics, ["one", "two"], NOW)
     # then
     assert found == market
     assert standings == [None, store.standing(metrics[1])]
-    np.testing.assert_array_equal(values, store.windows(["x:a"], NOW)[:, 0])
+    np.testing.assert_array_equal(values, store.windows(["x:a"], NOW).values[:, 0])
+    assert final == RING.rows - 1
     assert version == store.version(metrics)
     assert store.view("x:b", [], [], NOW)[:2] == (None, [])
 
@@ -223,7 +224,7 @@ def test_a_full_ring_takes_at_most_13_5_kB_a_metric(store, redis):
     values = np.random.default_rng(1).uniform(1, 2, (len(slots), 2))
     for part in range(0, len(slots), 50):
         store.write("one", market, slots[part:][:50], values[part:][:50], NOW, new=not part)
-    assert not np.isnan(store.windows([market], NOW)).any()
+    assert not np.isnan(store.windows([market], NOW).values).any()
     # then
     [key] = redis.keys("dt1:ring:*")
     assert redis.memory_usage(key) / 2 <= 13_500
@@ -236,15 +237,15 @@ def test_a_ring_outlives_its_window_and_no_more(store, redis):
 
 
 def test_a_market_that_has_no_ring_reads_as_missing(store):
-    assert np.isnan(store.newest("one", "x:a", NOW, 64)[1]).all()
-    assert np.isnan(store.windows(["x:a", "x:b"], NOW)).all()
-    assert store.windows([], NOW).shape == (2, 0, RING.rows)
+    assert np.isnan(store.newest("one", "x:a", NOW, 64)[1].values).all()
+    assert np.isnan(store.windows(["x:a", "x:b"], NOW).values).all()
+    assert store.windows([], NOW).values.shape == (2, 0, RING.rows)
 
 
 def test_nothing_to_write_writes_nothing(store):
     store.write("one", "x:a", np.array([], np.int64), np.empty((0, 2)), NOW, new=True)
     store.write("one", "x:a", np.array([], np.int64), np.empty((0, 2)), NOW)
-    assert np.isnan(store.windows(["x:a"], NOW)).all()
+    assert np.isnan(store.windows(["x:a"], NOW).values).all()
 
 
 def test_writers_of_one_new_ring_lose_nothing_of_each_other(store_server, store):
@@ -266,7 +267,7 @@ def test_writers_of_one_new_ring_lose_nothing_of_each_other(store_server, store)
     for thread in threads:
         thread.join(30)
     # then
-    np.testing.assert_array_equal(store.windows(["x:a"], NOW)[:, 0], [slots, slots + 0.5])
+    np.testing.assert_array_equal(store.windows(["x:a"], NOW).values[:, 0], [slots, slots + 0.5])
 
 
 def write_rings(store):
@@ -282,7 +283,7 @@ def walked(store, walk):
     """The markets of a walk, whose windows must be theirs."""
     found = []
     for some, windows in walk:
-        np.testing.assert_array_equal(windows, store.windows(some, NOW))
+        np.testing.assert_array_equal(windows.values, store.windows(some, NOW).values)
         found += some
     return found
 
@@ -335,7 +336,7 @@ def test_a_fetch_finds_its_market_on_the_list_of_its_source_and_the_newest_slots
     found, newest = store.newest("one", btc.id, NOW, 64)
     # then
     assert found == btc
-    np.testing.assert_array_equal(newest, store.windows([btc.id], NOW)[:, 0, -64:])
+    np.testing.assert_array_equal(newest.values, store.windows([btc.id], NOW).values[:, :, -64:])
     assert store.newest("two", btc.id, NOW, 64)[0] is None
     assert store.newest("one", "k:other", NOW, 64)[0] is None
 

@@ -34,7 +34,7 @@ class Bulk:
 
 def newest(store: Store, markets: Sequence[str], now: float) -> np.ndarray:
     """(fields, markets) in the slot in progress at ``now``."""
-    return store.windows(markets, now)[:, :, -1]
+    return store.windows(markets, now).values[:, :, -1]
 
 
 def test_ten_thousand_markets_are_sampled_in_one_request_and_have_no_volume(store: Store) -> None:
@@ -63,10 +63,25 @@ def test_a_price_is_written_over_until_its_slot_ends_and_the_past_stays(store: S
     store.write("x", MANY[0].id, slots[:-1], past[:-1], now, new=True)
     for at, price in ((now, 10.0), (now + 30, 11.0), (now + 60, 12.0)):
         pipeline.sample(store, "x", Bulk(dict.fromkeys((MANY[0].id, MANY[1].id), price)), Clock(at, 0))
-    values = store.windows([MANY[0].id, MANY[1].id], now + 60)
+    values = store.windows([MANY[0].id, MANY[1].id], now + 60).values
     assert values[PRICE, :, -2:].tolist() == [[11.0, 12.0], [11.0, 12.0]]
     assert (values[VOLUME, 0, :-2] == 6).all()
     assert np.isnan(values[VOLUME, :, -2:]).all()
+
+
+def test_a_price_that_comes_after_its_slot_s_end_changes_nothing(store: Store) -> None:
+    store.watch("x", MANY[:1])
+    start = time.time() // 60 * 60
+    pipeline.sample(store, "x", Bulk({MANY[0].id: 10.0}), Clock(start + 59, 0))
+    times = iter([start + 59.5, start + 60.5])  # when it is asked, and when its answer is there
+
+    class Slow(Clock):
+        def now(self) -> float:
+            return next(times)
+
+    assert pipeline.sample(store, "x", Bulk({MANY[0].id: 11.0}), Slow()) == []
+    values, final = store.windows([MANY[0].id], start + 61)
+    assert values[PRICE, 0, -2] == 10.0 and final[0] == 1_440
 
 
 def test_a_market_that_is_not_in_the_answer_stays_as_it_was(store: Store) -> None:

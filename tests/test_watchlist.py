@@ -161,7 +161,7 @@ def test_an_alias_keeps_the_history_of_a_renamed_market(store: Store) -> None:
     wanted = Wanted(aliases={"pol": "matic"})
     for _ in range(2):
         refreshed(store, MARKETS, wanted=wanted)
-        values = store.windows(["x:polusd", "x:maticusd"], NOW)
+        values = store.windows(["x:polusd", "x:maticusd"], NOW).values
         np.testing.assert_array_equal(values[:, 0, :-90], values[:, 1, :-90])
         np.testing.assert_array_equal(values[0, 0, -90:], 20 + slots[-90:] % 7)
     assert store.answered(["x:polbtc"]) == 0  # nothing to inherit makes no ring

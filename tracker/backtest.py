@@ -88,7 +88,8 @@ def of_store(settings: Settings) -> Past:
     markets = sorted({market for source in settings.sources for market in store.watched(source)})
     if not markets:
         raise TrackerError("nothing is stored yet: ./scripts/start, or give a folder of candle files")
-    values = np.concatenate([store.windows(markets[at : at + CHUNK], now) for at in range(0, len(markets), CHUNK)], 1)
+    chunks = [markets[at : at + CHUNK] for at in range(0, len(markets), CHUNK)]
+    values = np.concatenate([store.windows(chunk, now).values for chunk in chunks], 1)
     metrics = [Metric(market, field).id for field in FIELDS for market in markets]
     return Past(metrics, values.reshape(len(metrics), -1), store.ring.first(now), store.ring.step)
 

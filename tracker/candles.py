@@ -67,19 +67,20 @@ def fault(price: Any, volume: Any) -> str | None:
     return "implausible" if price > LARGEST or volume > LARGEST else None
 
 
-def resume(tail: np.ndarray, slots: np.ndarray) -> tuple[int, float] | None:
+def resume(tail: np.ndarray, slots: np.ndarray, final: int) -> tuple[int, float] | None:
     """Where to go on from: (slot to ask the source from, price known there), or None where nothing is stored.
 
-    ``tail`` (fields, n) are the newest stored values, of ``slots`` (n,). The slot is the one before the last stored, so
-    that two are always written again; or the last one with a trade, if that is older: a slot without a trade was
-    inferred from the source's silence, and is asked for again until a trade confirms it.
+    ``tail`` (fields, n) are the newest stored values, of ``slots`` (n,), the first ``final`` of them final. The slot is
+    the one before the last stored, so that two are always written again. It is an older one if that is not final, or if
+    it is the last one with a trade: a slot without a trade was inferred from the source's silence, and is asked for
+    again until a trade confirms it.
     """
     stored = np.flatnonzero(~np.isnan(tail[PRICE]))
     if not len(stored):
         return None
     traded = np.flatnonzero(tail[VOLUME] > 0)
     confirmed = traded[-1] if len(traded) else stored[0]
-    since = max(min(stored[-1] - 1, confirmed), 0)
+    since = max(min(stored[-1] - 1, confirmed, max(final, stored[0])), 0)
     before = stored[stored <= since]
     return int(slots[since]), float(tail[PRICE, before[-1]]) if len(before) else math.nan
 

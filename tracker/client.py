@@ -27,7 +27,8 @@ class ClientError(TrackerError):
 class Series:
     """A metric's values: ``slots`` int64 (n,), opening times in Unix seconds; ``values`` float64 (n,), NaN for missing.
 
-    The first ``closed`` are final. ``row``: what else the API says of the metric, see /docs.
+    The first ``closed`` are of steps that have ended. The first ``final`` keep their values; the others may still
+    change. ``row``: what else the API says of the metric, see /docs.
     """
 
     row: dict[str, Any]
@@ -35,6 +36,7 @@ class Series:
     values: np.ndarray
     step: int
     closed: int
+    final: int
 
 
 class Client:
@@ -62,6 +64,8 @@ class Client:
     def watch(self, id: str, wait: Callable[[float], object] = time.sleep) -> Iterator[Series]:
         """The last 24 hours of a metric; then, for as long as it is asked, what of them is new or has changed.
 
+        Each answer begins with the first slot that was not final before: what is final is told once.
+
         Looks when the API says that a change is due, and asks by ETag and for what it does not know yet. Waits while
         the API is away or wants to be asked less often. ``wait`` is called with the seconds.
         """
@@ -80,7 +84,7 @@ class Client:
             if answer.status_code != 304:
                 series = _series(answer.json())
                 yield series
-                since = int(series.slots[0]) + series.closed * series.step if len(series.slots) else query["since"]
+                since = int(series.slots[0]) + series.final * series.step if len(series.slots) else query["since"]
                 etag = answer.headers.get("ETag", "") if query.get("since") == since else ""
                 query = {"since": since}
             wait(min(max(_max_age(answer), SHORTEST), LONGEST))
@@ -105,8 +109,8 @@ class Client:
 
 def _series(body: dict[str, Any]) -> Series:
     values = np.array(body.pop("values"), float)
-    start, step, closed = body.pop("start"), body.pop("step"), body.pop("closed")
-    return Series(body, start + step * np.arange(len(values)), values, step, closed)
+    start, step, closed, final = (body.pop(name) for name in ("start", "step", "closed", "final"))
+    return Series(body, start + step * np.arange(len(values)), values, step, closed, final)
 
 
 def _detail(answer: requests.Response) -> str:

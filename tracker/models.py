@@ -104,8 +104,8 @@ class Ticker:
 class Summary(NamedTuple):
     """A metric at its last evaluation. Values are in the metric's unit, NaN where there is no sample.
 
-    slot: the newest slot with a sample, Unix seconds; last: its value; mean_1h: mean of the last hour's closed slots;
-    mean, stddev: over the closed slots of 24 h, stddev with ddof 0; change_1h, change_24h: of ``last`` against the slot
+    slot: the newest slot with a sample, Unix seconds; last: its value; mean_1h: mean of the last hour's final slots;
+    mean, stddev: over the final slots of 24 h, stddev with ddof 0; change_1h, change_24h: of ``last`` against the slot
     an hour and a day before the one in progress, as fractions; cv: stddev / mean; at: Unix seconds of the evaluation.
     """
 

@@ -27,6 +27,8 @@ TAIL = 64
 #: Markets whose windows are read and computed at a time: few enough for a core's cache, enough for a pipeline.
 CHUNK = 128
 EVERYTHING = Wanted()
+#: Seconds after its end from which an answer has all of a slot: an exchange needs a moment to close a candle.
+SETTLING = 1
 
 
 def refresh(
@@ -103,8 +105,9 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) ->
     until = store.ring.slot(asked) if answer.until is None else answer.until
     slots, values = candles.fill(answer, until, store.ring.step, price)
     now = clock.now()
-    final = _final(slots, answer, store.ring, asked, now)
-    store.write(name, market, slots[final], values[final], now, new=known is None, refused=answer.refused)
+    kept = _kept(slots, answer, store.ring, asked, now)
+    settled = _settled(store.ring, source.skew, asked, clock)
+    store.write(name, market, slots[kept], values[kept], now, known is None, answer.refused, settled)
     if answer.refused:
         log.warning("%s: refused candles of %s: %s", name, market, answer.refused)
     if answer.until is not None:
@@ -124,9 +127,12 @@ def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
         log.warning("%s: no prices stored: %s: %s", name, error.reason, error)
         store.failed(name, clock.now(), error.reason, f"prices: {error.reason}: {error}")
         return []
+    slot, now = store.ring.slot(asked), clock.now()
+    if slot != store.ring.slot(now):
+        log.warning("%s: prices of a slot that has ended meanwhile are not stored", name)
+        return []
     if tickers:
-        prices = {market: ticker.price for market, ticker in tickers.items()}
-        store.write_prices(name, prices, store.ring.slot(asked), clock.now())
+        store.write_prices(name, {market: ticker.price for market, ticker in tickers.items()}, slot, now)
     return list(tickers)
 
 
@@ -145,10 +151,11 @@ def evaluate(
     checked: list[str] = []
     windows: list[np.ndarray] = []
     saves = []
-    for some, window in decoded:
+    for some, (window, final) in decoded:
         metrics = [Metric(market, field) for field in FIELDS for market in some]
-        values = window.reshape(len(metrics), store.ring.rows)
-        saves.append(store.begin_save(metrics, stats.describe(values, store.ring.step), now))
+        values, final = window.reshape(len(metrics), store.ring.rows), np.tile(final, len(FIELDS))
+        saves.append(store.begin_save(metrics, stats.describe(values, store.ring.step, final), now))
+        stats.settle(values, final)
         ids = tuple(metric.id for metric in metrics)
         open_rows = {row for row, id in enumerate(ids) if id in firing}
         rows = sorted(open_rows.union(rules.screen(values, ids, series, store.ring.step, fresh).tolist()))
@@ -170,13 +177,22 @@ def leavers(store: Store, sources: Sequence[str]) -> list[str]:
 def _resume(store: Store, name: str, market: str, now: float) -> tuple[Market | None, tuple[int, float] | None]:
     slots = store.ring.slots(now)
     listed, tail = store.newest(name, market, now, min(TAIL, len(slots)))
-    if not (tail[VOLUME] > 0).any():  # the silence may have begun earlier, and is all asked for again
-        tail = store.windows([market], now)[:, 0]
-    return listed, candles.resume(tail, slots[-tail.shape[1] :])
+    if not (tail.values[VOLUME] > 0).any():  # the silence may have begun earlier, and is all asked for again
+        tail = store.windows([market], now)
+    return listed, candles.resume(tail.values[:, 0], slots[-tail.values.shape[2] :], int(tail.final[0]))
 
 
-def _final(slots: np.ndarray, answer: Candles, ring: Ring, asked: float, now: float) -> np.ndarray:
-    """Which slots to write: all, or where a slot has ended since the source was asked only those final by then.
+def _settled(ring: Ring, skew: float | None, asked: float, clock: Clock) -> int:
+    """The slot before which all are final, of a source that was asked at ``asked`` and whose clock is ``skew`` s ahead.
+
+    Where its clock is behind ours, a slot ends later for it. A skew below a second says nothing: it is told in seconds.
+    """
+    behind = max(-(skew or 0) - 1, 0) * clock.speed
+    return ring.slot(asked - SETTLING - behind)
+
+
+def _kept(slots: np.ndarray, answer: Candles, ring: Ring, asked: float, now: float) -> np.ndarray:
+    """Which slots to write: all, or where a slot has ended since the source was asked only those that had ended then.
 
     An unfinished candle that had to wait, for a slow answer or a stopped process, must not be written over the finished
     one; nor must what was inferred from the silence of a source that lags.

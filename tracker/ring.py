@@ -1,8 +1,10 @@
 """The last 24 hours of a market as bytes. Pure: rows <-> bytes, slots <-> time; no I/O, no clock.
 
 A ring is a string of ``rows`` packed little-endian rows: the window's closed slots and the one in progress. A slot's
-row is ``(slot // step) % rows``. A row is (cycle u2, one f8 a field); the cycle says which turn of the ring wrote it,
-so that yesterday's row is told from today's, and 0 marks a row never written.
+row is ``(slot // step) % rows``. A row is (cycle u2, one f8 a field). The low 15 bits of the cycle say which turn of
+the ring wrote it, so that yesterday's row is told from today's; 0 marks a row never written. The high bit says that the
+slot is not final: its source had not been asked since the slot ended. Value and mark are written in one piece, so a
+late write of an unfinished value never passes for a final one.
 """
 
 import math
@@ -10,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +22,20 @@ DAY = 86_400
 HOUR = 3_600
 #: Those of all fields.
 COLUMNS = range(len(FIELDS))
+#: The bit of a row's cycle that marks a slot which is not final.
+OPEN = 0x8000
+
+
+class Windows(NamedTuple):
+    """The windows of n rings.
+
+    values: float64 (columns, n, slots), oldest slot first, NaN where none is stored. final: int (n,), how many of the
+    first slots of each are final, which means that their values stay. The slot in progress is not, nor is what is
+    missing at the end.
+    """
+
+    values: np.ndarray
+    final: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,15 +69,18 @@ class Ring:
         """The slots a ring holds at ``now``: int64 (rows,), oldest first, the last one in progress."""
         return np.arange(self.first(now), self.slot(now) + 1, self.step)
 
-    def encode(self, slots: np.ndarray, values: np.ndarray, now: float) -> list[tuple[int, bytes]]:
+    def encode(
+        self, slots: np.ndarray, values: np.ndarray, now: float, settled: int | None = None
+    ) -> list[tuple[int, bytes]]:
         """What to write where: (offset, bytes) runs. ``slots`` int64 (n,) ascending, ``values`` float64 (n, fields).
 
-        Slots outside of the window at ``now`` are left out: an older one would take the row of a newer one.
+        Slots outside of the window at ``now`` are left out: an older one would take the row of a newer one. Slots
+        before ``settled`` (Unix seconds; None: the slot in progress) are final.
         """
         held = (slots >= self.first(now)) & (slots <= self.slot(now))
         slots, values = slots[held], values[held]
         packed = np.empty(len(slots), self.row_type)
-        packed["cycle"] = self._cycles(slots)
+        packed["cycle"] = self._cycles(slots) | np.where(slots < (settled or self.slot(now)), 0, OPEN).astype("<u2")
         packed["values"] = values
         rows = slots // self.step % self.rows
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1
@@ -68,19 +88,16 @@ class Ring:
         width = self.row_type.itemsize
         return [(int(rows[a]) * width, packed[a:b].tobytes()) for a, b in zip(starts, ends, strict=True) if b > a]
 
-    def encode_slot(self, slot: int, values: np.ndarray) -> tuple[int, list[bytes]]:
+    def encode_slot(self, slot: int, values: np.ndarray, final: bool) -> tuple[int, list[bytes]]:
         """One slot of many rings: (offset, a row for each), ``values`` float64 (rings, fields)."""
         packed = np.empty(len(values), self.row_type)
-        packed["cycle"] = self._cycles(np.array(slot))
+        packed["cycle"] = self._cycles(np.array(slot)) | np.uint16(0 if final else OPEN)
         packed["values"] = values
         raw, width = packed.tobytes(), self.row_type.itemsize
         return slot // self.step % self.rows * width, [raw[at : at + width] for at in range(0, len(raw), width)]
 
-    def decode(self, rings: list[bytes | None], now: float, columns: Sequence[int] = COLUMNS) -> np.ndarray:
-        """The windows of ``rings``: float64 (columns, n, rows), oldest slot first, NaN where none is stored.
-
-        ``columns``: those of fields.
-        """
+    def decode(self, rings: list[bytes | None], now: float, columns: Sequence[int] = COLUMNS) -> Windows:
+        """The windows of ``rings``, with these ``columns`` of the fields."""
         first = self.first(now)
         oldest = self._row(first) * self.row_type.itemsize
         whole = [(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings]
@@ -88,11 +105,13 @@ class Ring:
         packed = np.frombuffer(turned, self.row_type).reshape(len(rings), self.rows)
         values = np.array([packed["values"][:, :, column] for column in columns]).reshape(len(columns), *packed.shape)
         cycles, (expected, _) = packed["cycle"], _expected(first, self.step)
-        if cycles.tobytes() != expected.tobytes() * len(rings):
-            np.copyto(values, np.nan, where=cycles != expected)
-        return values
+        if cycles.tobytes() == expected.tobytes() * len(rings):
+            return Windows(values, np.full(len(rings), self.rows - 1))
+        absent, final = _told(cycles, expected)
+        np.copyto(values, np.nan, where=absent)
+        return Windows(values, np.minimum(final, self.rows - 1))
 
-    def decode_parts(self, raw: bytearray, parts: Sequence[slice], now: float, values: np.ndarray) -> np.ndarray:
+    def decode_parts(self, raw: bytearray, parts: Sequence[slice], now: float, values: np.ndarray) -> Windows:
         """The windows of the rings that are ``parts`` (n) of ``raw``, as ``decode`` has them.
 
         They are in ``values`` where the rings are whole and lie evenly: float64, at least (fields * n * rows,). Fresh
@@ -106,7 +125,7 @@ class Ring:
             return self._turned(packed, now, values)
         return self.decode([bytes(raw[part]) for part in parts], now)
 
-    def _turned(self, packed: np.ndarray, now: float, room: np.ndarray) -> np.ndarray:
+    def _turned(self, packed: np.ndarray, now: float, room: np.ndarray) -> Windows:
         """Windows in ``room`` from the rows of rings, (n, rows)."""
         first = self.first(now)
         oldest = self._row(first)
@@ -116,12 +135,15 @@ class Ring:
             stored = packed["values"][:, :, column]
             series[:, : self.rows - oldest] = stored[:, oldest:]
             series[:, self.rows - oldest :] = stored[:, :oldest]
-        _, expected = _expected(first, self.step)
-        absent = packed["cycle"] != expected
-        if absent.any():
-            turned = np.concatenate((absent[:, oldest:], absent[:, :oldest]), axis=1)
-            np.copyto(values, np.nan, where=turned)
-        return values
+        in_order, as_stored = _expected(first, self.step)
+        final = np.full(len(packed), self.rows - 1)
+        odd = np.flatnonzero((packed["cycle"] != as_stored).any(axis=1))
+        if len(odd):
+            cycles = np.roll(packed["cycle"][odd], -oldest, axis=1)
+            absent, told = _told(cycles, in_order)
+            values[:, odd] = np.where(absent, np.nan, values[:, odd])
+            final[odd] = np.minimum(told, self.rows - 1)
+        return Windows(values, final)
 
     def tail_ranges(self, now: float, count: int) -> list[tuple[int, int]]:
         """The byte ranges (first, last inclusive) that hold the newest ``count`` slots, oldest first."""
@@ -131,19 +153,20 @@ class Ring:
         width = self.row_type.itemsize
         return [(a * width, (b + 1) * width - 1) for a, b in rows]
 
-    def decode_tail(self, pieces: list[bytes], now: float, count: int) -> np.ndarray:
-        """The newest ``count`` slots, from the bytes at ``tail_ranges``: float64 (fields, count), NaN for none."""
+    def decode_tail(self, pieces: list[bytes], now: float, count: int) -> Windows:
+        """The newest ``count`` slots of one ring, from the bytes at ``tail_ranges``: values (fields, 1, count)."""
         raw = b"".join(
             piece.ljust(b - a + 1, b"\0") for piece, (a, b) in zip(pieces, self.tail_ranges(now, count), strict=True)
         )
         slots = self.slots(now)[-count:]
         packed = np.frombuffer(raw, self.row_type)
-        values = packed["values"].T.copy()
-        values[:, packed["cycle"] != self._cycles(slots)] = np.nan
-        return values
+        values = packed["values"].T[:, None].copy()
+        absent, final = _told(packed["cycle"][None], self._cycles(slots))
+        np.copyto(values, np.nan, where=absent)
+        return Windows(values, np.minimum(final, count - 1))
 
     def _cycles(self, slots: np.ndarray) -> np.ndarray:
-        return (slots // (self.step * self.rows) % 65_535 + 1).astype("<u2")
+        return (slots // (self.step * self.rows) % (OPEN - 1) + 1).astype("<u2")
 
     def _row(self, slot: int) -> int:
         return slot // self.step % self.rows
@@ -151,7 +174,25 @@ class Ring:
 
 @lru_cache(4)
 def _expected(first: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """The cycles of a whole window that begins with the slot ``first``: in its order, and in that of a ring's rows."""
+    """The cycles of a whole window that begins with the slot ``first``: in its order, and in that of a ring's rows.
+
+    All of its slots are stored, and all are final but the one in progress: the usual case, for which a look suffices.
+    """
     ring = Ring(step)
     cycles = ring._cycles(ring.slots(first + DAY))
+    cycles[-1] |= OPEN
     return cycles, np.roll(cycles, ring._row(first))
+
+
+def _told(cycles: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the stored ``cycles`` (n, slots) tell, where ``expected`` (slots,) would be today's.
+
+    (absent, final): bool (n, slots), which slots have no row; int (n,), how many of the first slots are final. What is
+    missing before a slot that is not final may be filled by the same answer, and is not final either.
+    """
+    absent = (cycles ^ expected) & ~np.uint16(OPEN) != 0
+    unfinished = ~absent & (cycles & OPEN != 0)
+    before = np.logical_or.accumulate(unfinished, axis=1)
+    final = ~absent & ~before
+    slots = cycles.shape[1]
+    return absent, np.where(final.any(axis=1), slots - np.argmax(final[:, ::-1], axis=1), 0)

@@ -193,7 +193,7 @@ class SeriesRule(Rule):
 class Ratio(SeriesRule):
     """Fires when a value exceeds ``factor`` x its baseline, the mean of the ``baseline`` seconds before it.
 
-    clear_factor: a closed slot at or below this x baseline ends the firing.
+    clear_factor: a final slot at or below this x baseline ends the firing.
     """
 
     KIND = "ratio"
@@ -228,7 +228,7 @@ class Ratio(SeriesRule):
 class Change(SeriesRule):
     """Fires when a value differs by more than ``percent`` from the one ``over`` seconds before it.
 
-    direction: up, down or both; clear_percent: a closed slot that differs by no more than this ends the firing.
+    direction: up, down or both; clear_percent: a final slot that differs by no more than this ends the firing.
     """
 
     KIND = "change"
@@ -263,7 +263,7 @@ class Change(SeriesRule):
 class Threshold(SeriesRule):
     """Fires when a value is ``above``, or ``below``, a number. Its baseline, told only, is the mean of the hour before.
 
-    clear: a closed slot at it, or on its other side, ends the firing.
+    clear: a final slot at it, or on its other side, ends the firing.
     """
 
     KIND = "threshold"
@@ -300,7 +300,7 @@ class Threshold(SeriesRule):
 class Zscore(SeriesRule):
     """Fires when a value is more than ``score`` standard deviations from the mean of the window before it.
 
-    direction: up, down or both; clear_score: a closed slot with no more ends the firing. A constant window has none.
+    direction: up, down or both; clear_score: a final slot with no more ends the firing. A constant window has none.
     """
 
     KIND = "zscore"
@@ -435,7 +435,7 @@ def newest_level(values: np.ndarray, rule: SeriesRule, step: int) -> tuple[np.nd
 def cleared(values: np.ndarray, rule: SeriesRule, since: np.ndarray, step: int) -> np.ndarray:
     """Whether a firing of ``rule`` in the column ``since`` (n,) of each row is over: bool (n,).
 
-    It is if the last closed slot from there on that was above or clear was clear; missing slots end nothing.
+    It is if the last final slot from there on that was above or clear was clear; missing slots end nothing.
     """
     newest, _ = last_present(values)
     standing, column = _last_judged(values, newest, rule, values.shape[1], step)

@@ -21,17 +21,21 @@ class Stats:
     cv: np.ndarray
 
 
-def describe(values: np.ndarray, step: int) -> Stats:
+def describe(values: np.ndarray, step: int, final: np.ndarray | None = None) -> Stats:
     """Statistics of ``values`` (n, rows), oldest slot first, NaN for missing, the last column the slot in progress.
 
-    mean, mean_1h, stddev and cv are over closed slots. stddev is the population's (ddof 0, as Prometheus'
+    mean, mean_1h, stddev and cv are over final slots: the first ``final`` (n,) of each row, all closed ones if None.
+    stddev is the population's (ddof 0, as Prometheus'
     ``stddev_over_time``), from the squares of differences from the last sample, so that a constant series has exactly
     0; a sample is at most sqrt(n - 1) stddevs from the mean (Samuelson's inequality), so no more than three decimal
     digits cancel. A change or cv that would be a division by 0 is NaN.
     """
     at, last = last_present(values)
-    _, pivot = last_present(values[:, :-1])  # of the closed ones: the one in progress may be of another size
-    differences = values[:, :-1] - pivot[:, None]
+    closed = values[:, :-1]
+    if final is not None and (final < closed.shape[1]).any():
+        closed = np.where(np.arange(closed.shape[1]) < final[:, None], closed, np.nan)
+    _, pivot = last_present(closed)  # not that of the slot in progress, which may be of another size
+    differences = closed - pivot[:, None]
     count = np.full(len(values), differences.shape[1])
     sums = differences.sum(axis=1)
     gappy = np.flatnonzero(np.isnan(sums))
@@ -48,8 +52,19 @@ def describe(values: np.ndarray, step: int) -> Stats:
         cv = stddev / mean
     cv[~np.isfinite(cv)] = np.nan
     hour = -1 - HOUR // step
-    mean_1h, _ = mean_present(values[:, hour:-1])
+    mean_1h, _ = mean_present(closed[:, hour + 1 :])
     return Stats(at, last, mean_1h, mean, stddev, _change(at, last, values, hour), _change(at, last, values, 0), cv)
+
+
+def settle(values: np.ndarray, final: np.ndarray) -> None:
+    """Takes slots that are not final out of ``values`` (n, rows), but for each row's newest sample.
+
+    The first ``final`` (n,) slots are final. Afterwards only the newest sample of a row may still change, which is what
+    rules take for granted.
+    """
+    newest, _ = last_present(values)
+    for row in np.flatnonzero(final < newest):
+        values[row, final[row] : newest[row]] = np.nan
 
 
 def _change(at: np.ndarray, last: np.ndarray, values: np.ndarray, column: int) -> np.ndarray:

@@ -27,7 +27,7 @@ from tracker.failfast import FailFast
 from tracker.line import Asked, Command, Line, StringLine, ours
 from tracker.local import LocalConnection
 from tracker.models import FIELDS, PRICE, Market, Metric, Rank, Standing, Summary
-from tracker.ring import DAY, HOUR, Ring
+from tracker.ring import DAY, HOUR, Ring, Windows
 from tracker.stats import Stats
 
 PREFIX = "dt1"
@@ -84,12 +84,14 @@ def translated() -> Iterator[None]:
 class View(NamedTuple):
     """The market if a source watches it, and of each of some metrics of it its ``standing`` and its window.
 
-    values: float64 (metrics, rows), as ``windows`` has them; version: of all, as ``version`` has it.
+    values: float64 (metrics, rows), as ``windows`` has them, the first ``final`` slots of them final; version: of all,
+    as ``version`` has it.
     """
 
     market: Market | None
     standings: list[Standing | None]
     values: np.ndarray
+    final: int
     version: bytes
 
 
@@ -104,11 +106,8 @@ class Store:
 
     # Series
 
-    def newest(self, source: str, market: str, now: float, count: int) -> tuple[Market | None, np.ndarray]:
-        """``market``, if it is on the watch list of ``source``, and its newest ``count`` slots.
-
-        These are float64 (fields, count), NaN where none is stored.
-        """
+    def newest(self, source: str, market: str, now: float, count: int) -> tuple[Market | None, Windows]:
+        """``market``, if it is on the watch list of ``source``, and its newest ``count`` slots as a window."""
         ranges = self.ring.tail_ranges(now, count)
         listed, *pieces = self._line.ask([
             ("HGET", _markets_key(source), market),
@@ -116,12 +115,12 @@ class Store:
         ])  # fmt: skip
         return _first_market(market, [listed]), self.ring.decode_tail(pieces, now, count)
 
-    def windows(self, markets: Sequence[str], now: float) -> np.ndarray:
-        """The windows of ``markets``: float64 (fields, markets, rows), oldest slot first, NaN where none is stored."""
+    def windows(self, markets: Sequence[str], now: float) -> Windows:
+        """The windows of ``markets``, one column a field."""
         return self.ring.decode(self._line.ask([("GET", _ring_key(market)) for market in markets]), now)
 
-    def walk(self, markets: Sequence[str], now: float, count: int) -> Iterator[tuple[Sequence[str], np.ndarray]]:
-        """``count`` of ``markets`` at a time and their ``windows``, which the next ones take the place of.
+    def walk(self, markets: Sequence[str], now: float, count: int) -> Iterator[tuple[Sequence[str], Windows]]:
+        """Yields (markets, windows) in chunks of ``count``. The array is reused: copy what must outlive the next chunk.
 
         The server sends the first ones at once, and the next ones while the caller works.
         """
@@ -130,7 +129,7 @@ class Store:
         asked = map(self._begin_windows, chunks)
         ahead = next(asked, None)
 
-        def walked(ahead: Asked | None) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+        def walked(ahead: Asked | None) -> Iterator[tuple[Sequence[str], Windows]]:
             for chunk in chunks:
                 assert ahead
                 parts = self._strings.finish(ahead)
@@ -145,41 +144,43 @@ class Store:
 
     def write(
         self, source: str, market: str, slots: np.ndarray, values: np.ndarray, now: float,
-        new: bool = False, refused: Mapping[str, int] = MappingProxyType({}),
+        new: bool = False, refused: Mapping[str, int] = MappingProxyType({}), settled: int | None = None,
     ) -> None:  # fmt: skip
         """Stores what ``source`` answered for ``market``: ``values`` (n, fields) at ``slots`` (n,), ascending.
 
-        Notes that it answered, and how many candles of its answer were ``refused`` for what. ``new``: the market may
-        have no ring yet. A new ring is made whole at first: SETRANGE beyond a string's end reserves twice its size.
+        Slots before ``settled`` (Unix seconds; None: the slot in progress) are final. Notes that it answered, and how
+        many candles of its answer were ``refused`` for what. ``new``: the market may have no ring yet. A new ring is
+        made whole at first: SETRANGE beyond a string's end reserves twice its size.
         """
         self._line.ask([
-            *self._written(market, slots, values, now, new),
+            *self._written(market, slots, values, now, new, settled),
             *_answered(source, [market], now, int(slots[-1]) if len(slots) else None),
             *(("HINCRBY", _status_key(source), f"refused:{reason}", count) for reason, count in refused.items()),
         ])  # fmt: skip
 
     def _written(
-        self, market: str, slots: np.ndarray, values: np.ndarray, now: float, new: bool = False
+        self, market: str, slots: np.ndarray, values: np.ndarray, now: float, new: bool, settled: int | None = None
     ) -> Iterator[Command]:
         key = _ring_key(market)
         if new:
             yield "SET", key, bytes(self.ring.size), "NX"
-        for offset, run in self.ring.encode(slots, values, now):
+        for offset, run in self.ring.encode(slots, values, now, settled):
             yield "SETRANGE", key, offset, run
         yield "EXPIRE", key, RING_LIFE
 
-    def write_slot(self, markets: Sequence[str], slot: int, values: np.ndarray) -> None:
+    def write_slot(self, markets: Sequence[str], slot: int, values: np.ndarray, final: bool = False) -> None:
         """Stores one slot, now in the window, of many ``markets`` that have rings: ``values`` (markets, fields)."""
-        self._line.ask(self._slot_written(markets, slot, values))
+        self._line.ask(self._slot_written(markets, slot, values, final))
 
-    def _slot_written(self, markets: Sequence[str], slot: int, values: np.ndarray) -> list[Command]:
-        offset, rows = self.ring.encode_slot(slot, values)
+    def _slot_written(self, markets: Sequence[str], slot: int, values: np.ndarray, final: bool) -> list[Command]:
+        offset, rows = self.ring.encode_slot(slot, values, final)
         return [("SETRANGE", _ring_key(market), offset, row) for market, row in zip(markets, rows, strict=True)]
 
     def write_prices(self, source: str, prices: Mapping[str, float], slot: int, now: float) -> None:
         """Stores the price in ``slot``, now in the window, of many markets that ``source`` answered for at once.
 
-        Their volumes in that slot are missing. Markets without a ring get one.
+        Their volumes in that slot are missing. Markets without a ring get one. The price sampled last stays: no source
+        can be asked for a price of the past, so the slot is final as soon as it has ended.
         """
         markets = list(prices)
         values = np.full((len(markets), len(FIELDS)), np.nan)
@@ -188,15 +189,15 @@ class Store:
         absent = [market for market, there in zip(markets, present, strict=True) if not there]
         self._line.ask([
             *(("SET", _ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent),
-            *self._slot_written(markets, slot, values),
+            *self._slot_written(markets, slot, values, final=True),
             *_answered(source, markets, now, slot),
         ])  # fmt: skip
 
     def inherit(self, market: str, before: str, now: float) -> None:
-        """Gives ``market`` the samples of the market ``before`` in slots of which it has none itself."""
-        windows = self.windows([market, before], now)
-        own, old = windows[:, 0].T, windows[:, 1].T
-        taken = np.isnan(own).all(axis=1) & ~np.isnan(old).all(axis=1)
+        """Gives ``market`` the final samples of the market ``before`` in slots of which it has none itself."""
+        values, final = self.windows([market, before], now)
+        own, old = values[:, 0].T, values[:, 1].T
+        taken = np.isnan(own).all(axis=1) & ~np.isnan(old).all(axis=1) & (np.arange(len(old)) < final[1])
         if not taken.any():
             return
         self._line.ask(self._written(market, self.ring.slots(now)[taken], old[taken], now, new=True))
@@ -271,10 +272,12 @@ class Store:
         *replies, ring = self._line.ask(asked)
         found, standings = replies[: len(sources)], replies[len(sources) :]
         each = [standings[at : at + STANDING] for at in range(0, len(standings), STANDING)]
+        values, [final] = self.ring.decode([ring], now, [metric.column for metric in metrics])
         return View(
             _first_market(market, found),
             [_standing(replies) for replies in each],
-            self.ring.decode([ring], now, [metric.column for metric in metrics])[:, 0],
+            values[:, 0],
+            int(final),
             _joined(raw for raw, *_ in each),
         )
 

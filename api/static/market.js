@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { poll } from "./poll.js";
 import { merge } from "./series.js";
 
-/** Older slots change too, when a source that was away is heard again: all is asked for again after this many seconds. */
+/** Missing slots are filled when a source that was away is heard again: all is asked for again after this many seconds. */
 const WHOLE_EVERY = 300;
 
 /** `take(answer)` gets the answer of /markets/{id} with whole series, each {…row, start, step, values}, as `fields`. */
@@ -16,8 +16,8 @@ export const followMetric = (id, take, fail) =>
   follow(`metrics/${id}`, (answer) => split(answer, { [answer.field]: answer }), take, fail);
 
 function split(market, fields) {
-  const { start, step, closed } = market;
-  return { ...market, fields: Object.fromEntries(Object.entries(fields).map(([name, row]) => [name, { ...row, start, step, closed }])) };
+  const { start, step, closed, final } = market;
+  return { ...market, fields: Object.fromEntries(Object.entries(fields).map(([name, row]) => [name, { ...row, start, step, closed, final }])) };
 }
 
 function follow(path, read, take, fail) {
@@ -38,8 +38,8 @@ function follow(path, read, take, fail) {
       market.fields[name] = { ...row, ...merge(before, row, whole ? row.values.length : rows) };
     }
     const [any] = Object.values(market.fields);
-    // Asked for again: the newest closed slot, which was in progress a moment ago, and the one in progress.
-    known = { market, rows: whole ? any.values.length : known.rows, since: any.start + (any.values.length - 2) * any.step };
+    // Asked for again: what may still change.
+    known = { market, rows: whole ? any.values.length : known.rows, since: any.start + any.final * any.step };
     take(market);
   }, fail);
 }

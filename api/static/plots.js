@@ -112,10 +112,11 @@ export function plots({ utc, show, all }) {
   return { node, draw, mark, restyle, stop };
 }
 
-function reading({ values, start, step, closed, unit }, index, utc) {
+function reading({ values, start, step, closed, final, unit }, index, utc) {
   if (index < 0) return el("span", { class: "value" }, "no samples");
   const value = values[index] === null ? "no sample" : format.amount(values[index], unit, format.exact);
-  return [el("span", { class: "value" }, value), el("time", {}, format.moment(start + index * step, utc), index >= closed && " · in progress")];
+  const state = index >= closed ? " · in progress" : index >= final && values[index] !== null && " · may still change";
+  return [el("span", { class: "value" }, value), el("time", {}, format.moment(start + index * step, utc), state)];
 }
 
 function bounds(mean) {

@@ -1,6 +1,9 @@
 /** Series of one value a slot: joined, averaged, searched for gaps. Pure. */
 
-/** `before` with the slots of `news` written over it, moved to the window that ends with `news`. Both {start, step, values}. */
+/**
+ * `before` with the slots of `news` written over it, moved to the window that ends with `news`. All are
+ * {start, step, values, closed, final}: how many of the first values are of slots that have ended, and how many stay.
+ */
 export function merge(before, news, rows) {
   if (!before || before.step !== news.step) return news;
   const end = news.start + news.values.length * news.step;
@@ -13,7 +16,8 @@ export function merge(before, news, rows) {
       if (index + offset >= 0 && index + offset < length) values[index + offset] = value;
     });
   }
-  return { start, step: news.step, values };
+  const moved = Math.round((news.start - start) / news.step);
+  return { start, step: news.step, values, closed: news.closed + moved, final: news.final + moved };
 }
 
 export const slots = ({ start, step, values }) => values.map((_, index) => start + index * step);

@@ -54,7 +54,7 @@ def test_a_metric_is_arrays(live: Live) -> None:
     assert series.values.dtype == float and series.values.shape == series.slots.shape == (1441,)
     at = series.slots.tolist().index(slot)
     assert series.values[at - 2 : at + 1].tolist() == [5, 6, 7] and np.isnan(series.values[0])
-    assert (series.step, series.closed, series.row["unit"]) == (60, 1440, "eth")
+    assert (series.step, series.closed, series.final, series.row["unit"]) == (60, 1440, at, "eth")
     assert len(live.client.metric(f"{ID}:volume", since=slot).values) in (1, 2)
 
 
@@ -75,6 +75,33 @@ def test_who_watches_gets_all_and_then_what_is_new(live: Live) -> None:
     assert len(whole.values) == 1441
     assert 1 <= len(news.values) <= 3 and news.slots[-1] >= whole.slots[-1]
     assert all(1 <= seconds <= 300 for seconds in waits)
+
+
+def test_who_keeps_what_is_final_keeps_what_is_true(live: Live) -> None:
+    """A watcher looks between a minute's end and the next fetch, where the newest value was fetched within it."""
+    slot = RING.slot(time.time())
+    both = np.array([[1.0, 5.0], [1.0, 6.0], [1.0, 0.5]])
+    slots = np.array([slot - 180, slot - 120, slot - 60])
+    live.tracked.store.write("simulator", ID, slots, both, slot - 30, new=True)
+    kept: dict[int, float] = {}
+
+    def wait(seconds: float) -> None:
+        both[2, 1] = 7.0  # the fetch after the end of the minute
+        live.tracked.store.write("simulator", ID, slots, both, time.time())
+        pipeline.evaluate(live.tracked.store, Outbox(live.tracked.store.redis), (), [ID], time.time())
+        time.sleep(0.2)
+
+    def told() -> None:
+        series = next(watched)
+        for at, value in list(zip(series.slots.tolist(), series.values.tolist(), strict=True))[: series.final]:
+            assert kept.setdefault(at, value) == value or np.isnan(value)
+
+    watched = live.client.watch(f"{ID}:volume", wait)
+    told()
+    assert slot - 60 not in kept
+    while slot - 60 not in kept:
+        told()
+    assert kept[slot - 60] == 7.0
 
 
 def test_what_the_api_refuses_is_an_error_with_its_detail(live: Live) -> None:
@@ -103,7 +130,7 @@ def test_an_api_that_does_not_answer_is_an_error() -> None:
 
 # Politeness, against a server that says what a test wants
 
-BODY = b'{"id":"a:b:volume","start":600,"step":60,"closed":2,"values":[1,null,3]}'
+BODY = b'{"id":"a:b:volume","start":600,"step":60,"closed":2,"final":1,"values":[1,null,3]}'
 
 
 def test_whoever_watches_looks_when_a_change_is_due_and_asks_by_etag(server: HttpServer) -> None:
@@ -114,7 +141,7 @@ def test_whoever_watches_looks_when_a_change_is_due_and_asks_by_etag(server: Htt
     assert first.slots.tolist() == [600, 660, 720] and np.isnan(first.values[1])
     next(watched)
     assert waits == [17.0]
-    assert server.asked == ["/v1/metrics/a:b:volume", "/v1/metrics/a:b:volume?since=720"]
+    assert server.asked == ["/v1/metrics/a:b:volume", "/v1/metrics/a:b:volume?since=660"]
     next(watched)
     assert "If-None-Match" in server.headers and server.headers["If-None-Match"] == '"one"'
 

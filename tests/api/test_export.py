@@ -71,6 +71,8 @@ def test_the_database_has_every_series_rank_and_alert(filled: Tracked, tmp_path:
         assert stored.fetchall() == list(
             zip(SLOTS[present].tolist(), [2.0] * int(present.sum()), values[present].tolist(), strict=True)
         )
+        [final] = database.execute("SELECT final_before FROM markets WHERE id = 'kraken:ethbtc'").fetchone()
+        assert final == SLOTS[-1]
         row = filled.get("/v1/metrics?q=kraken&field=volume")["metrics"][0]
         columns = "unit, stddev_24h, rank, rank_of, cv_rank, cv_rank_of"
         found = database.execute(f"SELECT {columns} FROM metrics WHERE id = ?", (row["id"],)).fetchone()

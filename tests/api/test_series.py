@@ -80,8 +80,8 @@ def test_since_gives_what_begins_then_or_later(counted: Tracked) -> None:
     whole = counted.get(URL)
     part = counted.get(f"{URL}?since={SLOTS[-3]}")
 
-    assert (part["start"], part["closed"], part["values"]) == (SLOTS[-3], 2, [1438, 1439, 1440])
-    window = {"start", "closed", "values"}
+    assert (part["start"], part["closed"], part["final"], part["values"]) == (SLOTS[-3], 2, 2, [1438, 1439, 1440])
+    window = {"start", "closed", "final", "values"}
     assert {name: part[name] for name in part.keys() - window} == {name: whole[name] for name in whole.keys() - window}
 
 
@@ -95,20 +95,37 @@ def test_since_before_the_window_gives_all_of_it(counted: Tracked) -> None:
 
 def test_since_the_future_gives_nothing(counted: Tracked) -> None:
     answer = counted.get(f"{URL}?since={2**40}")
-    assert (answer["values"], answer["closed"], answer["start"]) == ([], 0, SLOTS[-1] + 60)
+    assert (answer["values"], answer["closed"], answer["final"]) == ([], 0, 0)
+    assert answer["start"] == SLOTS[-1] + 60
 
 
-def test_whoever_asks_since_the_step_in_progress_gets_each_slot_in_the_end(counted: Tracked) -> None:
+def test_asking_since_the_first_slot_that_is_not_final_gets_each_slot_in_the_end(counted: Tracked) -> None:
     answer = counted.get(URL)
     known = dict(zip(range(answer["start"], NOW_SLOT + 1, 60), answer["values"], strict=True))
     counted.now = NOW + 180
     counted.put("kraken:ethbtc", np.array([7.0, 8, 9, 10]), SLOTS[-1] + 60 * np.arange(4), price=2.0)
 
-    news = counted.get(f"{URL}?since={answer['start'] + answer['closed'] * answer['step']}")
+    news = counted.get(f"{URL}?since={answer['start'] + answer['final'] * answer['step']}")
     known |= {news["start"] + 60 * at: value for at, value in enumerate(news["values"])}
 
     whole = counted.get(URL)
     assert [known[whole["start"] + 60 * at] for at in range(1441)] == whole["values"]
+
+
+def test_a_slot_that_has_ended_is_not_final_until_its_source_was_asked_again(counted: Tracked) -> None:
+    # given a minute in which the market was asked for, and which is over
+    counted.now = NOW + 60
+    answer = counted.get(URL)
+    assert (answer["closed"], answer["final"], answer["values"][1439]) == (1440, 1439, 1440)
+    assert answer["mean_24h"] == np.mean(np.arange(1, 1440))
+    coarse = counted.get(f"{URL}?step=300")
+    assert coarse["start"] + 300 * coarse["final"] <= SLOTS[-1]
+    # when it is asked for again
+    counted.put("kraken:ethbtc", np.array([1_500.0, 7.0]), SLOTS[-1] + 60 * np.arange(2))
+    # then
+    answer = counted.get(URL)
+    assert (answer["closed"], answer["final"], answer["values"][1439]) == (1440, 1440, 1500)
+    assert answer["mean_24h"] == pytest.approx(np.mean([*range(1, 1440), 1_500]))
 
 
 NOW_SLOT = int(SLOTS[-1])
@@ -136,15 +153,18 @@ def test_a_coarser_step_is_made_of_its_slots(tracked: Tracked, aggregate: str, v
     aggregate=st.sampled_from(["mean", "min", "max", "last"]),
     since=st.one_of(st.none(), st.integers(-100_000, 100_000)),
     seed=st.integers(0, 2**32 - 1),
+    behind=st.integers(0, 1_440),
 )
-def test_a_cut_is_what_plain_loops_find(now: float, step: int, aggregate: str, since: int | None, seed: int) -> None:
+def test_a_cut_is_what_plain_loops_find(
+    now: float, step: int, aggregate: str, since: int | None, seed: int, behind: int
+) -> None:
     # given a window with gaps
     random, ring = np.random.default_rng(seed), Ring()
     values = random.uniform(1, 2, ring.rows)
     values[random.random(ring.rows) < random.choice([0, 0.3, 0.99])] = np.nan
     asked = SeriesQuery(since=None if since is None else int(now) + since, step=step, aggregate=aggregate)
     # when
-    found = cut(values[None], ring, now, asked)
+    found = cut(values[None], ring.rows - 1 - behind, ring, now, asked)
     # then
     slots = {int(slot): value for slot, value in zip(ring.slots(now), values, strict=True)}
     reduce = {"mean": np.mean, "min": np.min, "max": np.max, "last": lambda present: present[-1]}[aggregate]
@@ -155,6 +175,7 @@ def test_a_cut_is_what_plain_loops_find(now: float, step: int, aggregate: str, s
             expected.append((begin, reduce(present) if present else np.nan, begin + step <= ring.slot(now)))
     np.testing.assert_allclose(found.values[0], [value for _, value, _ in expected], rtol=1e-12)
     assert found.closed == sum(closed for *_, closed in expected)
+    assert found.final == sum(begin + step <= ring.slot(now) - 60 * behind for begin, *_ in expected)
     assert found.step == step
     if expected:
         assert found.start == expected[0][0]
@@ -177,8 +198,8 @@ def test_a_market_has_both_fields_in_one_answer(counted: Tracked) -> None:
     assert {name: answer[name] for name in names} == names
     for field in ("price", "volume"):
         alone = counted.get(f"/v1/metrics/kraken:ethbtc:{field}?step=300&aggregate=max")
-        assert {name: answer[name] for name in ("start", "step", "closed")} == {
-            name: alone[name] for name in ("start", "step", "closed")
+        assert {name: answer[name] for name in ("start", "step", "closed", "final")} == {
+            name: alone[name] for name in ("start", "step", "closed", "final")
         }
         assert answer[field] == {name: alone[name] for name in answer[field]}
         assert {*answer[field], *answer} == {*alone, "price", "volume"}

@@ -77,7 +77,7 @@ def test_the_first_fetch_stores_what_the_source_reaches_back_to(
     pipeline.fetch(store, exchange.name, source, asked.id, Clock())
     now = time.time()
     slots = RING.slots(now)
-    stored = store.windows([asked.id], now)[:, 0].T
+    stored = store.windows([asked.id], now).values[:, 0].T
     present = ~np.isnan(stored).any(axis=1)
     oldest = slots[present][0]
     assert (
@@ -104,7 +104,7 @@ def test_a_later_fetch_asks_once_and_stores_the_gap(exchange: ExchangeServer, so
     before = len(exchange.arrivals)
     pipeline.fetch(store, exchange.name, source, asked.id, Clock())
     assert len(exchange.arrivals) == before + 1
-    np.testing.assert_allclose(store.windows([asked.id], now)[:, 0].T[:-1], truth[:-1], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(store.windows([asked.id], now).values[:, 0].T[:-1], truth[:-1], rtol=1e-6, atol=1e-8)
 
 
 def test_a_silence_longer_than_the_source_reaches_stays_missing(store: Store) -> None:
@@ -116,7 +116,7 @@ def test_a_silence_longer_than_the_source_reaches_stays_missing(store: Store) ->
         slots = RING.slots(now)
         store.write("kraken", asked.id, slots[:10], np.tile([0.1, 1.0], (10, 1)), now, new=True)
         pipeline.fetch(store, "kraken", source, asked.id, Clock())
-        values = store.windows([asked.id], now)[:, 0]
+        values = store.windows([asked.id], now).values[:, 0]
         assert np.isnan(values[:, 12:700]).all()
         assert not np.isnan(values[:, 730:-1]).any()
 
@@ -213,7 +213,7 @@ def test_a_backfill_that_the_budget_interrupts_is_kept_and_goes_on(store: Store)
         [market] = pipeline.refresh(store, exchange.name, source, now)
         with pytest.raises(MustWait, match="the budget pays for no more"):
             pipeline.fetch(store, exchange.name, source, market, clock)
-        values = store.windows([market], now)[:, 0]
+        values = store.windows([market], now).values[:, 0]
         truth = expected(exchange, ("ETH", "BTC"), RING.slots(now).tolist()).T
         np.testing.assert_allclose(values[:, 5:900], truth[:, 5:900], rtol=1e-6, atol=1e-8)
         assert np.isnan(values[:, 900:]).all()
@@ -221,7 +221,9 @@ def test_a_backfill_that_the_budget_interrupts_is_kept_and_goes_on(store: Store)
             pipeline.fetch(store, exchange.name, source, market, clock)
         purse[0] = 2
         pipeline.fetch(store, exchange.name, source, market, clock)
-        np.testing.assert_allclose(store.windows([market], now)[:, 0, 5:-1], truth[:, 5:-1], rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(
+            store.windows([market], now).values[:, 0, 5:-1], truth[:, 5:-1], rtol=1e-6, atol=1e-8
+        )
 
 
 def test_candles_of_the_future_are_refused(exchange: ExchangeServer, source: Source) -> None:

@@ -37,7 +37,7 @@ def test_it_is_configured_refreshed_and_fetched(shop: None, server: HttpServer, 
     [market] = pipeline.refresh(store, "shop", source, time.time())
     pipeline.fetch(store, "shop", source, market, Clock())
     now = time.time()
-    values = store.windows([market], now)[:, 0]
+    values = store.windows([market], now).values[:, 0]
     at = (slot - store.ring.first(now)) // 60
     assert values[:, at : at + 3].tolist() == [[2.0, 2.5, 2.5], [3.0, 1.0, 0.0]]
 

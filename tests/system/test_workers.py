@@ -97,7 +97,7 @@ def test_a_market_that_fails_does_not_touch_its_batch(
     wait_for(lambda: len(store.ranking("price")) == len(MARKETS) - 1, "the others are ranked")
     assert store.status("simulator")["refused:not_json"] == "1"
     assert MARKETS[1] in store.status("simulator")["last_error"]
-    assert np.isnan(store.windows([MARKETS[1]], time.time())).all()
+    assert np.isnan(store.windows([MARKETS[1]], time.time()).values).all()
 
 
 def test_the_store_is_killed_while_fetches_run(celery_setup: CeleryTestSetup, exchange: Exchange, store: Store) -> None:

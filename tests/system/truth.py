@@ -30,7 +30,7 @@ def assert_complete(store: Store, feed: Generated) -> None:
         slots = store.ring.slots(now).tolist()
         found = []
         for listing in feed.markets:
-            values = store.windows([f"{listing.exchange}:{listing.pair}"], now)[:, 0].T
+            values = store.windows([f"{listing.exchange}:{listing.pair}"], now).values[:, 0].T
             truth = np.array(expected(feed, listing.exchange, listing.pair, slots))
             looked_at = slice(5, -2)
             if not np.array_equal(values[looked_at], truth[looked_at], equal_nan=True):
