@@ -19,19 +19,16 @@ DEADLINE = 15
 Made = TypeVar("Made", bound=requests.Session)
 
 
-def prepared(made: Made, headers: dict[str, str], *mixins: type) -> Made:
-    """A session to keep for a process: it reuses connections and never retries, which is the task's to decide.
-
-    ``mixins``: classes that overrule methods of its connections.
-    """
+def prepared(made: Made, headers: dict[str, str]) -> Made:
+    """A session to keep for a process: it reuses connections and never retries, which is the task's to decide."""
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none kept: they would be sent back, and grow
     made.headers.update({"User-Agent": "data-tracker", "Accept": "application/json", **headers})
     made.trust_env = False  # no .netrc look-up a request, and no proxy by surprise
     for scheme in ("http://", "https://"):
         adapter = HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0)
         adapter.poolmanager.pool_classes_by_scheme = {
-            "http": _pool(urllib3.HTTPConnectionPool, *mixins, _Connection),
-            "https": _pool(urllib3.HTTPSConnectionPool, *mixins, _TlsConnection),
+            "http": _pool(urllib3.HTTPConnectionPool, _Connection),
+            "https": _pool(urllib3.HTTPSConnectionPool, _TlsConnection),
         }
         made.mount(scheme, adapter)
     return made
@@ -84,8 +81,8 @@ class _TlsConnection(urllib3.connection.HTTPSConnection):
     response_class = _Answer
 
 
-def _pool(pool: type, *connection: type) -> type:
-    return type("Pool", (pool,), {"ConnectionCls": type("Connection", connection, {})})
+def _pool(pool: type, connection: type) -> type:
+    return type("Pool", (pool,), {"ConnectionCls": connection})
 
 
 def seconds(retry_after: str) -> float | None:

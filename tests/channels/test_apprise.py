@@ -13,6 +13,7 @@ import pytest
 import requests
 from aiosmtpd.controller import Controller
 
+from tests.channels.internet import PUBLIC
 from tests.servers import free_port
 from tracker.channels import apprise
 from tracker.channels.apprise import Channel
@@ -48,10 +49,15 @@ def service(server, monkeypatch):
     return server
 
 
+def channel(url, **options):
+    """One that may reach the receivers here, which are on this machine."""
+    return Channel(url=url, **{"allow_private": True} | options)
+
+
 def sent(service, url, notice=NOTICE):
     """The one request that sending made."""
     service.posts.clear()
-    assert "success" in Channel(url=url).send(notice)
+    assert "success" in channel(url).send(notice)
     [post] = service.posts
     return post
 
@@ -127,7 +133,7 @@ def test_a_refusal_says_its_status_and_whether_to_try_again(service, status, is_
     for url in (TWILIO, PUSHOVER, PAGERDUTY, SLACK):
         service.posts.clear()
         with pytest.raises(ChannelError) as refusal:
-            Channel(url=url).send(NOTICE)
+            channel(url).send(NOTICE)
         assert (refusal.value.permanent, refusal.value.status) == (is_permanent, status)
         assert refusal.value.retry_after == 77
         assert len(service.posts) == 1  # none of them tries again by itself
@@ -136,14 +142,14 @@ def test_a_refusal_says_its_status_and_whether_to_try_again(service, status, is_
 def test_a_url_cannot_ask_for_tries_of_its_own(service):
     service.says(b"no", 500)
     with pytest.raises(ChannelError):
-        Channel(url=PUSHOVER + "?retry=3&wait=0").send(NOTICE)
+        channel(PUSHOVER + "?retry=3&wait=0").send(NOTICE)
     assert len(service.posts) == 1
 
 
 def test_a_connection_cut_after_the_body_is_tried_again(service):
     service.sends(b"")
     with pytest.raises(ChannelError) as refusal:
-        Channel(url=PUSHOVER).send(NOTICE)
+        channel(PUSHOVER).send(NOTICE)
     assert not refusal.value.permanent
     assert len(service.posts) == 1
 
@@ -158,7 +164,7 @@ def test_a_slow_service_is_waited_for_and_called_once(service, monkeypatch):
         request.end_headers()
 
     service.answer = slowly
-    assert "success" in Channel(url=PUSHOVER).send(NOTICE)
+    assert "success" in channel(PUSHOVER).send(NOTICE)
     assert len(service.posts) == 1
 
 
@@ -169,7 +175,7 @@ def test_one_that_hangs_is_left(service, monkeypatch):
     service.answer = lambda request: release.wait(20)
     try:
         with pytest.raises(ChannelError) as refusal:
-            Channel(url=PUSHOVER).send(NOTICE)
+            channel(PUSHOVER).send(NOTICE)
         assert not refusal.value.permanent
     finally:
         release.set()
@@ -183,11 +189,11 @@ def test_secrets_are_in_no_text(service, logged):
         (PAGERDUTY, ["apikey0123456789", "integrationkey0"]),
         (SLACK, ["TIiajkdnlazkcOXrIdevi7FQ"]),
     ):
-        channel = Channel(url=url)
+        one = channel(url)
         with pytest.raises(ChannelError) as refusal:
-            channel.send(NOTICE)
+            one.send(NOTICE)
         for secret in secrets:
-            assert secret not in f"{channel!r} {refusal.value} {logged}"
+            assert secret not in f"{one!r} {refusal.value} {logged}"
         assert "failure" in str(refusal.value)
 
 
@@ -231,7 +237,7 @@ def mailbox() -> Iterator[tuple[Mailbox, str]]:
 
 def test_a_mail_has_subject_and_text(mailbox):
     box, url = mailbox
-    Channel(url=url).send(NOTICE)
+    channel(url).send(NOTICE)
     [mail] = box.mails
     text = mail.content.decode()
     assert mail.rcpt_tos == ["kim@example.com"]
@@ -242,7 +248,7 @@ def test_a_mail_that_is_refused_is_tried_again(mailbox):
     box, url = mailbox
     box.code = "451 try again later"
     with pytest.raises(ChannelError) as refusal:
-        Channel(url=url).send(NOTICE)
+        channel(url).send(NOTICE)
     assert not refusal.value.permanent
     assert len(box.mails) == 1
 
@@ -252,5 +258,95 @@ def test_a_mail_server_that_is_away_or_hangs_is_left(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never greets
         for port in (free_port(), silent.getsockname()[1]):
             with pytest.raises(ChannelError) as refusal:
-                Channel(url=f"mailto://127.0.0.1:{port}?from=a@example.com&to=b@example.com&mode=insecure").send(NOTICE)
+                channel(f"mailto://127.0.0.1:{port}?from=a@example.com&to=b@example.com&mode=insecure").send(NOTICE)
             assert not refusal.value.permanent
+
+
+# Where it may go
+
+
+REFUSED = "allow_private = true"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433"])
+@pytest.mark.parametrize("kind", ["json", "xml", "form", "ntfy", "gotify"])
+def test_a_service_on_a_private_address_is_refused_unless_allowed(server, kind, host):
+    server.says(b'{"id": 1}')
+    url = f"{kind}://{host}:{server.url.rpartition(':')[2]}/topictoken"
+
+    with pytest.raises(ChannelError) as refusal:
+        channel(url, allow_private=False).send(NOTICE)
+
+    assert refusal.value.permanent and REFUSED in str(refusal.value)
+    assert not server.asked
+    channel(url).send(NOTICE)
+    assert server.posts
+
+
+def test_a_mail_server_on_a_private_address_is_refused_unless_allowed(mailbox):
+    box, url = mailbox
+    for each in (url, url.replace("127.0.0.1", "localhost")):
+        with pytest.raises(ChannelError) as refusal:
+            channel(each, allow_private=False).send(NOTICE)
+        assert refusal.value.permanent and REFUSED in str(refusal.value)
+    assert not box.mails
+
+
+def test_a_datagram_to_a_private_address_is_refused_unless_allowed():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(10)
+        url = f"rsyslog://127.0.0.1:{receiver.getsockname()[1]}"
+        with pytest.raises(ChannelError) as refusal:
+            channel(url, allow_private=False).send(NOTICE)
+        assert refusal.value.permanent
+        channel(url).send(NOTICE)
+        assert NOTICE.text in receiver.recv(2_000).decode()
+
+
+def test_a_redirect_to_a_private_address_is_refused(server, internet):
+    """A public receiver, which is played by the one here, sends us on to this machine."""
+    internet.resolves("public.example", PUBLIC)
+    internet.leads(PUBLIC, server.url)
+    server.says(b"", 307, Location=server.url + "/inside")
+
+    with pytest.raises(ChannelError) as refusal:
+        channel("json://public.example/hook", allow_private=False).send(NOTICE)
+
+    assert refusal.value.permanent and REFUSED in str(refusal.value)
+    assert server.asked == ["/hook"]
+
+
+def test_a_public_service_is_reached_where_its_name_leads_first(server, mailbox, internet):
+    """Its name leads to this machine when it is looked up again."""
+    box, url = mailbox
+    internet.resolves("public.example", PUBLIC, "127.0.0.1")
+    internet.leads(PUBLIC, server.url)
+    server.says(b"")
+    assert "success" in channel("json://public.example/hook", allow_private=False).send(NOTICE)
+    assert internet.connected == [(PUBLIC, 80)]
+
+    internet.resolves("mail.example", "2606:4700::6810:85e5", "127.0.0.1")
+    with pytest.raises(ChannelError) as refusal:
+        channel(url.replace("127.0.0.1", "mail.example"), allow_private=False).send(NOTICE)
+    assert not refusal.value.permanent  # nobody listens there in this test
+    assert internet.connected[1][0] == "2606:4700::6810:85e5" and len(internet.connected) == 2
+    assert not box.mails
+
+
+def test_what_else_the_process_does_is_not_guarded(server, monkeypatch):
+    """Another thread reaches the store, say, while a send is under way."""
+    server.says(b"")
+    seen = []
+
+    def meanwhile(*_, **__):
+        thread = threading.Thread(target=lambda: seen.append(requests.get(server.url, timeout=10).status_code))
+        thread.start()
+        thread.join()
+        return False
+
+    monkeypatch.setattr(apprise.Apprise, "notify", lambda *_, **__: [])
+    monkeypatch.setattr(apprise, "masked", meanwhile)
+    with pytest.raises(ChannelError):
+        channel(PUSHOVER, allow_private=False).send(NOTICE)
+    assert seen == [200]

@@ -2,16 +2,15 @@
 
 import hmac
 import json
-import socket
 import time
 from email.utils import formatdate
 
 import pytest
 
+from tests.channels.internet import PUBLIC
 from tests.servers import free_port
 from tracker import http
-from tracker.channels import webhook
-from tracker.channels.webhook import Channel, public
+from tracker.channels.webhook import Channel
 from tracker.errors import ChannelError
 from tracker.models import FIRING, Alert, Notice
 
@@ -170,53 +169,37 @@ def test_private_addresses_are_refused_unless_allowed(server):
     assert not server.posts
 
 
-def test_the_address_that_was_checked_is_the_one_connected_to(server, monkeypatch):
+def test_the_address_that_was_checked_is_the_one_connected_to(server, internet):
     """A name that is public when it is looked up first and private when it is looked up again."""
-    answers = iter([["93.184.215.14"], ["127.0.0.1"], ["127.0.0.1"]])
-    connected = []
-
-    def look_up(host, port, *_, **__):
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in next(answers)]
-
-    def connect(address, *_, **__):
-        connected.append(address)
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(webhook, "create_connection", connect)
-    refused("http://rebinding.example/", allow_private=False)
-    assert connected == [("93.184.215.14", 80)]
+    internet.resolves("rebinding.example", PUBLIC, "127.0.0.1")
+    error = refused("http://rebinding.example/", allow_private=False)
+    assert internet.connected == [(PUBLIC, 80)]
+    assert not error.permanent  # nobody listens there in this test
 
 
-@pytest.mark.parametrize(
-    ("ip", "expected"),
-    [
-        ("93.184.215.14", True),
-        ("2606:4700::6810:85e5", True),
-        ("127.0.0.1", False),
-        ("10.1.2.3", False),
-        ("172.16.0.1", False),
-        ("192.168.1.1", False),
-        ("169.254.169.254", False),
-        ("100.64.0.1", False),
-        ("0.0.0.0", False),
-        ("224.0.0.1", False),
-        ("255.255.255.255", False),
-        ("::1", False),
-        ("::", False),
-        ("fe80::1", False),
-        ("fc00::1", False),
-        ("::ffff:127.0.0.1", False),
-        ("::ffff:93.184.215.14", True),
-        ("64:ff9b::7f00:1", False),
-        ("2002:7f00:1::", False),
-        ("ff02::1", False),
-    ],
-)
-def test_which_addresses_are_public(ip, expected):
-    assert public(ip) is expected
+def test_the_public_one_of_several_addresses_is_taken(server, internet):
+    server.says(b"ok")
+    internet.resolves("both.example", ["fd00::1", "10.1.2.3", PUBLIC])
+    internet.leads(PUBLIC, server.url)
+    assert channel("http://both.example/", allow_private=False).send(NOTICE) == "answered 200: 'ok'"
+    assert internet.connected == [(PUBLIC, 80)]
 
 
 def test_neither_url_nor_secret_is_shown():
     shown = repr(channel("https://hooks.example/T0K3N", secret="s3cret"))
     assert "T0K3N" not in shown and "s3cret" not in shown
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+def test_a_path_that_the_receiver_repeats_is_masked(server, status):
+    body = b"Cannot POST /hooks/T0K3N-abc%2Fdef?key=K3Y12345: no route for T0K3N-abc/def" + b" K3Y12345" * 30
+    server.says(body, status)
+    one = channel(server.url + "/hooks/T0K3N-abc%2Fdef?key=K3Y12345")
+    if status == 200:
+        said = one.send(NOTICE)
+    else:
+        with pytest.raises(ChannelError) as refusal:
+            one.send(NOTICE)
+        said = str(refusal.value)
+    assert said.startswith(f"answered {status}: 'Cannot POST ")
+    assert "T0K3N" not in said and "K3Y" not in said

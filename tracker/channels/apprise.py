@@ -4,7 +4,6 @@ One URL a channel (https://github.com/caronc/apprise/wiki): tries are our outbox
 """
 
 import logging
-import re
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,18 +12,17 @@ import requests
 from apprise import Apprise, AppriseAsset, NotifyType
 from apprise.plugins import NotifyBase
 
+from tracker.channels.guard import guarded, masked
 from tracker.channels.webhook import permanent
 from tracker.errors import ChannelError
 from tracker.http import seconds
 from tracker.models import RESOLVED, Notice
-from tracker.options import Expected, option, text
+from tracker.options import Expected, flag, option, text
 
 #: Seconds to connect, and to wait for the next byte of an answer: one that is slower has taken the notice, maybe, and
 #: would get it again. E-mail has one limit for both.
 CONNECT_TIMEOUT = 5
 READ_TIMEOUT = 15
-#: Parts of a URL that are shorter are no secret.
-SHORTEST_SECRET = 6
 TYPES = {"info": NotifyType.INFO, "warning": NotifyType.WARNING, "critical": NotifyType.FAILURE}
 #: No limit by a thread that would be left behind, no wait, no try of its own.
 ASSET = AppriseAsset(
@@ -44,14 +42,19 @@ def service_url(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """url: of the service, with the keys that it asks for."""
+    """url: of the service, with the keys that it asks for; allow_private: also to addresses that are not public."""
 
     PATIENCE: ClassVar[int] = 45
     CEILING: ClassVar[int] = 5
 
     url: str = option(service_url, secret=True)
+    allow_private: bool = option(flag, False)
 
     def send(self, notice: Notice) -> str:
+        with guarded(self.allow_private):
+            return self._sent(notice)
+
+    def _sent(self, notice: Notice) -> str:
         service = self._service(notice)
         apprise = Apprise(asset=ASSET)
         apprise.add(service)
@@ -64,10 +67,10 @@ class Channel:
             )  # fmt: skip
         finally:
             _answers.reset(noted)
-        said = self._masked("; ".join([
+        said = masked("; ".join([
             f"{result.name}: {result.status.name.lower()}{''.join(f': {line.message}' for line in result.logs())}"
             for result in results
-        ]))  # fmt: skip
+        ]), self.url)  # fmt: skip
         if not results:
             raise ChannelError(said or "no service was found", *_verdict(answers))
         return said
@@ -81,13 +84,6 @@ class Channel:
         if hasattr(service, "dedup"):  # PagerDuty and its kin: success resolves what has the same key
             service.dedup, service.action = notice.key, "map"
         return service
-
-    def _masked(self, said: str) -> str:
-        """Without any part of the URL that may be a secret."""
-        for part in sorted(re.split(r"[:/@?&=,]+", self.url.partition("://")[2]), key=len, reverse=True):
-            if len(part) >= SHORTEST_SECRET:
-                said = said.replace(part, "***").replace(requests.utils.unquote(part), "***")
-        return said
 
 
 def _verdict(answers: list[requests.Response]) -> tuple[bool, int | None, float | None]:

@@ -5,8 +5,6 @@ ours and new; ``Idempotency-Key`` is the same for every try (draft-ietf-httpapi-
 """
 
 import hmac
-import ipaddress
-import socket
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,9 +16,9 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 import urllib3
-from urllib3.util.connection import create_connection
 
 from tracker import http
+from tracker.channels.guard import guarded, masked
 from tracker.errors import ChannelError
 from tracker.models import Notice
 from tracker.options import Expected, flag, option, text
@@ -29,8 +27,6 @@ from tracker.options import Expected, flag, option, text
 ANSWER = 2_000
 #: Statuses that say "not now", besides those of 500 and above.
 LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
-#: IPv6 prefixes that carry an IPv4 address in their last 32 bits (RFC 6052).
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def address(value: Any) -> str:
@@ -66,18 +62,22 @@ class Channel:
                 "X-Tracker-Timestamp": timestamp,
                 "X-Tracker-Signature": signature(self.secret, timestamp, body),
             }
+        with guarded(self.allow_private):
+            return self._posted(body, headers)
+
+    def _posted(self, body: bytes, headers: dict[str, str]) -> str:
         try:
             with self._session.post(
                 self.url, data=body, headers=headers, stream=True, allow_redirects=False,
                 timeout=(http.CONNECT_TIMEOUT, http.READ_TIMEOUT),
             ) as answer:  # fmt: skip
-                return _judged(answer)
+                return _judged(answer, self.url)
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             raise ChannelError(_fault(error)) from None  # the cause holds the URL, which may be a secret
 
     @cached_property
     def _session(self) -> requests.Session:
-        return http.prepared(http.Plain(), {}, *([] if self.allow_private else [_Guarded]))
+        return http.prepared(http.Plain(), {})
 
 
 def document(notice: Notice) -> dict[str, Any]:
@@ -90,30 +90,9 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
     return "v1=" + hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
 
 
-def public(found: str) -> bool:
-    """Whether an IP address is one of the public internet, also where it carries an IPv4 address inside."""
-    ip = ipaddress.ip_address(found)
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else None)
-        if inner:
-            return public(str(inner))
-    return ip.is_global and not ip.is_multicast
-
-
-class _Guarded:
-    """A connection that is made to the very address that was checked: a second look-up might answer differently."""
-
-    def _new_conn(self: Any) -> socket.socket:
-        found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
-        for ip in (str(where[0]) for *_, where in found):
-            if public(ip):
-                return create_connection((ip, self.port), self.timeout, self.source_address, self.socket_options)
-        raise ChannelError("its host has a private address: set allow_private = true if that is meant", permanent=True)
-
-
-def _judged(answer: requests.Response) -> str:
+def _judged(answer: requests.Response, url: str) -> str:
     """What the receiver said; raises ChannelError unless it is that it took the notice."""
-    said = f"answered {answer.status_code}{_excerpt(answer)}"
+    said = f"answered {answer.status_code}{_excerpt(answer, url)}"
     if 200 <= answer.status_code < 300:
         return said
     status = answer.status_code
@@ -125,10 +104,11 @@ def permanent(status: int) -> bool:
     return status < 500 and status not in LATER
 
 
-def _excerpt(answer: requests.Response) -> str:
+def _excerpt(answer: requests.Response, url: str) -> str:
+    """The beginning of the body. Many servers repeat the path there, and a token with it."""
     with suppress(urllib3.exceptions.HTTPError, OSError):  # the status alone says enough
         if body := answer.raw.read1(ANSWER):
-            return f": {body[:200].decode('utf-8', 'replace')!r}"
+            return f": {masked(body.decode('utf-8', 'replace'), url)[:200]!r}"
     return ""
 
 
