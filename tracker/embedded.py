@@ -13,6 +13,7 @@ def command(settings: Settings) -> list[str]:
     folder = settings.store_folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)  # metrics may be public, API keys' digests and notices are not
     except OSError as error:
         raise SettingsError(f"DATA_DIR='{settings.data_dir}': expected a writable folder ({error.strerror})") from error
     return [

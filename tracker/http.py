@@ -1,6 +1,7 @@
 """HTTP that ends: sessions whose answers, heads and bodies, are there in time or fail. For sources and channels."""
 
 import io
+import logging
 import time
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
@@ -15,6 +16,9 @@ CONNECT_TIMEOUT = 4
 READ_TIMEOUT = 10
 #: Seconds for a whole answer, head and body, however busily it drips.
 DEADLINE = 15
+
+# It prints whole URLs, in warnings too, and a webhook's URL is a secret.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
 
 Made = TypeVar("Made", bound=requests.Session)
 

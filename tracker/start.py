@@ -99,7 +99,9 @@ def _writable(folder: Path):
         if "%" in str(path):
             raise SettingsError(f"'{path}': expected a path without %, which supervisord.conf gives a meaning")
     try:
+        os.umask(0o077)  # what is made here and by all programs is for this user alone
         (folder / "log").mkdir(parents=True, exist_ok=True)
+        (folder / "log").chmod(0o700)  # also one of an earlier start
         lock = (folder / "start.lock").open("w")
     except OSError as error:
         raise SettingsError(f"DATA_DIR='{folder}': expected a writable folder ({error.strerror})") from error

@@ -11,7 +11,7 @@ from typing import Any
 
 from celery import Celery, Task, chain
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
-from celery.signals import beat_init, worker_init
+from celery.signals import after_setup_logger, beat_init, worker_init
 
 from tracker import alerting, pipeline
 from tracker import notify as notices
@@ -45,6 +45,17 @@ LONGEST_WAIT = 60
 
 #: Notices that wait in the queue before a sweep adds none: however long no worker takes any, it grows no further.
 SWEEP = 1_000
+
+
+@after_setup_logger.connect
+def keep_secrets(logger: logging.Logger, loglevel: int, **_: Any) -> None:
+    """LOG_LEVEL is for our lines and Celery's. Of the libraries only warnings are logged.
+
+    Their other lines hold URLs, header fields and OAuth's keys. ``tracker.http`` silences urllib3 altogether.
+    """
+    logger.setLevel(max(loglevel, logging.WARNING))
+    for ours in ("tracker", "celery"):
+        logging.getLogger(ours).setLevel(loglevel)
 
 
 # Opened once a process, after the fork. The rules are read before it too: a child that starts while the file is bad

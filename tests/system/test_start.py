@@ -1,5 +1,6 @@
 """What a newcomer meets: one command starts everything, Ctrl-C ends everything, a second start goes on."""
 
+import contextlib
 import re
 import socket
 import subprocess
@@ -15,8 +16,11 @@ from tests.system.stack import CLEAN, ROOT, Stack, alive
 
 def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     # A first start that is ended in the middle of its backfill ...
+    for folder in (tmp_path / "log", tmp_path / "store"):  # as versions before made them
+        folder.mkdir(mode=0o755)
     with Stack(tmp_path) as stack:
         wait_for(lambda: any(0 < fetched < 60 for fetched in progress(stack)), "some markets are fetched", 90)
+        assert open_to_others(tmp_path) == []
         assert stack.stop() == []
 
     # ... loses nothing: the second one goes on.
@@ -160,6 +164,16 @@ def progress(stack: Stack) -> list[int]:
     """How many markets it said were fetched, line by line."""
     found = [re.match(r"24 h of (\d+) of 60 markets fetched", line) for line in list(stack.lines)]
     return [int(match[1]) for match in found if match]
+
+
+def open_to_others(folder: Path) -> list[str]:
+    """What in ``folder`` other users may read, write or enter."""
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # the store replaces files
+            if path.lstat().st_mode & 0o077:
+                found.append(str(path))
+    return found
 
 
 def shown_processes(stack: Stack) -> set[str]:

@@ -14,7 +14,7 @@ from tracker.errors import BadId, SourceError
 from tracker.models import Candles, Market, Ticker
 from tracker.settings import Settings
 from tracker.sources import Pay, free
-from tracker.sources.http import get_json, session
+from tracker.sources.http import KEY, get_json, session
 
 #: Candles of an answer at most.
 PAGE = 1_000
@@ -35,7 +35,7 @@ class Cryptowatch:
         self.url = url
         self.step = step
         self.clock = clock
-        self.session = session({"X-CW-API-Key": key} if key else {}, pay)
+        self.session = session({KEY: key} if key else {}, pay)
         self._spent = False
 
     @property

@@ -20,6 +20,8 @@ CHUNK = 65_536
 #: Seconds to stay away where a source says that it was asked too much, but not until when; at most, whatever it says.
 PAUSES = {429: 60, 418: 120}
 LONGEST_PAUSE = 3 * 86_400
+#: The header field of the only API key that is sent.
+KEY = "X-CW-API-Key"
 #: Binance names the end of a ban in words: "IP banned until 1659761931230."
 BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 
@@ -109,6 +111,8 @@ def refusal(response: requests.Response) -> SourceError:
     wait = http.seconds(response.headers.get("Retry-After", "")) or PAUSES.get(status, 0)
     if banned := BANNED_UNTIL.search(body):
         wait = int(banned[1]) / 1000 - time.time()
+    if key := str(response.request.headers.get(KEY, "")):
+        body = body.replace(key.encode(), b"***")  # some repeat a key that they refuse
     return SourceError(
         f"http_{status}",
         f"{response.url} answered {status}: {_excerpt(body)}",
