@@ -15,6 +15,8 @@ ENTRY_POINTS = {
     "tracker.tasks",
     "tracker.message",
     "tracker.consumer",
+    "tracker.admission",
+    "tracker.envelope",
     "tracker.cli",
     "tracker.start",
     "tracker.__main__",

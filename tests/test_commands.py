@@ -12,7 +12,7 @@ from tests.servers import StoreServer, free_port, wait_for
 from tests.system.stack import CLEAN, ROOT
 
 
-@pytest.mark.parametrize("words", ["sources", "keys list", "keys create me", "deliveries list"])
+@pytest.mark.parametrize("words", ["sources", "keys list", "keys create me", "deliveries list", "refused list"])
 def test_a_store_that_is_away_is_said_with_what_starts_it(words: str) -> None:
     command = [sys.executable, "-m", "tracker", *words.split()]
     port = free_port()

@@ -165,6 +165,12 @@ def redrive(options: argparse.Namespace, settings: Settings) -> None:
     print(redrive(settings, options.ids))
 
 
+def refused(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.refused import command
+
+    print(command(settings, options.action))
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their flags; a flag named in capitals overrules the environment variable of that name."""
     about = "Tracks crypto market metrics of the last 24 hours."
@@ -203,7 +209,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _alert_commands(commands: Any) -> None:
-    """The groups ``rules``, ``channels`` and ``deliveries``."""
+    """The groups ``rules``, ``channels``, ``deliveries`` and ``refused``."""
 
     def action(group: Any, name: str, run: Callable, text: str) -> argparse.ArgumentParser:
         added = group.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -226,6 +232,9 @@ def _alert_commands(commands: Any) -> None:
     action(deliveries, "list", list_deliveries, "list them, and why")
     again = action(deliveries, "redrive", redrive, "send them again, or only some")
     again.add_argument("ids", nargs="*", metavar="ID", help="as listed; all")
+    messages = group("refused", "messages in the queues that no worker took: they cannot be tasks")
+    action(messages, "list", refused, "list them, the newest first, and why")
+    action(messages, "clear", refused, "forget them")
 
 
 def _key_actions(parser: argparse.ArgumentParser) -> None:

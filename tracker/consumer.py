@@ -1,5 +1,5 @@
-"""The part of a Celery worker that takes messages, with two things done differently: how it sends events, and when it
-begins to stop."""
+"""The part of a Celery worker that takes messages, with three things done differently: which messages it takes, how it
+sends events, and when it begins to stop."""
 
 import os
 import signal
@@ -12,6 +12,8 @@ from celery.app import events
 from celery.events import EventDispatcher
 from celery.worker import consumer, state
 from kombu.asynchronous import Hub
+
+from tracker.admission import Admission
 
 #: Seconds between two messages of events: Flower shows a task this much later.
 EVENTS_EVERY = 0.1
@@ -28,6 +30,10 @@ class Consumer(consumer.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.loop = between_events(self.hub)(self.loop)
+
+    def create_task_handler(self, *args: Any) -> Admission:
+        """What is called with each message."""
+        return Admission(self, super().create_task_handler(*args))
 
     def on_send_event_buffered(self) -> None:
         """An event waits to be sent."""
