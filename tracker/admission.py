@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from celery import Task, current_app
+from celery import current_app
 from kombu import Message
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
 
@@ -30,6 +30,7 @@ REDELIVERIES = 5
 LONGEST = 180
 
 
+@lru_cache
 def _known(name: str) -> str:
     if name.startswith("celery.") or name not in current_app.tasks:
         raise ValueError("no task of ours")
@@ -134,7 +135,7 @@ def fault(message: Message) -> str:
     try:
         task = Received.model_validate(parts).headers.task
         args, kwargs, _ = Body.model_validate({"body": message.decode()}).body
-        _check_arguments(current_app.tasks[task], args, kwargs)
+        _check_arguments(task, args, kwargs)
     except ValidationError as error:
         return first(error)
     except TypeError as error:
@@ -144,15 +145,15 @@ def fault(message: Message) -> str:
     return ""
 
 
-def _check_arguments(task: Task, args: list[Any], kwargs: dict[str, Any]) -> None:
+def _check_arguments(task: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     """Raises ValidationError for wrong types, TypeError for a wrong number, of the arguments of ``task``."""
     signature, model = _arguments(task)
     model.model_validate(signature.bind(*args, **kwargs).arguments)
 
 
 @lru_cache
-def _arguments(task: Task) -> tuple[inspect.Signature, type[Strict]]:
-    signature = inspect.signature(task.run)
+def _arguments(task: str) -> tuple[inspect.Signature, type[Strict]]:
+    signature = inspect.signature(current_app.tasks[task].run)
     fields: Any = {
         name: (each.annotation, ... if each.default is each.empty else each.default)
         for name, each in signature.parameters.items()

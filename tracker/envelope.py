@@ -66,13 +66,12 @@ def unreadable(channel: Any, queue: str, item: bytes) -> str:
     if len(item) > LARGEST:
         return f"{len(item)} bytes, more than {LARGEST}"
     try:
-        message = loads(bytes_to_str(item))
-        envelope = Envelope.model_validate(message)
+        envelope = Envelope.model_validate(loads(bytes_to_str(item)))
         if "compression" in envelope.headers:
             return "headers.compression: a small message may become a huge one"
         if envelope.properties.delivery_info.routing_key != queue:
             return "properties.delivery_info.routing_key: another queue's"
-        channel.Message(message, channel=channel)
+        channel.decode_body(envelope.body, envelope.properties.body_encoding)
     except ValidationError as error:
         return first(error)
     except Exception as error:  # whatever the parsers raise: RecursionError, binascii.Error, ...

@@ -1,5 +1,6 @@
 """Whatever stands in the queues, a real worker goes on: what cannot be a task is refused once, and shown."""
 
+import json
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.system.kinds import KINDS, TASKS, good, raw
 from tests.system.processes import LocalProcess
 from tests.system.stack import CLEAN, ROOT
 from tracker.admission import REDELIVERIES
+from tracker.message import published
 from tracker.refused import SHOWN, Message, Refused
 from tracker.store import connect
 
@@ -54,6 +56,7 @@ class Worker:
             done = wait_for(
                 lambda task=task: self.process.status == "exited" or self.succeeds(task.wrapped["headers"]["id"]),
                 f"a good task in {task.queue} is done:\n{self.process.logs()[-3000:]}",
+                60,
             )
             assert done and self.process.status == "running", self.process.logs()[-3000:]
 
@@ -169,15 +172,16 @@ def test_two_messages_of_one_delivery_tag_are_both_done(outcome: Outcome) -> Non
     outcome.worker.nothing_is_left()
 
 
-def test_what_celery_publishes_is_taken(outcome: Outcome) -> None:
-    """With everything our own tasks use: a chain, an expiry, a countdown, names of arguments, a header of a tracing
-    library."""
+def test_what_we_and_celery_publish_is_taken(outcome: Outcome) -> None:
+    """With everything that our tasks use: a chain, an expiry, a countdown, named arguments; and another's header."""
     app = outcome.worker.app
     follower = app.signature("tracker.tasks.evaluate", ([],), immutable=True, queue="evaluate")
     notice = {"alert": "jump:kraken:btcusd:price:60", "channel": "log", "event": "firing"}
     last = app.signature("tracker.tasks.notify", (), notice, immutable=True, queue="notify")
     result = chain(follower, last).apply_async(expires=60, countdown=0.1, headers={"traceparent": "00-1-2-01"})
-    for id in (result.parent.id, result.id):
+    command = published("tracker.tasks.evaluate", "evaluate", ([],), 60, 0.1)
+    outcome.worker.redis.execute_command(*command)
+    for id in (result.parent.id, result.id, json.loads(command[2])["headers"]["id"]):
         wait_for(lambda id=id: outcome.worker.succeeds(id), f"it is done: {outcome.worker.process.logs()[-2000:]}")
 
 
