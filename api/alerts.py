@@ -149,7 +149,10 @@ class DeliveryRow(BaseModel):
     alert: str = Field(description="Id of the alert; of a digest `digest:TIME`.")
     channel: str = Field(description="Name of the channel.")
     event: str = Field(description="What it tells: firing, resolved or digest.")
-    state: str = Field(description="pending, delivered, dead, digested (a digest tells it) or silenced.")
+    state: str = Field(
+        description="pending, delivered, dead, digested (a digest tells it) or silenced (not told: a silence holds it "
+        "back until it ends, or it was over before anybody was told)."
+    )
     tries: int = Field(description="Tries that failed, since it was last redriven.")
     attempts: list[Attempted] = Field(description="The newest 20, oldest first.")
     next_try: float | None = Field(description="When it is looked at next, Unix seconds. Null if it is not pending.")

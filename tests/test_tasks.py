@@ -14,6 +14,7 @@ from tests.servers import StoreServer
 from tests.system.stack import CLEAN
 from tracker.models import Alert, Market
 from tracker.outbox import Outbox
+from tracker.silences import Silences
 from tracker.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -148,6 +149,20 @@ def test_a_sweep_publishes_the_notices_that_are_due_once(store_server: StoreServ
     sweep(store_server)
     arguments = [json.loads(base64.b64decode(json.loads(raw)["body"]))[0] for raw in redis.lrange("notify", 0, -1)]
     assert sorted(arguments) == [[f"jump:kraken:m{number}:volume:60", "phone", "firing"] for number in range(3)]
+
+
+def test_a_sweep_publishes_what_a_silence_held_back_until_it_ended(store_server: StoreServer, redis: Redis) -> None:
+    record(redis, 1)
+    outbox, [row] = Outbox(redis), Outbox(redis).deliveries.pending()
+    claimed, token = outbox.deliveries.claim(row.id, 10) or pytest.fail("not claimed")
+    silence = Silences(redis).add(("*",), time.time() + 3_600, "listing day", time.time())
+    outbox.deliveries.hold(claimed, token, silence.id, "by a silence")
+    sweep(store_server)
+    assert redis.llen("notify") == 0
+    Silences(redis).remove(silence.id)
+    sweep(store_server)
+    [raw] = redis.lrange("notify", 0, -1)
+    assert json.loads(base64.b64decode(json.loads(raw)["body"]))[0] == row.id.split("/")
 
 
 def test_a_sweep_adds_nothing_to_a_queue_that_nobody_works_on(store_server: StoreServer, redis: Redis) -> None:

@@ -2,7 +2,8 @@
 
 ``dt1:delivery:{id}`` hash, a row; ``dt1:due`` sorted set, ids of pending rows by when they are next looked at;
 ``dt1:dead`` sorted set, ids of dead rows by when they died; ``dt1:sent:{channel}:{bucket}`` string, attempts in a
-ceiling's window; ``dt1:digest:{id}`` set, the rows that a digest stands for. {id} is ``alert/channel/event``.
+ceiling's window; ``dt1:digest:{id}`` set, the rows that a digest stands for; ``dt1:held`` set, the silences that hold
+rows back; ``dt1:held:{silence}`` sorted set, their ids by when they were held. {id} is ``alert/channel/event``.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 from redis import Redis, WatchError
 
-from tracker.models import DIGEST, Attempt, Delivery
+from tracker.models import DIGEST, FIRING, RESOLVED, Attempt, Delivery
 from tracker.ring import DAY
 from tracker.store import PREFIX, translated
 
@@ -24,9 +25,12 @@ LIFE = 7 * DAY
 GRACE = 15
 #: Attempts kept of a row, the newest.
 ATTEMPTS = 20
+#: Rows of an ended silence that one sweep makes due.
+RELEASED = 10_000
 
 DUE = f"{PREFIX}:due"
 DEAD = f"{PREFIX}:dead"
+HOLDING = f"{PREFIX}:held"
 T = TypeVar("T")
 Stored = dict[bytes, bytes]
 
@@ -61,23 +65,30 @@ class Deliveries:
     # Work on a row: claimed for the time of a lease, then settled or put off by who claimed it
 
     def claim(self, id: str, lease: float) -> tuple[Delivery, str] | None:
-        """The row, and the token of who may send it now; None if it is not pending, not due, or claimed by another.
+        """The row, and the token of who may send it now; None if it is settled, not due, or claimed by another.
 
         A claim ends after ``lease`` seconds: nobody waits for one that died any longer. That was a try that failed.
+        A silenced row can be claimed too: it is returned as it was, and is pending from now on.
         """
         token = token_hex(8)
+        claimed: list[Delivery] = []
 
         def change(pipe: Any, stored: Stored) -> tuple[Delivery, str] | None:
             if _text(stored, "claimant") == token:
-                return _row(id, stored), token  # by the try before, and only its answer was lost
-            if _text(stored, "state") != "pending" or self.now() < max(_time(stored, "after"), _time(stored, "until")):
+                return claimed[-1], token  # by the try before, and only its answer was lost
+            if _text(stored, "state") not in ("pending", "silenced"):
+                pipe.zrem(DUE, id)
+                return None
+            if self.now() < max(_time(stored, "after"), _time(stored, "until")):
                 return None
             row = _row(id, stored)
             if _text(stored, "claimant"):
                 died = Attempt(self.now(), False, None, "its worker died in the midst of it, or took too long")
                 row = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, died))
-            pipe.hset(_key(id), mapping={"claimant": token, "until": self.now() + lease, **_known(row)})
+            claim = {"state": "pending", "claimant": token, "until": self.now() + lease}
+            pipe.hset(_key(id), mapping=claim | _known(row))
             pipe.zadd(DUE, {id: self.now() + lease})
+            claimed.append(row)
             return row, token
 
         return self._change([_key(id)], change)
@@ -89,7 +100,7 @@ class Deliveries:
             if not stored:
                 return  # a week old
             known = _row(row.id, stored)
-            if known.state == "pending" or (known.state, state) == ("dead", "delivered"):
+            if known.state == "pending" or (known.state in ("dead", "silenced") and state == "delivered"):
                 self._settle(pipe, known, state, attempt)
 
         self._change([_key(row.id)], change)
@@ -105,6 +116,44 @@ class Deliveries:
             pipe.zadd(DUE, {row.id: after})
 
         self._change([_key(row.id)], change)
+
+    # What a silence holds back
+
+    def hold(self, row: Delivery, token: str, silence: str, why: str) -> None:
+        """Leaves ``row`` silenced until ``release`` makes it due again."""
+
+        def change(pipe: Any, stored: Stored) -> None:
+            if _text(stored, "claimant") != token:
+                return  # as in put_off
+            held, now = _held_key(silence), self.now()
+            self._settle(pipe, row, "silenced", Attempt(now, True, None, why))
+            pipe.zadd(held, {row.id: now})
+            pipe.zremrangebyscore(held, 0, now - LIFE)
+            pipe.expire(held, LIFE)
+            pipe.sadd(HOLDING, silence)
+
+        self._change([_key(row.id)], change)
+
+    def holding(self) -> set[str]:
+        """Ids of the silences that hold rows back, or did until they ended."""
+        with translated():
+            return {id.decode() for id in self.redis.smembers(HOLDING)}
+
+    def release(self, silence: str) -> None:
+        """Makes the rows due that ``silence`` holds back, up to RELEASED of them.
+
+        A row that another worker holds at this moment is released by the next call: ``holding`` names it again.
+        """
+        held = _held_key(silence)
+
+        def change(pipe: Any, rows: list[bytes]) -> None:
+            if rows:
+                pipe.zadd(DUE, dict.fromkeys(rows, self.now()))
+                pipe.zrem(held, *rows)
+            if len(rows) < RELEASED:
+                pipe.srem(HOLDING, silence)
+
+        self._change([held], change, lambda pipe: pipe.zrange(held, 0, RELEASED - 1))
 
     # What is due, what is dead
 
@@ -142,7 +191,8 @@ class Deliveries:
     def redrive(self, ids: Sequence[str] | None = None, channel: str | None = None) -> list[str]:
         """Makes dead rows pending and due again, as if never tried; returns their ids.
 
-        Those of ``ids``, or all; of ``channel``, or of all channels.
+        Those of ``ids``, or all; of ``channel``, or of all channels. A resolved notice that was left out because
+        nobody was told of the firing one is looked at again after it.
         """
         if ids is None:
             ids = [row.id for row in self.dead()]
@@ -153,6 +203,9 @@ class Deliveries:
             pipe.hset(_key(id), mapping={"state": "pending", "tries": 0, "after": 0, "until": 0})
             pipe.zrem(DEAD, id)
             pipe.zadd(DUE, {id: self.now()})
+            alert, channel, event = id.split("/")
+            if event == FIRING:
+                pipe.zadd(DUE, {Delivery(alert, channel, RESOLVED).id: self.now()})
             return True
 
         wanted = [id for id in ids if channel in (None, *id.split("/")[1:2])]
@@ -200,14 +253,16 @@ class Deliveries:
 
     def _settle(self, pipe: Any, row: Delivery, state: str, attempt: Attempt) -> None:
         settled = replace(row, attempts=_newest(row.attempts, attempt))
-        pipe.hset(_key(row.id), mapping={"state": state, "claimant": "", **_known(settled)})
+        pipe.hset(_key(row.id), mapping={"state": state, "claimant": "", "until": 0, **_known(settled)})
         pipe.zrem(DUE, row.id)
         pipe.zrem(DEAD, row.id)
         if state == "dead":
             pipe.zadd(DEAD, {row.id: self.now()})
 
-    def _change(self, keys: Sequence[str], change: Callable[[Any, Stored], T]) -> T:
-        """A transaction: what ``change`` adds to the pipeline, given what the first of ``keys`` holds.
+    def _change(
+        self, keys: Sequence[str], change: Callable[[Any, Any], T], read: Callable[[Any], Any] | None = None
+    ) -> T:
+        """A transaction: what ``change`` adds to the pipeline, given the hash at the first of ``keys``, or ``read``.
 
         Repeated until none of ``keys`` changes meanwhile; also after a lost connection, so ``change`` must know its
         own work again.
@@ -216,7 +271,7 @@ class Deliveries:
             while True:
                 try:
                     pipe.watch(*keys)
-                    stored = pipe.hgetall(keys[0])
+                    stored = read(pipe) if read else pipe.hgetall(keys[0])
                     pipe.multi()
                     outcome = change(pipe, stored)
                     pipe.execute()
@@ -231,6 +286,10 @@ def _key(id: str) -> str:
 
 def _members_key(id: str) -> str:
     return f"{PREFIX}:digest:{id}"
+
+
+def _held_key(silence: str) -> str:
+    return f"{PREFIX}:held:{silence}"
 
 
 def _text(stored: Stored, name: str) -> str:

@@ -26,8 +26,8 @@ LONGEST = 600
 LONGEST_ASKED = 3_600
 #: Seconds a claim outlasts the longest send.
 MARGIN = 5
-#: Seconds after which a resolved notice looks again whether its firing one was sent.
-AFTER_FIRING = 5
+#: Seconds after which a resolved notice looks again whether its firing one was sent: at least, and at most.
+AFTER_FIRING, AFTER_FIRING_AT_MOST = 5, 60
 #: Alerts that a digest spells out.
 SPELT_OUT = 10
 #: Characters of what a channel said that are kept.
@@ -49,6 +49,16 @@ def deliver(outbox: Outbox, outlets: Mapping[str, Outlet], id: str) -> None:
         _send(outbox, outlet, row, token, notice)
 
 
+def due(outbox: Outbox, count: int) -> list[str]:
+    """Up to ``count`` ids of rows whose time has come. Rows that a silence held back are due once it has ended."""
+    deliveries = outbox.deliveries
+    if holding := deliveries.holding():
+        in_force = {silence.id for silence in Silences(outbox.redis).all(deliveries.now())}
+        for silence in holding - in_force:
+            deliveries.release(silence)
+    return deliveries.due(count)
+
+
 def backoff(tries: int, retry_after: float | None = None) -> float:
     """Seconds to wait after ``tries`` that failed: doubled each time, with jitter, and no less than asked for."""
     wait = min(FIRST * 2 ** (tries - 1), LONGEST) * random.uniform(0.75, 1.25)
@@ -65,15 +75,12 @@ def _due_notice(outbox: Outbox, outlet: Outlet, row: Delivery, token: str) -> No
     """The notice to send now; None if it is not to be sent, or not now, which is noted."""
     if row.event == DIGEST:
         return _digest(outbox, row)
-    now, alert = outbox.deliveries.now(), outbox.get(row.alert)
+    alert = outbox.get(row.alert)
+    wanted = _resolved_is_wanted if row.event == RESOLVED else _firing_is_wanted
     if not alert:
         _give_up(outbox, row, "its alert is no longer stored")
-    elif silence := Silences(outbox.redis).covering(alert.metric, now):
-        _end(outbox, row, "silenced", f"by silence {silence.id}: {silence.reason}")
-    elif row.event == RESOLVED and (firing := _state_of_firing(outbox, row)) == "pending":
-        outbox.deliveries.put_off(row, token, now + AFTER_FIRING)
-    elif row.event == RESOLVED and firing in ("dead", "silenced"):
-        _end(outbox, row, "silenced", "nobody was told that it fires")
+    elif not wanted(outbox, alert, row, token):
+        return None
     elif outlet.most and outbox.deliveries.above(outlet.name, outlet.most, outlet.window):
         outbox.deliveries.digest(row, outlet.window)
     else:
@@ -81,10 +88,35 @@ def _due_notice(outbox: Outbox, outlet: Outlet, row: Delivery, token: str) -> No
     return None
 
 
-def _state_of_firing(outbox: Outbox, row: Delivery) -> str:
-    """How the delivery of the firing notice stands that a resolved one is about."""
-    firing = outbox.deliveries.get(Delivery(row.alert, row.channel, FIRING).id)
-    return firing.state if firing else ""
+def _firing_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
+    """Whether a firing notice is to be sent now; if not, that is noted. A silence holds it back until it ends.
+
+    ``alert`` was read after the claim. If it is resolved later than that, its resolved notice finds this row pending,
+    and waits for it.
+    """
+    if row.state == "silenced" and alert.state == RESOLVED:
+        _end(outbox, row, "silenced", "it was over before the silence ended")
+    elif silence := Silences(outbox.redis).covering(alert.metric, outbox.deliveries.now()):
+        outbox.deliveries.hold(row, token, silence.id, f"by silence {silence.id}: {silence.reason}"[:DETAIL])
+    else:
+        return True
+    return False
+
+
+def _resolved_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
+    """Whether a resolved notice is to be sent now: once the firing one was sent, whatever silences there are.
+
+    A firing notice that was tried in vain may have arrived all the same, so it counts as sent.
+    """
+    firing, now = outbox.deliveries.get(Delivery(row.alert, row.channel, FIRING).id), outbox.deliveries.now()
+    if firing and firing.state == "pending":
+        next_try = firing.next_try if firing.tries and firing.next_try else now
+        outbox.deliveries.put_off(row, token, min(max(next_try, now + AFTER_FIRING), now + AFTER_FIRING_AT_MOST))
+    elif not firing or (firing.state in ("dead", "silenced") and not firing.tries):
+        _end(outbox, row, "silenced", "nobody was told that it fires")
+    else:
+        return True
+    return False
 
 
 def _send(outbox: Outbox, outlet: Outlet, row: Delivery, token: str, notice: Notice) -> None:

@@ -1,4 +1,4 @@
-"""Silences in Redis: alerts of matching metrics are recorded and not sent until a time.
+"""Silences in Redis: alerts of matching metrics are recorded, and not sent before the silence ends.
 
 ``dt1:silences`` hash, id -> a silence as JSON.
 """

@@ -207,9 +207,9 @@ def notify(alert: str, channel: str, event: str) -> None:
 
 @app.task
 def sweep() -> None:
-    """Publishes notices whose time to be tried again has come, and those whose task was lost."""
+    """Publishes the notices to be tried again, those whose silence ended, and those whose task was lost."""
     waiting = queue_length("notify")
-    publish_notices(outbox().deliveries.due(max(SWEEP - waiting, 0)))
+    publish_notices(notices.due(outbox(), max(SWEEP - waiting, 0)))
 
 
 @beat_init.connect
