@@ -75,7 +75,7 @@ def test_what_was_delivered_is_not_claimed_again(rows, clock):
 
 def test_a_row_that_failed_waits_for_its_time(rows, clock):
     row, token = rows.claim(ROW, LEASE)
-    rows.put_off(row, token, clock.time + 100, FAILED)
+    rows.fail(row, token, FAILED, 100)
     assert rows.claim(ROW, LEASE) is None
     clock.time += 99
     assert ROW not in rows.due(10)
@@ -112,7 +112,7 @@ def test_who_lost_the_lease_does_not_undo_what_the_next_one_did(rows, clock):
     clock.time += LEASE
     second, _ = rows.claim(ROW, LEASE)
     # the first one comes back to say that it failed, then the second that it is delivered
-    rows.put_off(row, token, clock.time + 100, FAILED)
+    rows.fail(row, token, FAILED, 100)
     assert FAILED not in rows.get(ROW).attempts
     rows.settle(second, "delivered", SENT)
     rows.settle(row, "dead", FAILED)
@@ -146,7 +146,7 @@ def test_the_dead_are_listed_and_redriven(rows, clock):
 def test_the_newest_attempts_are_kept(rows, clock):
     for number in range(ATTEMPTS + 3):
         row, token = rows.claim(ROW, LEASE)
-        rows.put_off(row, token, clock.time, Attempt(number, False, None, "no"))
+        rows.fail(row, token, Attempt(number, False, None, "no"), 0)
     assert [each.at for each in rows.get(ROW).attempts] == list(range(3, ATTEMPTS + 3))
     assert rows.get(ROW).tries == ATTEMPTS + 3
 

@@ -10,14 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.servers import free_port
-from tracker import http, notify
+from tracker import http
 from tracker.channels import Outlet, webhook
 from tracker.channels import log as log_channel
+from tracker.deliveries import GIVE_UP
 from tracker.errors import ChannelError
 from tracker.models import Alert
-from tracker.notify import TRIES, backoff, deliver, due
+from tracker.notify import DEATHS, LONGEST, LONGEST_ASKED, backoff, deliver, due
 from tracker.outbox import Outbox
 from tracker.silences import Silences
+from tracker.waiting import PROBE
 
 NOW = 1_700_000_000.0
 ALERT = Alert(
@@ -27,18 +29,27 @@ ALERT = Alert(
 
 @dataclass
 class Scripted:
-    """A channel that does what it is told, in turn, then takes everything."""
+    """A channel that does what it is told, in turn, then takes everything unless it is ``away``.
+
+    refused: keys of notices that it never takes.
+    """
 
     PATIENCE: ClassVar[int] = 10
     CEILING: ClassVar[int] = 0
 
     script: list = field(default_factory=list)
     sent: list = field(default_factory=list)
+    taken: list = field(default_factory=list)
+    away: bool = False
+    refused: set = field(default_factory=set)
 
     def send(self, notice):
         self.sent.append(notice)
+        if self.away or notice.key in self.refused:
+            raise ChannelError("answered 503", status=503)
         if self.script and (error := self.script.pop(0)):
             raise error
+        self.taken.append(notice)
         return "taken"
 
 
@@ -60,11 +71,11 @@ class World:
         deliver(self.outbox, {"phone": self.outlet}, row)
         return self.outbox.deliveries.get(row)
 
-    def run(self, seconds):
+    def run(self, seconds, step=1):
         """Lets time pass, sending whatever becomes due."""
         end = self.time + seconds
         while self.time < end:
-            self.time += 1
+            self.time += step
             for row in due(self.outbox, 1_000):
                 self.deliver(row)
 
@@ -113,29 +124,37 @@ def test_a_permanent_error_is_not_tried_again(world):
     assert (dead.id, dead.attempts[-1].detail) == (row, "answered 404")
 
 
-def test_a_row_is_dead_after_its_last_try_and_redriven_has_all_of_them_again(world):
-    world.channel.script = [ChannelError("answered 500", status=500)] * (TRIES + 1)
+def test_a_row_is_dead_after_hours_and_redriven_has_all_of_them_again(world):
+    answers = [ChannelError("answered 500", status=500)]
+    world.channel.script = answers * 10_000
     row = world.record()
-    world.deliver(row)
-    world.run(3_600)
-    assert len(world.channel.sent) == TRIES
-    assert world.outbox.deliveries.get(row).state == "dead"
-    # when
-    world.outbox.deliveries.redrive([row])
+    for _ in range(2):
+        began = world.time
+        world.deliver(row)
+        world.run(GIVE_UP - 600, step=15)
+        assert world.outbox.deliveries.get(row).state == "pending"
+        world.run(1_200, step=15)
+        dead = world.outbox.deliveries.get(row)
+        assert (dead.state, dead.attempts[-1].at - began) == ("dead", pytest.approx(GIVE_UP, abs=100))
+        # when
+        world.outbox.deliveries.redrive([row])
+    world.channel.script = []
     world.run(30)
     # then
     assert world.outbox.deliveries.get(row).state == "delivered"
-    assert len(world.channel.sent) == TRIES + 2
 
 
 def test_a_row_that_kills_every_worker_is_given_up(world):
     row = world.record()
-    for _ in range(TRIES):
+    for _ in range(DEATHS):
         assert world.outbox.deliveries.claim(row, 10)  # and dies in the midst of it
         world.time += 10
     found = world.deliver(row)
     assert (found.state, world.channel.sent) == ("dead", [])
     assert "died" in found.attempts[0].detail and "died" in found.attempts[-1].detail
+    # and a redriven one is tried again
+    world.outbox.deliveries.redrive([row])
+    assert world.deliver(row).state == "delivered"
 
 
 def test_retry_after_is_honoured(world):
@@ -149,11 +168,15 @@ def test_retry_after_is_honoured(world):
 
 
 def test_the_wait_doubles_up_to_a_cap_with_jitter():
-    waits = [[backoff(tries) for _ in range(200)] for tries in range(1, TRIES)]
+    waits = [[backoff(tries) for _ in range(200)] for tries in range(1, 12)]
     for tries, each in enumerate(waits):
         middle = min(2**tries, 600)
         assert 0.75 * middle <= min(each) < middle < max(each) <= 1.25 * middle
-    assert backoff(1, retry_after=1e9) == notify.LONGEST_ASKED
+
+
+def test_a_receiver_that_asks_for_days_is_not_obeyed(world):
+    world.channel.script = [ChannelError("answered 429", status=429, retry_after=1e9)]
+    assert world.deliver(world.record()).next_try == NOW + LONGEST_ASKED
 
 
 def test_a_fault_of_a_channel_is_a_failed_try_and_its_text_is_not_told(world, caplog):
@@ -217,6 +240,91 @@ def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server
     assert [each.status for each in found.attempts] == [None, 429, 500, None, None, None]
     assert found.attempts[2].at - found.attempts[1].at >= 30
     assert {post.headers["Idempotency-Key"] for post in server.posts} == {ALERT.id}
+
+
+# A receiver that is away, and comes back
+
+
+def metric(number):
+    return replace(ALERT, metric=f"kraken:m{number:03}:volume")
+
+
+@pytest.mark.parametrize("away", [10, 100, 1_000, 4_000])
+@pytest.mark.parametrize("count", [1, 40])
+def test_what_waits_is_delivered_within_a_minute_of_the_receivers_return(world, count, away):
+    world.channel.away = True
+    for number in range(count):
+        world.deliver(world.record(metric(number)))
+        world.run(1)
+    world.run(away)
+    world.channel.away = False
+    world.run(PROBE + 5)
+    assert {notice.key for notice in world.channel.taken} == {metric(number).id for number in range(count)}
+    assert len(world.channel.taken) == count
+
+
+def test_a_receiver_that_is_away_is_not_stormed(world):
+    """One row probes; the others wait longer and longer."""
+    world.channel.away = True
+    for number in range(40):
+        world.deliver(world.record(metric(number)))
+    world.run(3_000)
+    tried = len(world.channel.sent)
+    world.run(1_000)
+    assert 1_000 / PROBE < len(world.channel.sent) - tried < 40 * 1_000 / (0.75 * LONGEST) + 2 * 1_000 / PROBE
+
+
+def test_a_notice_that_is_never_taken_is_tried_once_a_minute_at_most_however_many_others_are(world):
+    world.channel.refused = {metric(0).id}
+    world.deliver(world.record(metric(0)))
+    world.run(300)
+    world.channel.sent.clear()
+    for number in range(1, 60):
+        world.deliver(world.record(metric(number)))
+        world.run(10)
+    assert 0 < [key for _, key in world.told].count(metric(0).id) <= 590 / PROBE + 1
+
+
+def test_no_success_of_others_overrules_what_a_receiver_asked_for(world):
+    world.channel.script = [ChannelError("answered 429", status=429, retry_after=500)]
+    asked = world.record(metric(0))
+    world.deliver(asked)
+    for number in range(1, 49):
+        world.deliver(world.record(metric(number)))
+        world.run(10)
+    assert world.outbox.deliveries.get(asked).state == "pending"
+    world.run(30)
+    assert world.outbox.deliveries.get(asked).state == "delivered"
+
+
+def test_a_row_that_probes_and_is_held_back_leaves_another_to_probe(world):
+    world.channel.away = True
+    for number in range(20):
+        world.deliver(world.record(metric(number)))
+    world.run(2_000)
+    probe = world.outbox.deliveries.pending(1)[0]
+    world.silence(10_000, match=probe.alert.partition(":")[2].rpartition(":")[0])
+    world.run(PROBE)
+    assert world.outbox.deliveries.get(probe.id).state == "silenced"
+    world.channel.away = False
+    world.run(PROBE + 5)
+    assert len(world.channel.taken) == 19
+
+
+def test_a_real_receiver_gets_all_that_waited_within_a_minute_of_its_return(world, server):
+    hook = webhook.Channel(url=server.url, allow_private=True)
+    world.outlet = Outlet(name="phone", kind="webhook", channel=hook)
+    server.says(b"away", 503)
+    rows = [world.record(metric(number)) for number in range(5)]
+    for row in rows:
+        world.deliver(row)
+    world.run(1_200)
+    tried = len(server.posts)
+    assert 1_200 / PROBE < tried < 100
+    server.says(b"thanks")
+    world.run(PROBE + 5)
+    assert {row.state for row in world.outbox.deliveries.all(rows)} == {"delivered"}
+    assert len(server.posts) == tried + len(rows)
 
 
 # Resolved

@@ -18,6 +18,7 @@ from redis import Redis, WatchError
 from tracker.models import DIGEST, FIRING, RESOLVED, Attempt, Delivery
 from tracker.ring import DAY
 from tracker.store import PREFIX, translated
+from tracker.waiting import PROBE, Waiting
 
 #: Seconds that alerts and their rows are kept.
 LIFE = 7 * DAY
@@ -25,6 +26,10 @@ LIFE = 7 * DAY
 GRACE = 15
 #: Attempts kept of a row, the newest.
 ATTEMPTS = 20
+#: What is put down to a worker that did not come back.
+DIED = "its worker died in the midst of it, or took too long"
+#: Seconds for which a row is tried from its first failure on, before it is dead.
+GIVE_UP = 6 * 3_600
 #: Rows of an ended silence that one sweep makes due.
 RELEASED = 10_000
 
@@ -41,6 +46,7 @@ class Deliveries:
     def __init__(self, redis: Redis, now: Callable[[], float]):
         self.redis: Any = redis  # as in Store
         self.now = now
+        self.waiting = Waiting(redis, now)
 
     def add(self, pipe: Any, row: Delivery, after: float = 0) -> None:
         """Adds ``row`` to the transaction ``pipe``; its task is published just after that, or when ``after`` comes."""
@@ -76,18 +82,19 @@ class Deliveries:
         def change(pipe: Any, stored: Stored) -> tuple[Delivery, str] | None:
             if _text(stored, "claimant") == token:
                 return claimed[-1], token  # by the try before, and only its answer was lost
-            if _text(stored, "state") not in ("pending", "silenced"):
+            settled = _text(stored, "state") not in ("pending", "silenced")
+            if settled:
                 pipe.zrem(DUE, id)
-                return None
-            if self.now() < max(_time(stored, "after"), _time(stored, "until")):
+            if settled or self.now() < max(_time(stored, "after"), _time(stored, "until")):
                 return None
             row = _row(id, stored)
             if _text(stored, "claimant"):
-                died = Attempt(self.now(), False, None, "its worker died in the midst of it, or took too long")
+                died = Attempt(self.now(), False, None, DIED)
                 row = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, died))
-            claim = {"state": "pending", "claimant": token, "until": self.now() + lease}
-            pipe.hset(_key(id), mapping=claim | _known(row))
-            pipe.zadd(DUE, {id: self.now() + lease})
+            until = self.now() + lease
+            pipe.hset(_key(id), mapping={"state": "pending", "claimant": token, "until": until, **_known(row)})
+            pipe.zadd(DUE, {id: until})
+            self.waiting.remove(pipe, id)
             claimed.append(row)
             return row, token
 
@@ -105,17 +112,48 @@ class Deliveries:
 
         self._change([_key(row.id)], change)
 
-    def put_off(self, row: Delivery, token: str, after: float, failed: Attempt | None = None) -> None:
-        """Leaves ``row`` pending, not to be tried before ``after``; ``failed``: the try that was made, if one was."""
+    def put_off(self, row: Delivery, token: str, after: float) -> None:
+        """Leaves ``row`` pending, not to be looked at before ``after``."""
 
         def change(pipe: Any, stored: Stored) -> None:
-            if _text(stored, "claimant") != token:
-                return  # its lease ran out and another goes on from here; or this is done, and its answer was lost
-            tried = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, failed)) if failed else row
-            pipe.hset(_key(row.id), mapping={"claimant": "", "until": 0, "after": after, **_known(tried)})
-            pipe.zadd(DUE, {row.id: after})
+            if _text(stored, "claimant") == token:  # else another goes on from here, or this is done already
+                self._wait(pipe, row, after)
 
         self._change([_key(row.id)], change)
+
+    def fail(self, row: Delivery, token: str, attempt: Attempt, wait: float, asked: float = 0) -> bool:
+        """Notes a try that failed: ``row`` is tried again after ``wait`` seconds. False: it is dead instead.
+
+        asked: seconds for which the receiver asked not to be called; no success of others wakes the row sooner.
+        """
+
+        def change(pipe: Any, stored: Stored) -> bool:
+            if _text(stored, "claimant") != token:
+                return True  # as in put_off
+            now = self.now()
+            since = _time(stored, "since") or now
+            if now + wait - since > GIVE_UP:
+                self._settle(pipe, row, "dead", attempt)
+                return False
+            tried = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, attempt))
+            self._wait(pipe, tried, now + wait, since=since, earliest=now + max(asked, PROBE))
+            self.waiting.add(pipe, row.id, now + wait, LIFE)
+            return True
+
+        return self._change([_key(row.id)], change)
+
+    def wake(self, row: Delivery, most: int) -> None:
+        """Lets up to ``most`` rows that failed on the channel of ``row`` be tried again at once."""
+
+        def change(id: str, pipe: Any, stored: Stored) -> None:
+            after = max(self.now(), _time(stored, "earliest"))
+            waits = _text(stored, "state") == "pending" and not _text(stored, "claimant")
+            if waits and after < _time(stored, "after"):
+                pipe.hset(_key(id), "after", after)
+                pipe.zadd(DUE, {id: after})
+
+        for id in self.waiting.pop(row.id, most):
+            self._change([_key(id)], partial(change, id))
 
     # What a silence holds back
 
@@ -140,10 +178,7 @@ class Deliveries:
             return {id.decode() for id in self.redis.smembers(HOLDING)}
 
     def release(self, silence: str) -> None:
-        """Makes the rows due that ``silence`` holds back, up to RELEASED of them.
-
-        A row that another worker holds at this moment is released by the next call: ``holding`` names it again.
-        """
+        """Makes up to RELEASED rows due that ``silence`` holds back; ``holding`` names it as long as there are more."""
         held = _held_key(silence)
 
         def change(pipe: Any, rows: list[bytes]) -> None:
@@ -251,17 +286,19 @@ class Deliveries:
 
         return self._change([_key(digest.id), _key(row.id)], change)
 
+    def _wait(self, pipe: Any, row: Delivery, after: float, **more: float) -> None:
+        pipe.hset(_key(row.id), mapping={"claimant": "", "until": 0, "after": after} | more | _known(row))
+        pipe.zadd(DUE, {row.id: after})
+
     def _settle(self, pipe: Any, row: Delivery, state: str, attempt: Attempt) -> None:
         settled = replace(row, attempts=_newest(row.attempts, attempt))
-        pipe.hset(_key(row.id), mapping={"state": state, "claimant": "", "until": 0, **_known(settled)})
+        pipe.hset(_key(row.id), mapping={"state": state, "claimant": "", "until": 0, "since": 0, **_known(settled)})
         pipe.zrem(DUE, row.id)
         pipe.zrem(DEAD, row.id)
         if state == "dead":
             pipe.zadd(DEAD, {row.id: self.now()})
 
-    def _change(
-        self, keys: Sequence[str], change: Callable[[Any, Any], T], read: Callable[[Any], Any] | None = None
-    ) -> T:
+    def _change(self, keys: Sequence[str], change: Callable[[Any, Any], T], read: Callable | None = None) -> T:
         """A transaction: what ``change`` adds to the pipeline, given the hash at the first of ``keys``, or ``read``.
 
         Repeated until none of ``keys`` changes meanwhile; also after a lost connection, so ``change`` must know its

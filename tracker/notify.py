@@ -11,23 +11,27 @@ from collections.abc import Mapping
 from math import isfinite
 
 from tracker.channels import Outlet
+from tracker.deliveries import DIED
 from tracker.errors import ChannelError
 from tracker.models import DIGEST, FIRING, RESOLVED, TEST, Alert, Attempt, Delivery, Notice
 from tracker.outbox import Outbox
 from tracker.silences import Silences
+from tracker.waiting import PROBE
 
 log = logging.getLogger(__name__)
 
-#: Tries before a row is dead, and the seconds between them: doubled each time from FIRST to LONGEST: half an hour.
-TRIES = 12
-FIRST = 1
-LONGEST = 600
+#: Seconds between the tries of a row: doubled each time, from FIRST to LONGEST.
+FIRST, LONGEST = 1, 600
+#: Rows of a channel that one success wakes, and those have others.
+WOKEN = 20
+#: Workers that a row may take along when it is sent, before it is dead.
+DEATHS = 8
 #: A receiver's Retry-After is honoured up to this.
 LONGEST_ASKED = 3_600
 #: Seconds a claim outlasts the longest send.
 MARGIN = 5
 #: Seconds after which a resolved notice looks again whether its firing one was sent: at least, and at most.
-AFTER_FIRING, AFTER_FIRING_AT_MOST = 5, 60
+AFTER_FIRING, AFTER_FIRING_AT_MOST = 5, PROBE
 #: Alerts that a digest spells out.
 SPELT_OUT = 10
 #: Characters of what a channel said that are kept.
@@ -41,12 +45,14 @@ def deliver(outbox: Outbox, outlets: Mapping[str, Outlet], id: str) -> None:
     if not claimed:
         return
     row, token = claimed
-    if row.tries >= TRIES:
-        _give_up(outbox, row, "its worker died in the midst of the last try")
+    if _deaths(row) >= DEATHS:
+        _give_up(outbox, row, f"{DEATHS} workers died in the midst of it")
     elif outlet is None:
         _give_up(outbox, row, f"there is no channel {row.channel} any more: add it and redrive")
     elif notice := _due_notice(outbox, outlet, row, token):
         _send(outbox, outlet, row, token, notice)
+    elif row.tries:
+        _see_to_a_probe(outbox, row)
 
 
 def due(outbox: Outbox, count: int) -> list[str]:
@@ -59,10 +65,9 @@ def due(outbox: Outbox, count: int) -> list[str]:
     return deliveries.due(count)
 
 
-def backoff(tries: int, retry_after: float | None = None) -> float:
-    """Seconds to wait after ``tries`` that failed: doubled each time, with jitter, and no less than asked for."""
-    wait = min(FIRST * 2 ** (tries - 1), LONGEST) * random.uniform(0.75, 1.25)
-    return max(wait, min(retry_after or 0, LONGEST_ASKED))
+def backoff(tries: int) -> float:
+    """Seconds to wait after ``tries`` that failed: doubled each time, with jitter."""
+    return min(FIRST * 2 ** (tries - 1), LONGEST) * random.uniform(0.75, 1.25)
 
 
 def trial(channel: str, now: float) -> Notice:
@@ -130,15 +135,38 @@ def _send(outbox: Outbox, outlet: Outlet, row: Delivery, token: str, notice: Not
         failed = ChannelError(f"the channel failed: {type(error).__name__}")
     else:
         deliveries.settle(row, "delivered", Attempt(deliveries.now(), True, None, said[:DETAIL]))
+        deliveries.wake(row, WOKEN)
         return
     attempt = Attempt(deliveries.now(), False, failed.status, str(failed)[:DETAIL])
-    if failed.permanent or row.tries + 1 >= TRIES:
+    if failed.permanent:
         log.error("%s: given up after %d tries: %s", row.id, row.tries + 1, attempt.detail)
         deliveries.settle(row, "dead", attempt)
-        return
-    wait = backoff(row.tries + 1, failed.retry_after)
-    log.warning("%s: try %d failed, next in %.1f s: %s", row.id, row.tries + 1, wait, attempt.detail)
-    deliveries.put_off(row, token, deliveries.now() + wait, attempt)
+    else:
+        _try_again(outbox, row, token, attempt, min(failed.retry_after or 0, LONGEST_ASKED))
+    _see_to_a_probe(outbox, row)
+
+
+def _try_again(outbox: Outbox, row: Delivery, token: str, attempt: Attempt, asked: float) -> None:
+    wait = backoff(row.tries + 1)
+    if not outbox.deliveries.waiting.is_probed(row.id):
+        wait = min(wait, PROBE)
+    wait = max(wait, asked)
+    if outbox.deliveries.fail(row, token, attempt, wait, asked):
+        log.warning("%s: try %d failed, next in %.1f s: %s", row.id, row.tries + 1, wait, attempt.detail)
+    else:
+        log.error("%s: given up after %d tries: %s", row.id, row.tries + 1, attempt.detail)
+
+
+def _see_to_a_probe(outbox: Outbox, row: Delivery) -> None:
+    """Leaves no channel unprobed on which rows wait: ``row`` may have been its probe, and waits no longer."""
+    if not outbox.deliveries.waiting.is_probed(row.id):
+        outbox.deliveries.wake(row, 1)
+
+
+def _deaths(row: Delivery) -> int:
+    """Workers that died since the row was last redriven."""
+    tries = row.attempts[-row.tries :] if row.tries else ()
+    return sum(attempt.detail == DIED for attempt in tries)
 
 
 def _give_up(outbox: Outbox, row: Delivery, why: str) -> None:

@@ -139,7 +139,7 @@ def test_a_query_that_is_not_understood_is_refused(client: FlaskClient, query: s
 def test_an_alert_says_why_it_fired_and_who_was_told(client: FlaskClient, outbox: Outbox) -> None:
     alert = record(outbox)
     row, token = outbox.deliveries.claim(f"{alert.id}/phone/firing", 0) or pytest.fail("not claimed")
-    outbox.deliveries.put_off(row, token, 0, Attempt(1.0, False, 500, "answered 500"))
+    outbox.deliveries.fail(row, token, Attempt(1.0, False, 500, "answered 500"), 0)
     outbox.deliveries.settle(row, "delivered", Attempt(2.0, True, None, "answered 200"))
 
     found = good(client.get(f"/v1/alerts/{alert.id}"), resource.ExplainedAlert)
