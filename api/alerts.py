@@ -7,13 +7,13 @@ from typing import Annotated, Any, NoReturn
 
 from apiflask import APIBlueprint, abort
 from flask import Response, current_app, jsonify, request, url_for
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.problems import documented, refuse
 from api.schemas import EXAMPLE, Query
 from tracker.errors import TrackerError
 from tracker.models import METRIC_ID, Alert, Delivery
-from tracker.options import Expected, globs
+from tracker.options import Expected, duration, globs
 from tracker.outbox import Outbox
 from tracker.ring import DAY
 from tracker.rules import SEVERITIES
@@ -39,8 +39,15 @@ def _globs(match: str | list[str]) -> tuple[str, ...]:
 
 def _future(until: float) -> float:
     if not time.time() < until < time.time() + LONGEST_SILENCE:
-        raise ValueError("expected a Unix time in seconds that is ahead, by at most a year")
+        raise ValueError("expected a Unix time in seconds that is ahead, by at most a year; `for` needs no clock")
     return until
+
+
+def _seconds(value: object) -> int:
+    try:
+        return duration(1, LONGEST_SILENCE)(value)
+    except Expected as expected:
+        raise ValueError(f"expected {expected}") from None
 
 
 class Body(BaseModel):
@@ -76,10 +83,20 @@ class SilencePath(BaseModel):
 
 
 class NewSilence(Body):
+    """Ends after `for` or at `until`: one of them is to be given."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["for"]}, {"required": ["until"]}]})
+
     match: Annotated[str | list[str], AfterValidator(_globs)] = Field(
         description="A glob on metric ids, or a list of them.", examples=["kraken:*:volume"]
     )
-    until: Annotated[float, AfterValidator(_future)] = Field(description="When it ends, Unix seconds.")
+    for_: Annotated[int, BeforeValidator(_seconds, json_schema_input_type=int | str)] | None = Field(
+        None, alias="for", description="How long it lasts: seconds of real time, or `90s`, `5m`, `1h`, `1d`.",
+        examples=["1h"],
+    )  # fmt: skip
+    until: Annotated[float, AfterValidator(_future)] | None = Field(
+        None, description="When it ends, Unix seconds of the wall clock, also in a replay."
+    )
     reason: str = Field(min_length=1, max_length=500, description="Why, for the people who wonder.")
 
 
@@ -168,7 +185,7 @@ class ExplainedAlert(AlertRow):
 class SilenceRow(BaseModel):
     id: str = Field(description="Its id.")
     match: list[str] = Field(description="Globs on metric ids.")
-    until: float = Field(description="When it ends, Unix seconds.")
+    until: float = Field(description="When it ends, Unix seconds of the wall clock.")
     reason: str = Field(description="Why.")
 
 
@@ -242,9 +259,13 @@ def list_silences(**_: object) -> Response:
 @bp.output(SilenceRow, status_code=HTTPStatus.CREATED)
 @bp.doc(responses=documented(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def add_silence(silence: NewSilence) -> Response:
-    """Record the alerts of some metrics and send none, until a time"""
+    """Record the alerts of some metrics and send none, for a time"""
+    if (silence.for_ is None) == (silence.until is None):
+        refuse("json", "for", "expected either `for` or `until`, and not both")
+    now = time.time()  # silences go by the wall clock, as deliveries do
+    until = silence.until or now + (silence.for_ or 0)
     try:
-        made = _silences().add(tuple(silence.match), silence.until, silence.reason, time.time())
+        made = _silences().add(tuple(silence.match), until, silence.reason, now)
     except TrackerError as error:
         if type(error) is not TrackerError:
             raise

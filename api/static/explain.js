@@ -6,7 +6,7 @@ import * as format from "./format.js";
 import { poll } from "./poll.js";
 import * as url from "./url.js";
 
-const SILENCES = { "1 h": 3600, "4 h": 4 * 3600, "24 h": 24 * 3600, "7 days": 7 * 24 * 3600 };
+const SILENCES = { "1 h": "1h", "4 h": "4h", "24 h": "24h", "7 days": "7d" };
 const NEEDS_KEY = [401, 403];
 
 /** Shows the alert `id` in `root`, which is hidden without one. `before`: what this returned last. */
@@ -95,7 +95,7 @@ function actions(reload) {
   const keyForm = el("form", { class: "row", hidden: true, on: { submit } }, key, el("button", {}, "Use key"));
   const by = el("input", { placeholder: "Your name", "aria-label": "Your name", maxlength: 64, required: true });
   const comment = el("input", { placeholder: "Comment or reason", "aria-label": "Comment or reason", maxlength: 200 });
-  const until = el("select", { "aria-label": "Silence for" }, Object.keys(SILENCES).map((name) => el("option", {}, name)));
+  const lasting = el("select", { "aria-label": "Silence for" }, Object.keys(SILENCES).map((name) => el("option", {}, name)));
   const acknowledging = el("button", {}, "Acknowledge");
   let retry = null;
 
@@ -122,15 +122,15 @@ function actions(reload) {
 
   const acknowledge = () => act("Acknowledged.", () =>
     send("POST", `alerts/${encodeURIComponent(alert.id)}/acknowledge`, { by: by.value.trim(), comment: comment.value.trim() }));
-  const silence = () => act(`Silenced for ${until.value}: it is still recorded, but nobody is told.`, () => send("POST", "silences", {
-    match: alert.metric, until: Math.round(Date.now() / 1000) + SILENCES[until.value], reason: comment.value.trim() || `from the alert ${alert.id}`,
+  const silence = () => act(`Silenced for ${lasting.value}: it is still recorded, but nobody is told.`, () => send("POST", "silences", {
+    match: alert.metric, for: SILENCES[lasting.value], reason: comment.value.trim() || `from the alert ${alert.id}`,
   }));
 
   return {
     root: el("div", { class: "actions" },
       el("form", { class: "row", on: { submit: (event) => (event.preventDefault(), acknowledge()) } },
         by, comment, acknowledging,
-        el("span", { class: "row" }, until, el("button", { type: "button", on: { click: silence } }, "Silence this metric"))),
+        el("span", { class: "row" }, lasting, el("button", { type: "button", on: { click: silence } }, "Silence this metric"))),
       keyForm, told),
     take(latest) {
       alert = latest;

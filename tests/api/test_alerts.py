@@ -14,6 +14,9 @@ from api import alerts as resource
 from api import create_app, schemas
 from tests.api.tracked import Tracked
 from tests.servers import free_port
+from tracker import notify
+from tracker.channels import Outlet
+from tracker.channels.log import Channel as LogChannel
 from tracker.models import Alert, Attempt
 from tracker.outbox import Outbox
 from tracker.rules import Ratio
@@ -181,6 +184,33 @@ def test_a_silence_is_made_listed_and_removed(client: FlaskClient, outbox: Outbo
     assert client.delete(f"/v1/silences/{made['id']}").status_code == 204
     assert good(client.get("/v1/silences"), resource.SilenceList) == {"silences": []}
     assert "/v1/silences" in problem(client.delete(f"/v1/silences/{made['id']}"), 404)
+
+
+@pytest.mark.parametrize(("lasts", "seconds"), [("1h", 3_600), ("90s", 90), (5, 5), ("366d", 366 * 86_400)])
+def test_a_silence_lasts_for_a_time_of_the_wall_clock_also_in_a_replay(
+    client: FlaskClient, outbox: Outbox, lasts: str | int, seconds: int
+) -> None:
+    before = time.time()  # years after the tracker's own clock, which stands still
+    made = good(client.post("/v1/silences", json={"match": "*", "for": lasts, "reason": "x"}), resource.SilenceRow, 201)
+    assert before + seconds <= made["until"] <= time.time() + seconds
+
+    row = f"{record(outbox).id}/phone/firing"
+    notify.deliver(outbox, {"phone": Outlet(name="phone", kind="log", channel=LogChannel())}, row)
+
+    [delivery] = good(client.get(f"/v1/alerts/{ALERT.id}"), resource.ExplainedAlert)["deliveries"]
+    assert (delivery["state"], delivery["next_try"]) == ("silenced", None)
+
+
+@pytest.mark.parametrize("times", [{}, {"for": "1h", "until": time.time() + 9_999}, {"for": None}, {"until": None}])
+def test_a_silence_has_either_a_duration_or_an_end(client: FlaskClient, times: dict) -> None:
+    assert "for" in problem(client.post("/v1/silences", json={"match": "*", "reason": "x"} | times), 422)
+
+
+@pytest.mark.parametrize("lasts", [0, -1, True, 1.5, "", "soon", "1w", "367d", "999999d", [], "1 h"])
+def test_a_duration_that_is_not_understood_is_refused(client: FlaskClient, lasts: object) -> None:
+    body = {"match": "*", "reason": "x", "for": lasts}
+    assert "for" in problem(client.post("/v1/silences", json=body), 422)
+    assert client.get("/v1/silences").json == {"silences": []}
 
 
 @pytest.mark.parametrize(
