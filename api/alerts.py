@@ -13,7 +13,7 @@ from api.problems import documented, refuse
 from api.schemas import EXAMPLE, Query
 from tracker.errors import TrackerError
 from tracker.models import METRIC_ID, Alert, Delivery
-from tracker.options import Expected, duration, globs
+from tracker.options import Expected, Parse, duration, globs
 from tracker.outbox import Outbox
 from tracker.ring import DAY
 from tracker.rules import SEVERITIES
@@ -30,24 +30,25 @@ ALERT_EXAMPLE = "above-3x-1h-mean:kraken:btcusd:volume:1700000040"
 # Requests
 
 
-def _globs(match: str | list[str]) -> tuple[str, ...]:
-    try:
-        return globs(match)
-    except Expected as expected:
-        raise ValueError(f"expected {expected}") from None
+def _by(parse: Parse) -> Parse:
+    """What reads an option of the rules file, as a validator."""
+
+    def validated(value: Any) -> Any:
+        try:
+            return parse(value)
+        except Expected as expected:
+            raise ValueError(f"expected {expected}") from None
+
+    return validated
+
+
+Lasting = Annotated[int, BeforeValidator(_by(duration(1, LONGEST_SILENCE)), json_schema_input_type=int | str)]
 
 
 def _future(until: float) -> float:
     if not time.time() < until < time.time() + LONGEST_SILENCE:
         raise ValueError("expected a Unix time in seconds that is ahead, by at most a year; `for` needs no clock")
     return until
-
-
-def _seconds(value: object) -> int:
-    try:
-        return duration(1, LONGEST_SILENCE)(value)
-    except Expected as expected:
-        raise ValueError(f"expected {expected}") from None
 
 
 class Body(BaseModel):
@@ -83,20 +84,17 @@ class SilencePath(BaseModel):
 
 
 class NewSilence(Body):
-    """Ends after `for` or at `until`: one of them is to be given."""
+    """Ends after `for` or at `until`, by the wall clock, also in a replay. One of them is to be given."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["for"]}, {"required": ["until"]}]})
 
-    match: Annotated[str | list[str], AfterValidator(_globs)] = Field(
+    match: Annotated[str | list[str], AfterValidator(_by(globs))] = Field(
         description="A glob on metric ids, or a list of them.", examples=["kraken:*:volume"]
     )
-    for_: Annotated[int, BeforeValidator(_seconds, json_schema_input_type=int | str)] | None = Field(
-        None, alias="for", description="How long it lasts: seconds of real time, or `90s`, `5m`, `1h`, `1d`.",
-        examples=["1h"],
-    )  # fmt: skip
-    until: Annotated[float, AfterValidator(_future)] | None = Field(
-        None, description="When it ends, Unix seconds of the wall clock, also in a replay."
+    for_: Lasting | None = Field(
+        None, alias="for", description="How long it lasts: seconds of real time, or `90s`, `5m`, `1h`.", examples=["1h"]
     )
+    until: Annotated[float, AfterValidator(_future)] | None = Field(None, description="When it ends, Unix seconds.")
     reason: str = Field(min_length=1, max_length=500, description="Why, for the people who wonder.")
 
 
@@ -145,10 +143,16 @@ class AlertRow(BaseModel):
     text: str = Field(description="What its notices say.")
 
 
-class Alerts(BaseModel):
-    """A page of alerts, the newest first."""
+class ListedAlert(AlertRow):
+    recorded_at: float = Field(
+        description="When it was recorded, Unix seconds of the store's wall clock. It never rises down the list."
+    )
 
-    alerts: list[AlertRow] = Field(description="The alerts of this page; there may be fewer than asked for.")
+
+class Alerts(BaseModel):
+    """A page of alerts in the order of `recorded_at`, the last one first."""
+
+    alerts: list[ListedAlert] = Field(description="The alerts of this page; there may be fewer than asked for.")
     next: str | None = Field(description="`cursor` of the next page. Null on the last page.")
 
 
@@ -209,11 +213,15 @@ class Redriven(BaseModel):
 @bp.output(Alerts)
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def list_alerts(query: AlertsQuery) -> Response:
-    """What fired, the newest first?"""
+    """What fired? The alert that was recorded last comes first
+
+    That is the order of `recorded_at`, and of the cursor. `at` may differ from it by seconds: several workers record at
+    once, each with its own clock. In a replay it is by the replay's clock.
+    """
     found: list[dict[str, Any]] = []
     for looked_at, (place, alert) in enumerate(_outbox().walk(query.cursor or ""), start=1):
         if _asked_for(alert, query):
-            found.append(_row(alert))
+            found.append(_row(alert) | {"recorded_at": int(place.partition("-")[0]) / 1_000})
         if len(found) == query.limit or looked_at == LOOKED_AT:
             return jsonify(alerts=found, next=place)
     return jsonify(alerts=found, next=None)

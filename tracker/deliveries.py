@@ -26,7 +26,6 @@ LIFE = 7 * DAY
 GRACE = 15
 #: Attempts kept of a row, the newest.
 ATTEMPTS = 20
-#: What is put down to a worker that did not come back.
 DIED = "its worker died in the midst of it, or took too long"
 #: Seconds for which a row is tried from its first failure on, before it is dead.
 GIVE_UP = 6 * 3_600
@@ -238,9 +237,8 @@ class Deliveries:
             pipe.hset(_key(id), mapping={"state": "pending", "tries": 0, "after": 0, "until": 0})
             pipe.zrem(DEAD, id)
             pipe.zadd(DUE, {id: self.now()})
-            alert, channel, event = id.split("/")
-            if event == FIRING:
-                pipe.zadd(DUE, {Delivery(alert, channel, RESOLVED).id: self.now()})
+            if id.endswith(f"/{FIRING}"):
+                pipe.zadd(DUE, {id.removesuffix(FIRING) + RESOLVED: self.now()})
             return True
 
         wanted = [id for id in ids if channel in (None, *id.split("/")[1:2])]

@@ -1,6 +1,6 @@
 """Alerts in Redis: recorded once, together with their rows of the outbox, before anything is sent.
 
-``dt1:alert:{id}`` hash, the alert, its rule as it was, the ids of its rows; ``dt1:alerts`` stream of ids, newest last;
+``dt1:alert:{id}`` hash, the alert, its rule as it was, the ids of its rows; ``dt1:alerts`` stream of ids, as recorded;
 ``dt1:fired:{rule}:{metric}`` string, the slot of the metric's last alert and a token of who wrote it;
 ``dt1:firing`` hash, ``{rule}:{metric}`` -> slot of the alert that is not resolved yet.
 """
@@ -133,11 +133,15 @@ class Outbox:
         return (alert, known["definition"], self.deliveries.all(known["rows"])) if alert else None
 
     def newest(self, count: int = 100) -> list[Alert]:
-        """The newest ``count`` alerts, newest first."""
+        """The ``count`` alerts that were recorded last, the last one first."""
         return [alert for _, alert in zip(range(count), (alert for _, alert in self.walk()), strict=False)]
 
     def walk(self, before: str = "") -> Iterator[tuple[str, Alert]]:
-        """(position, alert), newest first, from behind the position ``before``."""
+        """(place, alert) from behind the place ``before``, the alert that was recorded last first.
+
+        A place is ``MILLISECONDS-NUMBER`` by the store's clock, and never goes back. ``at`` may: it is by the clock of
+        the worker that found the alert, and is some seconds old when the alert is recorded.
+        """
         last = f"({before}" if before else "+"
         while True:
             with translated():

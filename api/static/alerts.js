@@ -1,4 +1,4 @@
-/** The feed of alerts, newest first; each opens its explanation on the chart. */
+/** The feed of alerts, the one recorded last first; each opens its explanation on the chart. */
 
 import { get } from "./api.js";
 import { el, fill, say } from "./dom.js";

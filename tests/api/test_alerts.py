@@ -1,6 +1,8 @@
 """Alerts over HTTP: what fired and why, who was told, silences, acknowledgement, sending again."""
 
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,6 +23,7 @@ from tracker.models import Alert, Attempt
 from tracker.outbox import Outbox
 from tracker.rules import Ratio
 from tracker.settings import load
+from tracker.store import connect
 
 ALERT = Alert(
     "jump", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.5, 3.0, 60, 3_600, 1_700_000_071.25, text="it jumped"
@@ -66,6 +69,8 @@ def test_alerts_are_listed_newest_first_with_the_numbers_that_explain_them(clien
 
     assert [alert["metric"] for alert in listed["alerts"]] == ["kraken:ethusd:price", "kraken:btcusd:volume"]
     assert listed["next"] is None
+    first, second = (alert.pop("recorded_at") for alert in listed["alerts"])
+    assert time.time() + 1 > first >= second > time.time() - 60
     assert listed["alerts"][1] == {
         "id": "jump:kraken:btcusd:volume:1700000040", "rule": "jump", "kind": "ratio", "metric": "kraken:btcusd:volume",
         "slot": 1_700_000_040, "value": 301.5, "baseline": 100.5, "factor": 3.0, "samples": 60, "window": 3_600,
@@ -80,6 +85,45 @@ def pages(client: FlaskClient, query: str) -> Iterator[dict]:
         page = good(client.get(f"/v1/alerts?{query}{following and f'&cursor={following}'}"), resource.Alerts)
         yield page
         following = page["next"]
+
+
+def test_the_list_is_in_the_order_of_recording_while_two_workers_record(
+    client: FlaskClient, outbox: Outbox, tracked: Tracked
+) -> None:
+    """Their clocks differ by minutes. No page, whenever it is asked for, loses an alert or shows it twice."""
+    record(outbox, rule="first", at=time.time() + 500)
+    barrier, recorded = threading.Barrier(3), defaultdict[str, list[str]](list)
+
+    def work(name: str, ahead: float) -> None:
+        with connect(tracked.url) as redis:
+            mine = Outbox(redis)
+            barrier.wait(30)
+            for number in range(60):
+                alert = replace(ALERT, rule=name, metric=f"kraken:m{number}:volume", at=time.time() + ahead)
+                mine.record(alert, 60)
+                recorded[name].append(alert.id)
+
+    workers = [threading.Thread(target=work, args=each) for each in (("slow", -200.0), ("fast", 0.0))]
+    for each in workers:
+        each.start()
+    barrier.wait(30)
+    while any(each.is_alive() for each in workers):
+        known = set(recorded["slow"] + recorded["fast"])
+        listed = [alert["id"] for page in pages(client, "limit=7") for alert in page["alerts"]]
+        assert len(listed) == len(set(listed)) and known <= set(listed)
+    for each in workers:
+        each.join()
+
+    read = list(pages(client, "limit=7"))
+    alerts = [alert for page in read for alert in page["alerts"]]
+    assert alerts[-1]["rule"] == "first" and alerts[-1]["at"] > alerts[0]["at"]  # so it is not in the order of `at`
+    assert sorted(alert["id"] for alert in alerts[:-1]) == sorted(recorded["slow"] + recorded["fast"])
+    for name in ("slow", "fast"):
+        assert [alert["id"] for alert in alerts if alert["rule"] == name] == recorded[name][::-1]
+    times = [alert["recorded_at"] for alert in alerts]
+    assert times == sorted(times, reverse=True)
+    for page in read[:-1]:  # the cursor is the place of the page's last alert
+        assert int(page["next"].partition("-")[0]) / 1_000 == page["alerts"][-1]["recorded_at"]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 20])
