@@ -12,7 +12,7 @@ from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis import Redis
 
-from tracker.errors import MustWait
+from tracker.errors import MustWait, SettingsError
 from tracker.settings import Settings
 from tracker.store import PREFIX, translated
 
@@ -21,19 +21,25 @@ from tracker.store import PREFIX, translated
 MARGIN, MARGIN_FROM = 1, 10
 #: Seconds to wait at least: whoever waits for the same window does not come back all at once.
 SHORTEST_WAIT = 0.1
+#: Amounts below this are counted with their fractions.
+EXACT = 100
+#: What a product of decimal fractions may be off by.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Plan:
     """``amount`` of a source's own units in any ``seconds``.
 
-    costs: last part of a path -> units of a request to it, 1 if it is not here; fetch: units of an ordinary fetch.
+    costs: last part of a path -> units of a request to it, 1 if it is not here; fetch: units of an ordinary fetch;
+    catalogue: units of a catalogue, which is read every hour.
     """
 
     amount: float
     seconds: int
     costs: Mapping[str, float] = field(default_factory=dict)
     fetch: float = 1
+    catalogue: float = 2
 
     def cost(self, url: str) -> float:
         """Of a request; not more than the whole budget, or it could never be made."""
@@ -44,7 +50,7 @@ class Plan:
         return max(int(self.amount / _counted(self.seconds) * seconds / self.fetch), 1)
 
 
-BINANCE = Plan(6_000, 60, {"klines": 2, "exchangeInfo": 20, "24hr": 80}, fetch=2)
+BINANCE = Plan(6_000, 60, {"klines": 2, "exchangeInfo": 20, "24hr": 80}, fetch=2, catalogue=20)
 #: What each exchange documents, or where it was measured, what it stands.
 PLANS = {
     "kraken": Plan(15, 15),  # documented: a counter of 15; measured: one request a second for good
@@ -54,7 +60,7 @@ PLANS = {
     "bitstamp": Plan(160, 10),  # documented: 10,000 in 10 minutes
     "okx": Plan(20, 2),
     "cryptowatch": Plan(
-        10, 86_400, {"ohlc": 0.015, "summaries": 0.015, "markets": 0.003, "pairs": 0.003}, fetch=0.015
+        10, 86_400, {"ohlc": 0.015, "summaries": 0.015, "markets": 0.003, "pairs": 0.003}, fetch=0.015, catalogue=0.006
     ),
 }  # fmt: skip
 #: Of an exchange that is not among them: a request a second is what the strictest allow.
@@ -70,15 +76,31 @@ def plan(name: str, settings: Settings) -> Plan | None:
     return None if unlimited else known
 
 
+def check(settings: Settings) -> None:
+    """Raises SettingsError for a BUDGET that an hour's reading of the catalogue uses up: no market would be fetched."""
+    for name in settings.sources:
+        own, limit = settings.budgets.of(name), plan(name, settings)
+        if not own or not limit:
+            continue
+        paid, needed = limit.amount / _counted(limit.seconds) * 3_600, limit.catalogue + limit.fetch
+        if paid < needed:
+            raise SettingsError(
+                f"BUDGET='{name}={own.amount:g}/{own.seconds}': expected {needed:g} an hour or more, which the "
+                f"catalogue and one fetch take; this is {paid:.2g} an hour"
+            )
+
+
 class Budget:
     """The budget of the source ``name``. Both calls may raise StoreError."""
 
     def __init__(self, redis: Redis, name: str, plan: Plan):
         self.name = name
         self.plan = plan
-        #: Units are counted one by one: fractions of one are made whole.
-        self.scale = 1 if all(float(cost).is_integer() for cost in plan.costs.values()) else 1_000
-        self.item = RateLimitItemPerSecond(round(plan.amount * self.scale), _counted(plan.seconds), namespace=name)
+        #: Units are counted one by one: fractions of one are made whole. Those of a large amount are not worth it.
+        exact = [*plan.costs.values(), plan.amount if plan.amount < EXACT else 1]
+        self.scale = 1 if all(float(each).is_integer() for each in exact) else 1_000
+        units = math.floor(plan.amount * self.scale + ROUNDING)
+        self.item = RateLimitItemPerSecond(units, _counted(plan.seconds), namespace=name)
         pool: Any = redis.connection_pool
         self.limiter = MovingWindowRateLimiter(
             RedisStorage("redis://", connection_pool=pool, key_prefix=f"{PREFIX}:budget")
@@ -87,11 +109,12 @@ class Budget:
     def spend(self, url: str) -> None:
         """Pays for a request to ``url``; raises MustWait where that would be more than the budget in any window."""
         with translated():
-            if self.limiter.hit(self.item, cost=math.ceil(self.plan.cost(url) * self.scale)):
+            cost = math.ceil(self.plan.cost(url) * self.scale - ROUNDING)
+            if self.limiter.hit(self.item, cost=min(cost, self.item.amount)):
                 return
             reset = self.limiter.get_window_stats(self.item).reset_time
         wait = max(reset - time.time(), SHORTEST_WAIT)
-        raise MustWait(wait, f"{self.name} is asked no more than {self.plan.amount:g} in {self.plan.seconds} s")
+        raise MustWait(wait, f"it waits for its budget of {self.plan.amount:g} in {self.plan.seconds} s")
 
     def used(self) -> float:
         """Units spent in the window that ends now."""

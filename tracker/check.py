@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from tracker import watchlist
 from tracker.budget import Budget, Plan, plan
@@ -15,6 +16,8 @@ from tracker.store import connect
 SLOTS = 10
 #: Seconds of a clock's difference that are worth a word: candles of the wrong minute.
 SKEW = 5
+#: Seconds that a request waits for the budget.
+PATIENCE = 20
 
 
 def check(name: str, settings: Settings) -> Iterator[str]:
@@ -57,9 +60,19 @@ def _purse(name: str, settings: Settings, limit: Plan | None) -> tuple[Pay, str]
         used = budget.used()
     except StoreError:
         return free, f"budget {shown} (not counted: the store does not answer)"
-    if used >= limit.amount:
-        raise MustWait(limit.seconds, f"the budget of {shown} is spent: try again within {limit.seconds} s")
-    return budget.spend, f"budget {shown}, {used:g} used"
+    return partial(_spend, budget), f"budget {shown}, {used:g} used"
+
+
+def _spend(budget: Budget, url: str) -> None:
+    """Pays for a request, once the budget allows it; raises MustWait if that takes too long."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return budget.spend(url)
+        except MustWait as wait:
+            if time.monotonic() + wait.seconds > until:
+                raise MustWait(wait.seconds, f"{budget.name}: {wait}: try again in {wait.seconds:.0f} s") from None
+            time.sleep(wait.seconds)
 
 
 def _told(candles: Candles, market: Market) -> str:

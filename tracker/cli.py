@@ -60,12 +60,14 @@ def store(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def worker(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.budget import check
     from tracker.rulebook import Rulebook
 
     queues = options.queues or list(QUEUES)
     if unknown := set(queues) - set(QUEUES):
         raise TrackerError(f"no queue {', '.join(sorted(unknown))}: expected some of {', '.join(QUEUES)}")
-    Rulebook(settings.rules)  # a bad file stops the start
+    Rulebook(settings.rules)  # a bad file stops the start, as does a budget
+    check(settings)
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # SIGTERM: soft shutdown, see celeryconfig
     name = options.name or f"{'-'.join(queues)}-{os.getpid()}"
     concurrency = {"fetch": settings.fetch_concurrency, "evaluate": settings.evaluate_concurrency}
@@ -77,6 +79,9 @@ def worker(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def beat(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.budget import check
+
+    check(settings)
     _celery(settings, "beat", "--pidfile=")
 
 
@@ -126,9 +131,11 @@ def variables(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def sources(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.budget import check as check_budgets
     from tracker.check import check
     from tracker.status import report
 
+    check_budgets(settings)
     if options.action == "check" and not options.name:
         raise TrackerError("check which one? python -m tracker sources check NAME")
     for line in check(options.name, settings) if options.action else [report(settings)]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from tracker import candles, rules, stats, watchlist
+from tracker import candles, heard, rules, stats, watchlist
 from tracker.alerting import Found, Recorder
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
@@ -39,17 +39,23 @@ def refresh(
     A market that one of the ``earlier`` sources watches is left to that one: two would write over each other.
 
     Raises SourceError, counted, and leaves the list as it was: for a catalogue that is suddenly empty or not half as
-    long, among others. What stays so for a day is taken for true.
+    long, among others. What stays so for a day is taken for true. Raises MustWait, noted, where the source was not
+    asked for all: the next try asks for the rest.
     """
     try:
         taken = {market for each in earlier for market in store.watched(each)}
-        markets = _wanted(store, name, source, now, wanted, taken)
+        with heard.kept(store.redis, name):
+            markets = _wanted(store, name, source, now, wanted, taken)
+    except MustWait as wait:
+        store.note(name, waiting=f"its catalogue is not read yet: {wait}")
+        raise
     except SourceError as error:
         store.failed(name, now, error.reason, f"catalogue: {error.reason}: {error}")
         raise
     for market, before in watchlist.forerunners(markets, wanted.aliases).items():
         store.inherit(market, before, now)
     store.watch(name, markets)
+    store.unnote(name, "waiting")
     return [market.id for market in markets]
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from tracker import embedded, keys
+from tracker import budget, embedded, keys
 from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.ring import DAY
@@ -52,6 +52,7 @@ def run(settings: Settings) -> None:
     lock = _writable(folder)
     _check_ports(settings)
     Rulebook(settings.rules)
+    budget.check(settings)
     if settings.redis_given:
         _check_store(settings)
     _check_access(settings, folder)
@@ -217,7 +218,7 @@ def _show_progress(settings: Settings, supervisor: subprocess.Popen) -> None:
     while supervisor.poll() is None:
         now = time.monotonic()
         fetched, answered, of = _progress(store, settings, since)
-        text = f"24 h of {fetched} of {of} markets fetched" if of else "starting"
+        text = f"24 h of {fetched} of {of} markets fetched" if of else f"starting{_waits(store, settings)}"
         if text != shown or terminal:
             sys.stdout.write(f"\r\033[K{text} ({now - began:.0f} s)" if terminal else f"{text} ({now - began:.1f} s)\n")
             sys.stdout.flush()
@@ -251,6 +252,15 @@ def _progress(store: Store, settings: Settings, since: float) -> tuple[int, int,
         return fetched, store.answered(list(watched)) if heard else 0, len(watched)
     except StoreError:
         return 0, 0, 0  # not up yet
+
+
+def _waits(store: Store, settings: Settings) -> str:
+    """What the sources wait for whose catalogue is not read yet."""
+    try:
+        said = {name: store.status(name).get("waiting") for name in settings.sources}
+    except StoreError:
+        return ""
+    return "".join(f"; {name}: {why}" for name, why in said.items() if why)
 
 
 def _answers(host: str, port: int) -> bool:

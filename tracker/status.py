@@ -120,7 +120,8 @@ def _judge(
     if breaker.until:
         return "down", error
     if "last_success" not in noted:
-        return ("down", error) if error else ("starting", "nothing was asked yet")
+        waits = pause or noted.get("waiting") or ("no market was answered for yet" if tracked else "")
+        return ("down", error) if error else ("starting", waits or "nothing was asked yet")
     if tracked and stale == tracked:
         return "down", pause or "no market was answered for lately"
     reasons = [

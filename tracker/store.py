@@ -358,7 +358,8 @@ class Store:
         """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts,
 
         ``clock_skew`` (s), ``deferred`` (markets the last tick could not pay for), ``catalogue`` (markets it has),
-        ``catalogue_refused_since`` (Unix s), ``newest_slot`` (of the last answer, Unix s).
+        ``catalogue_refused_since`` (Unix s), ``newest_slot`` (of the last answer, Unix s), ``waiting`` (why the
+        catalogue is not read yet).
         """
         [stored] = self._line.ask([("HGETALL", _status_key(source))])
         return {key.decode(): value.decode() for key, value in stored.items()}

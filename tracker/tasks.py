@@ -94,17 +94,20 @@ def source(name: str) -> Guarded:
     return guarded(name, settings(), store())
 
 
-@app.task(bind=True, autoretry_for=(SourceError, MustWait), retry_backoff=1, retry_backoff_max=8, max_retries=8)
+@app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def refresh_markets(self: Task, name: str) -> None:
     """Makes the catalogue of the source ``name`` its watch list, and sees to markets that left."""
-    markets = refreshed(name)
+    try:
+        markets = refreshed(name)
+    except MustWait as wait:
+        raise put_back(self, wait, name) from wait
     log.info("%s: %d markets", name, len(markets))
     gone = pipeline.leavers(store(), settings().sources)
     if gone:
         publish_evaluation(name, gone)
 
 
-@app.task(bind=True, autoretry_for=(SourceError, MustWait), retry_backoff=1, retry_backoff_max=8, max_retries=8)
+@app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def schedule_fetches(self: Task, name: str) -> None:
     """A tick of the source ``name``: publishes the fetches of all its markets, unless another beat's tick has."""
     interval, now = settings().intervals.of(name), settings().clock.now()
@@ -112,7 +115,10 @@ def schedule_fetches(self: Task, name: str) -> None:
     if not store().claim(name, slot, self.request.id, life=2 * interval):
         log.info("%s: the tick of %d is taken", name, slot)
         return
-    markets = list(store().watched(name)) or refreshed(name)
+    try:
+        markets = list(store().watched(name)) or refreshed(name)
+    except MustWait as wait:
+        raise put_back(self, wait, name) from wait
     if settings().feeds.of(name) == "tickers":
         store().note(name, deferred=0)
         fetch_tickers.apply_async((name,), expires=life(name))
@@ -174,7 +180,8 @@ def fetch_tickers(self: Task, name: str) -> None:
 
 def put_back(task: Task, wait: MustWait, *args: Any) -> Exception:
     """What ends a task that must wait: another with ``args``, and the same expiry, comes for it."""
-    if wait.seconds > LONGEST_WAIT:
+    tired = task.max_retries is not None and task.request.retries >= task.max_retries
+    if wait.seconds > LONGEST_WAIT or tired:
         log.info("%s: left to a later tick: %s", args[0], wait)
         return Ignore()
     return task.retry(args=args, countdown=wait.seconds + random.uniform(0, 0.1 * wait.seconds), throw=False)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from tracker.candles import accept, fault
 from tracker.clock import Clock
-from tracker.errors import BadId, SourceError
+from tracker.errors import BadId, MustWait, SourceError
 from tracker.models import Candles, Market, Ticker
 from tracker.settings import Settings
 from tracker.sources import Pay, free
@@ -59,6 +59,7 @@ class Cryptowatch:
         return list(found.values())
 
     def candles(self, market: Market, since: int) -> Candles:
+        """See Source. Where a page is all that the budget pays for now, the pages before it are the answer."""
         exchange, _, pair = market.id.partition(":")
         url = f"{self.url}/markets/{quote(exchange, '')}/{quote(pair, '')}/ohlc"
         rows: list[tuple] = []
@@ -68,7 +69,12 @@ class Cryptowatch:
             end = start + (PAGE - 2) * self.step
             bounds = {"after": start, "periods": self.step}
             ended = end > self.clock.now()
-            page = self._rows(url, bounds if ended else {**bounds, "before": end + self.step}, start)
+            try:
+                page = self._rows(url, bounds if ended else {**bounds, "before": end + self.step}, start)
+            except MustWait:
+                if start == since:
+                    raise
+                return accept(rows, since, self.step, self.clock.now(), until=start - self.step)
             rows += page if ended else [row for row in page if row[0] < end]
             if ended:
                 return accept(rows, since, self.step, self.clock.now())
