@@ -1,11 +1,15 @@
 """The rules file: what it says is what is in force, and what is wrong with it is said with its line."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tracker.errors import SettingsError
+from tracker.options import declared_by
 from tracker.rulebook import Rulebook, built_in, read
 from tracker.rules import DEFAULT_RULES, KINDS, Change, Ratio, Stale, Threshold, Zscore
 
@@ -59,6 +63,11 @@ after = "10m"
 def file(tmp_path):
     path = tmp_path / "rules.toml"
     path.write_text(FILE)
+    return path
+
+
+def write(path, text):
+    path.write_text(text)
     return path
 
 
@@ -119,6 +128,23 @@ WRONG = [
     ('["log", "hook"]', '"log"', 22, "rules.jump.channels = 'log': expected a list of names"),
     ('"critical"', '"urgent"', 23, "rules.jump.severity = 'urgent': expected one of info, warning, critical"),
     ("{ratio:.1f}", "{ration}", 24, "rules.jump.message = '{metric} is {ration} x as busy': expected a message"),
+    ("{ratio:.1f}", "{value:>9999999999999}", 24, "expected a message with nothing in braces but rule, metric"),
+    ("{ratio:.1f}", "{value:>900000000}", 24, "formats such as {value:.2f}, of at most two digits each"),
+    ("{ratio:.1f}", "{metric.__class__}", 24, "expected a message with nothing in braces but rule, metric"),
+    ("{ratio:.1f}", "{metric[0]}", 24, "expected a message with nothing in braces but"),
+    ("{ratio:.1f}", "{value:{window}}", 24, "expected a message with nothing in braces but"),
+    ("{ratio:.1f}", "{metric!r}", 24, "expected a message with nothing in braces but"),
+    ("{ratio:.1f}", "{definition}", 24, "expected a message with nothing in braces but"),
+    ("{ratio:.1f}", "{", 24, "expected a message with nothing in braces but"),
+    ("{ratio:.1f}", "{value:d}", 24, "expected a message whose formats fit what they format"),
+    ('"30m"', '"\uff13m"', 16, "rules.jump.baseline = '\uff13m': expected seconds"),
+    ("factor = 4", f"factor = {'9' * 400}", 15, "expected a number"),
+    ("factor = 4", f"factor = 0x{'f' * 9_000}", 15, "rules.jump.factor = (a large int): expected a number"),
+    ('kind = "ratio"', "kind = [1]", 13, "rules.jump.kind = [1]: expected one of ratio"),
+    ('secret_env = "HOOK_SECRET"', 'secret_file = "a\\u0000b"', 6, "expected the path of a text file"),
+    ("[rules.odd]", '[rules."o\\nd\\u001b[31md"]', 1, r"rules.'o\nd\x1b[31md': expected a name of lower-case"),
+    ("[rules.odd]", f"[rules.{'o' * 65}]", 38, "expected a name of lower-case letters"),
+    ("[channels.hook]", "[channels.log]", 4, "channels.log.kind = 'webhook': expected another name for it: `log` is"),
     ('"*:price"', "[]", 28, "rules.drop.match = []: expected a glob"),
     ("percent = 5\n", "\n", 26, "rules.drop.percent = (missing): expected a value for it"),
     ('"down"', '"sideways"', 31, "rules.drop.direction = 'sideways': expected one of up, down, both"),
@@ -159,10 +185,52 @@ def test_a_secret_given_twice_is_refused(file):
         book(file)
 
 
+def refusal_of(file):
+    """What is said of a file that is refused: one short line."""
+    with pytest.raises(SettingsError) as refusal:
+        book(file)
+    [line] = str(refusal.value).splitlines()
+    assert len(line) < 1_000
+    return line
+
+
 def test_toml_that_is_none_says_where(file):
     file.write_text("[rules.a]\nkind = \n")
     with pytest.raises(SettingsError, match=r"expected TOML: .*line 2"):
         book(file)
+    file.write_text(f"[rules.a]\n{'a' * 5_000} = 1\n{'a' * 5_000} = 2")
+    assert "expected TOML: Cannot overwrite a value" in refusal_of(file)
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000, f"x = {'[' * 5_000}", f"x = {'[{a=' * 5_000}", "a." * 500_000])
+def test_brackets_and_names_without_end_are_refused_in_a_line(file, text):
+    file.write_text(text)
+    assert refusal_of(file).startswith(f"{file}: expected TOML")
+
+
+def test_what_is_no_text_file_of_a_usable_size_is_refused_in_a_line(file, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "huge").write_bytes(b"#" * 1_000_001)
+    (tmp_path / "binary").write_bytes(b"[rules.a]\n\xff\x00")
+    for name, expected in {
+        "pipe": "it is no regular file",
+        "huge": "it has more than 1,000,000 bytes",
+        "binary": "it is no text in UTF-8: byte 10",
+        "": "it is no regular file",
+        "none": "it cannot be opened: No such file or directory",
+        "n" * 300: "it cannot be opened: File name too long",
+    }.items():
+        assert expected in refusal_of(tmp_path / name)
+        if name in ("pipe", "huge", "binary", "none"):  # and the same of a secret's file
+            file.write_text(FILE.replace("secret_env", "secret_file").replace("HOOK_SECRET", name))
+            assert expected in refusal_of(file)
+    (tmp_path / "huge").write_bytes(f"{FILE}\n".encode().ljust(1_000_000, b"#"))
+    assert book(tmp_path / "huge") == book(write(file, FILE))
+
+
+def test_the_log_may_have_options(file):
+    write(file, f"{FILE}\n[channels.log]\nkind = 'log'\nresolved = true")
+    assert book(file).wants_resolved == {"hook", "log"}
 
 
 def test_a_file_without_rules_and_one_that_is_not_there_are_refused(file, tmp_path):
@@ -176,6 +244,44 @@ def test_a_file_without_rules_and_one_that_is_not_there_are_refused(file, tmp_pa
 def test_every_option_of_every_kind_has_a_usable_default_or_is_asked_for():
     for name, kind in KINDS.items():
         assert name == kind.KIND and kind.__doc__ and kind.MESSAGE
+
+
+# Anything at all
+
+words = st.sampled_from([
+    "[rules.a]", "[channels.b]", "[rules]", "kind", "name", "match", "factor", "message", "url", "after",
+    "secret_file", "channels", "=", ".", ",", "\n", "[", "]", "{", "}", '"', "'", '"ratio"', '"stale"', '"webhook"',
+    '"log"', '"{value:9}"', '"{value.real}"', "3", "0xffff", "1e999", "nan", "-inf", "true", '"1h"', "\x00", "\r",
+])  # fmt: skip
+values = st.recursive(
+    st.sampled_from(["3", "-1", "0.5", "nan", "true", '""', '"1h"', "[]", "{}", '"log"', '"{x}"', '"{ratio:.1f}"']),
+    lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+    | inner.map(lambda value: f"{{a = {value}}}"),
+    max_leaves=5,
+)  # fmt: skip
+OPTIONS = sorted({name for kind in KINDS.values() for name in declared_by(kind)} | {"url", "secret", "resolved", "x"})
+tables = st.builds(
+    lambda header, kind, options: "\n".join([header, kind, *(f"{name} = {value}" for name, value in options.items())]),
+    st.sampled_from(["[rules.a]", "[rules.b]", "[channels.c]", "[channels.log]", '[rules."\\n"]']),
+    st.sampled_from([f'kind = "{kind}"' for kind in (*KINDS, "log", "webhook")] + ["kind = {}", ""]),
+    st.dictionaries(st.sampled_from(OPTIONS), values, max_size=4),
+)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.binary(max_size=200)
+    | st.text(max_size=200).map(lambda text: text.encode(errors="replace"))
+    | st.lists(words, max_size=30).map(lambda found: " ".join(found).encode())
+    | st.lists(tables, max_size=3).map(lambda found: "\n".join(found).encode())
+)
+def test_whatever_the_file_it_is_a_book_or_one_line(file, content):
+    file.write_bytes(content)
+    try:
+        assert book(file).rules
+    except SettingsError as refusal:
+        assert str(file) in str(refusal) and "expected" in str(refusal)
+        assert len(str(refusal).splitlines()) == 1 and len(str(refusal)) < 1_000
 
 
 # Reload

@@ -4,9 +4,9 @@ Pure: what is not usable raises BadOption, which names the option, shows its val
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, field, fields
-from math import isfinite
+from string import Formatter
 from typing import Any, TypeVar
 
 Parse = Callable[[Any], Any]
@@ -15,7 +15,9 @@ T = TypeVar("T")
 #: Of rules and channels; keys and ids are made of them.
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-DURATION = re.compile(r"(\d{1,6})([smhd])")
+DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+#: Of a field in a template: fill and alignment, sign, a width and a precision of two digits, a kind of number.
+FORMAT = re.compile(r"(?:[^{}]?[<>=^])?[-+ ]?#?0?[0-9]{0,2}[,_]?(?:\.[0-9]{1,2})?[deEfFgGs%]?")
 
 
 class Expected(ValueError):
@@ -62,15 +64,15 @@ def build(kind: type[T], table: Mapping[str, Any], secrets: Callable[[str, str],
             values[each.name] = each.metadata["parse"](secrets(how, text(value)) if how else value)
         except Expected as expected:
             hidden = each.metadata["secret"] and (not how or "://" in str(value))
-            raise BadOption(written, "(secret)" if hidden else _shown(value), str(expected)) from None
+            raise BadOption(written, "(secret)" if hidden else shown(value), str(expected)) from None
     for written, each in declared.items():
         if each.name not in values and each.default is MISSING:
             raise BadOption(written, "(missing)", "a value for it")
     try:
         return kind(**values, **given)
     except Expected as expected:
-        shown = _shown(table[expected.name]) if expected.name in table else "(missing)"
-        raise BadOption(expected.name, shown, str(expected)) from None
+        value = shown(table[expected.name]) if expected.name in table else "(missing)"
+        raise BadOption(expected.name, value, str(expected)) from None
 
 
 def _meant(written: str, declared: Mapping[str, Field]) -> tuple[Field, str]:
@@ -92,8 +94,21 @@ def require(usable: bool, expected: str, name: str) -> None:
         raise Expected(expected, name)
 
 
-def _shown(value: Any) -> str:
-    return repr(value)[:80]
+def is_template(text: str, known: Collection[str]) -> bool:
+    """Whether braces, as ``str.format`` has them, hold only names that are ``known``, with formats as FORMAT says."""
+    try:
+        fields = [(name, form or "", how) for _, name, form, how in Formatter().parse(text) if name is not None]
+    except ValueError:
+        return False
+    return all(name in known and FORMAT.fullmatch(form) and not how for name, form, how in fields)
+
+
+def shown(value: Any) -> str:
+    """A value, for a message: short, and in one line."""
+    try:
+        return repr(value)[:80]
+    except (RecursionError, ValueError):  # too deep, or a number of thousands of digits
+        return f"(a large {type(value).__name__})"
 
 
 # Parsers: the value, or Expected
@@ -103,7 +118,7 @@ def number(low: float, high: float, above: bool = False) -> Parse:
     """From ``low`` (or, if ``above``, more than that) to ``high``."""
 
     def parse(value: Any) -> float:
-        usable = type(value) in (int, float) and isfinite(value) and low <= value <= high
+        usable = type(value) in (int, float) and low <= value <= high  # nan is not, nor what no float holds
         if not usable or (above and value == low):
             raise Expected(f"a number above {low:g}, up to {high:g}" if above else f"a number from {low:g} to {high:g}")
         return float(value)

@@ -16,13 +16,18 @@ from typing import Any, NoReturn
 from tracker import channels
 from tracker.channels import Outlet
 from tracker.errors import SettingsError
-from tracker.options import NAME, BadOption, Expected, build, declared_by
+from tracker.files import Unreadable, read_text
+from tracker.options import NAME, BadOption, Expected, build, declared_by, shown
 from tracker.rules import DEFAULT_RULES, KINDS, Rule, SeriesRule, Stale
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a rules file.
-LARGEST = 1_000_000
+#: Characters of a name or of TOML's own complaint that are shown.
+SHOWN = 200
+#: A name that TOML has without quotes.
+BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: A name of so many parts that TOML's parser takes minutes for it.
+DOTTED = re.compile(r"""(?<![\w"'-])(?:["']?[\w-]{1,1000}["']?[ \t]*\.[ \t]*){100}""")
 
 
 @dataclass(frozen=True)
@@ -88,16 +93,19 @@ def built_in() -> Book:
 def read(path: Path, environment: Mapping[str, str] = os.environ) -> Book:
     """The book of the file at ``path``; raises SettingsError with the line and option that is not usable."""
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"RULES='{path}': expected a file that can be read ({error.strerror})") from error
-    if len(raw) > LARGEST:
-        raise SettingsError(f"RULES='{path}': expected a file of at most {LARGEST:,} bytes")
+        source = read_text(path)
+    except Unreadable as error:
+        raise SettingsError(f"RULES={shown(str(path))}: expected a file that can be read: it {error}") from error
+    if DOTTED.search(source):
+        raise SettingsError(f"{path}: expected TOML with names of a few parts")
     try:
-        source = raw.decode()
         tables = tomllib.loads(source)
-    except ValueError as error:  # its text has the line
-        raise SettingsError(f"{path}: expected TOML: {error}") from error
+    except RecursionError:
+        raise SettingsError(f"{path}: expected TOML with fewer brackets inside one another") from None
+    except ValueError as error:
+        text = str(error)  # its end has the line
+        cut = text if len(text) < SHOWN else f"{text[: SHOWN - 60]} ... {text[-40:]}"
+        raise SettingsError(f"{path}: expected TOML: {cut}") from error
     return _Reader(path, source, environment).book(tables)
 
 
@@ -109,7 +117,7 @@ class _Reader:
     """Turns the tables of one file into a book."""
 
     def __init__(self, path: Path, source: str, environment: Mapping[str, str]):
-        self.path, self.lines, self.environment = path, source.splitlines(), environment
+        self.path, self.lines, self.environment = path, source.split("\n"), environment
 
     def book(self, tables: dict[str, Any]) -> Book:
         for name in tables.keys() - {"rules", "channels"}:
@@ -142,6 +150,8 @@ class _Reader:
     def _outlet(self, name: str, table: dict[str, Any]) -> Outlet:
         place = ("channels", name)
         kind = self._kind(place, table, channels.KINDS)
+        if name == "log" and kind != "log":
+            self._refuse((*place, "kind"), shown(kind), "another name for it: `log` is always there, and is the log")
         common = declared_by(Outlet).keys()
         own = {option: value for option, value in table.items() if option not in common}
         channel = self._built(channels.kind(kind), place, own)
@@ -150,8 +160,8 @@ class _Reader:
 
     def _kind(self, place: tuple[str, ...], table: dict[str, Any], kinds: Mapping[str, object]) -> str:
         kind = table.pop("kind", None)
-        if kind not in kinds:
-            self._refuse((*place, "kind"), "(missing)" if kind is None else repr(kind), f"one of {', '.join(kinds)}")
+        if not isinstance(kind, str) or kind not in kinds:
+            self._refuse((*place, "kind"), "(missing)" if kind is None else shown(kind), f"one of {', '.join(kinds)}")
         return kind
 
     def _built(self, of: type, place: tuple[str, ...], table: dict[str, Any], **given: Any) -> Any:
@@ -166,13 +176,14 @@ class _Reader:
                 raise Expected("the name of an environment variable that is set")
             return self.environment[value]
         try:
-            return (self.path.parent / value).read_text().strip()
-        except (OSError, UnicodeDecodeError):
-            raise Expected("the path of a text file that can be read") from None
+            return read_text(self.path.parent / value).strip()
+        except Unreadable as error:
+            raise Expected(f"the path of a text file that can be read: it {error}") from None
 
-    def _refuse(self, place: tuple[str, ...], shown: str, expected: str) -> NoReturn:
-        value = f" = {shown}" if shown else ""
-        raise SettingsError(f"{self.path}:{self._line(place)}: {'.'.join(place)}{value}: expected {expected}")
+    def _refuse(self, place: tuple[str, ...], value: str, expected: str) -> NoReturn:
+        name = ".".join(each if BARE.fullmatch(each) else shown(each) for each in place)
+        given = f" = {value}" if value else ""
+        raise SettingsError(f"{self.path}:{self._line(place)}: {name}{given}: expected {expected}")
 
     def _line(self, place: tuple[str, ...]) -> int:
         """Where ``place`` is written, or else the table it is missing from: TOML parsers keep no positions."""

@@ -15,7 +15,19 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tracker.models import Alert, matches
-from tracker.options import Expected, duration, globs, names, number, one_of, option, require, text, whole
+from tracker.options import (
+    Expected,
+    duration,
+    globs,
+    is_template,
+    names,
+    number,
+    one_of,
+    option,
+    require,
+    text,
+    whole,
+)
 from tracker.ring import DAY, HOUR
 from tracker.stats import last_present, mean_present
 
@@ -26,6 +38,11 @@ ROUNDING = 1 + 1e-12
 SEVERITIES = ("info", "warning", "critical")
 LARGE = 1e18
 ANY = number(-LARGE, LARGE)
+#: What a message may name: an alert's fields that are known when it is found, and what follows from them.
+TOLD = (
+    "rule", "metric", "slot", "value", "baseline", "factor", "samples", "window", "at", "kind", "severity", "ratio",
+    "percent", "minutes",
+)  # fmt: skip
 
 
 class Columns:
@@ -96,7 +113,7 @@ class Rule:
     """What every kind has.
 
     match: globs on metric ids; cooldown: least seconds between two alerts of a metric; channels: who is told; message:
-    what a notice says, with an alert's fields in braces, and ``{ratio}``, ``{percent}``, ``{minutes}``.
+    what a notice says, with names out of TOLD in braces.
     """
 
     KIND: ClassVar[str]
@@ -110,10 +127,12 @@ class Rule:
     message: str = option(text, "")
 
     def __post_init__(self) -> None:
+        expected = f"a message with nothing in braces but {', '.join(TOLD)}, and formats such as {{value:.2f}}"
+        require(is_template(self.message, TOLD), f"{expected}, of at most two digits each", "message")
         try:
             self.text(Alert(self.name, "kraken:btcusd:volume", 0, 2.0, 1.0, 1.0, 1, 60, 0.0))
-        except (LookupError, ValueError, AttributeError, TypeError) as error:
-            raise Expected(f"a message with an alert's fields in braces, not {error}", "message") from None
+        except (LookupError, ValueError) as error:
+            raise Expected(f"a message whose formats fit what they format ({error})", "message") from None
 
     def matches(self, metric: str) -> bool:
         return matches(self.match, metric)
