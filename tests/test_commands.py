@@ -10,6 +10,7 @@ import pytest
 from tests.api.served import served
 from tests.servers import StoreServer, free_port, wait_for
 from tests.system.stack import CLEAN, ROOT
+from tracker.cli import parser
 
 
 @pytest.mark.parametrize("words", ["sources", "keys list", "keys create me", "deliveries list", "refused list"])
@@ -25,6 +26,23 @@ def test_a_store_that_is_away_is_said_with_what_starts_it(words: str) -> None:
         r"Connection refused \(./scripts/start runs everything, ./scripts/start-db.sh a store\)\n",
         done.stderr,
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("worker --concurrency \u0663", "expected a whole number from 1 to 256"),
+        ("worker --concurrency 1_0", "expected a whole number from 1 to 256"),
+        ("export DIR --every nan", "expected a number from 0.1 to 86400"),
+        ("export DIR --every 1_0", "expected a number from 0.1 to 86400"),
+    ],
+)
+def test_a_flags_number_is_judged_as_that_of_a_variable(
+    words: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(words.split())
+    assert expected in capsys.readouterr().err
 
 
 def test_a_second_api_at_a_port_says_that_it_is_one(store_server: StoreServer, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tracker import settings as module
 from tracker.clock import Clock
@@ -84,6 +87,8 @@ GOOD = {
     ("QUOTES", "usd,eur;simulator="): ("quotes", PerSource(("usd", "eur"), {"simulator": ()})),
     ("TOP", "100"): ("tops", PerSource(100, {})),
     ("ALIASES", "MATIC:POL, ftm:s"): ("aliases", PerSource({"pol": "matic", "s": "ftm"}, {})),
+    ("ALIASES", "a:b,b:c"): ("aliases", PerSource({"b": "a", "c": "b"}, {})),
+    ("INTERVAL", "6e1"): ("intervals", PerSource(60.0, {})),
     ("BUDGET", "simulator=15/10"): ("budgets", PerSource(None, {"simulator": Allowed(15, 10)})),
     ("EXCHANGE_URL", "simulator=http://a/?b=c"): ("exchange_url", PerSource("", {"simulator": "http://a/?b=c"})),
     ("STEP", "3600"): ("step", 3_600),
@@ -139,6 +144,28 @@ BAD = [
     ("PAIRS", "btc/usd", "patterns of pairs"),
     ("TOP", "all", "a whole number from 1 to 100000"),
     ("ALIASES", "matic", "old:new currencies"),
+    ("ALIASES", "a:b,b:a", "no circle of names"),
+    ("ALIASES", "a:b,b:c,c:a", "no circle of names"),
+    ("ALIASES", "a:a", "no circle of names"),
+    ("ALIASES", "a:b,c:b", "each currency once as an old and once as a new name"),
+    ("ALIASES", "a:b,a:c", "each currency once as an old and once as a new name"),
+    ("ALIASES", "a:b,a:b", "each currency once as an old and once as a new name"),
+    ("ALIASES", "a b:c", "old:new currencies"),
+    ("STORE_PORT", "\u0666\u0663\u0669\u0660", "a whole number"),  # 6390 in Arabic digits
+    ("STORE_PORT", "\uff11", "a whole number"),
+    ("STORE_PORT", "6_390", "a whole number"),
+    ("STORE_PORT", " 6390", "a whole number"),
+    ("STORE_PORT", "9" * 5_000, "a whole number"),
+    ("CLOCK_SPEED", "1_0", "a number from 1 to 60"),
+    ("CLOCK_SPEED", "\u0663", "a number from 1 to 60"),
+    ("CLOCK_SPEED", "1e999", "a number from 1 to 60"),
+    ("BUDGET", "\u0661/1", "requests/seconds"),
+    ("TOP", "1_0", "a whole number"),
+    ("MARKETS_PER_TASK", "\u0661", "a whole number from 1 to 10,000"),
+    ("SOURCES", "k" * 300, "a comma-separated list"),
+    ("CRYPTOWATCH_URL", "http://ho\nst", "http://"),
+    ("DATA_DIR", "a\x00b", "a path of printable characters"),
+    ("RULES", "a\nb", "a path of printable characters"),
     ("BUDGET", "15", "requests/seconds"),
     ("BUDGET", "15/0", "requests/seconds"),
     ("EXCHANGE_URL", "simulator=api.kraken.com", "http:// or https://"),
@@ -180,7 +207,8 @@ def test_a_bad_value_is_named_with_what_was_expected(name, value, expected):
         load({name: value})
     text = str(refusal.value)
     assert text.startswith(f"{name}=")
-    assert (repr(value) in text) == (name not in SECRET)
+    assert (repr(value)[:200] in text) == (name not in SECRET)
+    assert len(text) < 1_000
     assert "expected" in text and expected in text
 
 
@@ -224,10 +252,14 @@ def test_a_bad_value_in_a_file_is_refused_like_any(tmp_path):
         load({"API_PORT_FILE": str(tmp_path / "port")})
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"1" * 1_000_001, "a pipe", "a folder"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
     path = tmp_path / "port"
-    if content:
+    if content == "a pipe":
+        os.mkfifo(path)
+    elif content == "a folder":
+        path.mkdir()
+    elif content:
         path.write_bytes(content)
     with pytest.raises(SettingsError, match=r"API_PORT_FILE='.*port': expected a readable text file"):
         load({"API_PORT_FILE": str(path)})
@@ -251,3 +283,44 @@ def test_the_settings_of_a_process_are_read_once(monkeypatch):
 def test_a_value_for_a_source_that_is_not_configured_is_refused():
     with pytest.raises(SettingsError, match=r"INTERVAL='krakn=\.\.\.': expected a source out of SOURCES"):
         load({"SOURCES": "kraken", "INTERVAL": "60; krakn=30"})
+
+
+# Anything at all
+
+VARIABLES = {field.metadata["name"]: field.metadata for field in module.fields(module.Settings)}
+ALPHABET = st.characters(exclude_categories=()) | st.sampled_from("0123456789=;:/,.*-_ ae")
+shaped = st.lists(
+    st.sampled_from(
+        ["http://", "redis://", "host", ":", "80", "/", "simulator", "=", ";", ",", "nan", "1", "1e9", "@"]
+    ),
+    max_size=8,
+).map("".join)
+
+
+@settings(max_examples=500)
+@given(name=st.sampled_from(sorted(VARIABLES)), text=st.text(ALPHABET, max_size=30) | shaped)
+def test_whatever_the_value_it_is_taken_or_refused_by_name(name, text):
+    text = f"hunter2{text}" if VARIABLES[name]["secret"] else text
+    try:
+        assert load({name: text}).ring
+    except SettingsError as refusal:
+        assert str(refusal).startswith(f"{name}=") and "expected" in str(refusal)
+        assert "hunter2" not in str(refusal) and len(str(refusal)) < 1_000
+        assert len(str(refusal).splitlines()) == 1
+
+
+@settings(max_examples=100)
+@given(st.dictionaries(st.sampled_from(sorted(VARIABLES)), st.text(max_size=5) | shaped, max_size=5))
+def test_whatever_the_values_they_are_taken_or_one_is_refused(environment):
+    try:
+        assert load(environment).clock.now() > 0
+    except SettingsError as refusal:
+        assert any(str(refusal).startswith(f"{name}=") for name in environment)
+
+
+@settings(max_examples=100)
+@given(st.text(ALPHABET, max_size=300))
+def test_whatever_the_name_of_a_file_it_is_refused_in_a_line(text):
+    with pytest.raises(SettingsError) as refusal:
+        load({"API_PORT_FILE": f"/nowhere/{text}"})
+    assert str(refusal.value).startswith("API_PORT_FILE=") and len(str(refusal.value).splitlines()) == 1

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from tracker import ports
 from tracker.errors import SettingsError, StoreError, TrackerError
-from tracker.settings import Settings, load
+from tracker.settings import Settings, Unusable, load, number
 
 QUEUES = ("fetch", "evaluate", "notify")
 
@@ -195,14 +195,20 @@ def parser() -> argparse.ArgumentParser:
     one = command(worker, "run a worker; start as many as there is work for, on any machine that reaches the store")
     one.add_argument("queues", nargs="*", metavar="QUEUE", help=f"what to take tasks from: {', '.join(QUEUES)}; all")
     one.add_argument(
-        "-c", "--concurrency", metavar="N", type=_processes, help="processes; FETCH_CONCURRENCY, or that of its queue"
+        "-c",
+        "--concurrency",
+        metavar="N",
+        type=_number(1, 256),
+        help="processes; FETCH_CONCURRENCY, or that of its queue",
     )
     one.add_argument("-n", "--name", help="its name in Flower; the queues and the process id")
     command(beat, "run a beat, which sends the ticks; a second one beside it takes over without a gap")
     command(api, "run the API")
     edition = command(export, "write what the API answers as files, for a CDN or object storage, and as a database")
     edition.add_argument("folder", metavar="DIR", help="where to; it is made")
-    edition.add_argument("--every", metavar="N", type=float, help="again every so many seconds, until Ctrl-C")
+    edition.add_argument(
+        "--every", metavar="N", type=_number(0.1, 86_400, float), help="again every so many seconds, until Ctrl-C"
+    )
     _key_actions(command(keys, "make, list or revoke the API's keys"))
     command(flower, "run Flower, which shows workers and tasks")
     one = command(sources, "show how each source does, or check one: ask it once and explain what came of it")
@@ -272,10 +278,17 @@ def _simulator_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _processes(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 256:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 256")
-    return int(text)
+def _number(low: float, high: float, kind: type = int) -> Callable[[str], float]:
+    """A flag's number, judged as that of a variable."""
+    parse = number(low, high, kind)
+
+    def read(text: str) -> float:
+        try:
+            return parse(text)
+        except Unusable as expected:
+            raise argparse.ArgumentTypeError(f"{text!r:.80}: expected {expected}") from None
+
+    return read
 
 
 def _overrule_environment(options: argparse.Namespace) -> None:

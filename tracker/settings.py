@@ -15,22 +15,30 @@ from urllib.parse import parse_qs, urlsplit
 
 from tracker.clock import Clock
 from tracker.errors import SettingsError
+from tracker.files import Unreadable, read_text
 from tracker.ring import Ring
 from tracker.watchlist import Wanted
 
 Parser = Callable[[str], Any]
+#: Characters of a value that a message shows.
+SHOWN = 200
+CURRENCY = re.compile(r"[a-z0-9._-]{1,64}")
 
 
 class Unusable(ValueError):
     """What was expected instead of the value."""
 
 
+#: How a number is written: in ASCII, without underscores, blanks, ``nan`` and ``inf``, which Python would take.
+WRITTEN = {
+    int: re.compile(r"[+-]?[0-9]{1,30}"),
+    float: re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?"),
+}
+
+
 def number(low: float, high: float, kind: type = int) -> Parser:
     def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
+        value = kind(text) if WRITTEN[kind].fullmatch(text) else None
         if value is None or not low <= value <= high:
             raise Unusable(f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}")
         return value
@@ -51,7 +59,7 @@ def url(*schemes: str) -> Parser:
     def parse(text: str) -> str:
         try:
             parts = urlsplit(text)
-            usable = parts.scheme in schemes and parts.hostname and (parts.port or True)
+            usable = parts.scheme in schemes and parts.hostname and (parts.port or True) and text.isprintable()
         except ValueError:
             usable = False
         if not usable:
@@ -125,10 +133,19 @@ def globs(text: str) -> tuple[str, ...]:
 
 
 def aliases(text: str) -> dict[str, str]:
+    """New currency -> its old name."""
     pairs = [word.lower().split(":") for word in words(text)]
-    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+    if not all(len(pair) == 2 and all(map(CURRENCY.fullmatch, pair)) for pair in pairs):
         raise Unusable("a comma-separated list of old:new currencies, e.g. matic:pol")
-    return {new: old for old, new in pairs}
+    found = {new: old for old, new in pairs}
+    if len(found) < len(pairs) or len(set(found.values())) < len(pairs):
+        raise Unusable("each currency once as an old and once as a new name: a history goes to one market")
+    for name in found:
+        before: str | None = name
+        while before := found.get(before or ""):
+            if before == name:
+                raise Unusable(f"no circle of names: {name} would be its own old name")
+    return found
 
 
 @dataclass(frozen=True)
@@ -157,6 +174,12 @@ def source_names(text: str) -> tuple[str, ...]:
             "kraken, binance, coinbaseexchange, bitstamp, okx"
         )
     return names
+
+
+def path(text: str) -> str:
+    if not text.isprintable():
+        raise Unusable("a path of printable characters")
+    return text
 
 
 def yes_or_no(text: str) -> bool:
@@ -200,7 +223,9 @@ class Settings:
         "REDIS_URL", "", or_empty(redis, ""), "Redis or Valkey server, 7 or newer; empty: the embedded one", secret=True
     )
     store_port: int = variable("STORE_PORT", "6390", PORT, "port of the embedded store")
-    data_dir: Path = variable("DATA_DIR", "var", Path, "folder of the embedded store's data and of all logs")
+    data_dir: Path = variable(
+        "DATA_DIR", "var", lambda text: Path(path(text)), "folder of the embedded store's data and of all logs"
+    )
     bind: str = variable(
         "BIND_ADDRESS", "127.0.0.1", address, "IPv4 address that API, Flower and simulated exchange listen on"
     )
@@ -273,7 +298,7 @@ class Settings:
     log_level: str = variable(
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "debug, info, warning or error"
     )
-    rules: str = variable("RULES", "", str, "file of rules and channels; empty: the built-in rule, told to the log")
+    rules: str = variable("RULES", "", path, "file of rules and channels; empty: the built-in rule, told to the log")
     cryptowatch_url: str = variable(
         "CRYPTOWATCH_URL", "https://api.cryptowat.ch", HTTP, "where the source `cryptowatch` is"
     )
@@ -289,7 +314,7 @@ class Settings:
     simulator_exchanges: int = variable("SIMULATOR_EXCHANGES", "3", number(1, 100), "exchanges they are on")
     simulator_seed: int = variable("SIMULATOR_SEED", "1", number(0, 2**32 - 1), "seed they are generated from")
     simulator_candles: str = variable(
-        "SIMULATOR_CANDLES", "", str, "folder of candle files to replay instead of generated markets"
+        "SIMULATOR_CANDLES", "", path, "folder of candle files to replay instead of generated markets"
     )
     simulator_at: int | None = variable(
         "SIMULATOR_AT", "", or_empty(number(0, 2**40), None), "opening time of the candle that is replayed first; last"
@@ -350,7 +375,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     for each in fields(Settings):
         value = getattr(loaded, each.name)
         if isinstance(value, PerSource) and (unknown := sorted(value.own.keys() - set(loaded.sources))):
-            _refuse(each.metadata["name"], repr(f"{unknown[0]}=..."), f"a source out of SOURCES: {loaded.sources}")
+            _refuse(each.metadata["name"], repr(f"{unknown[0]:.60}=..."), f"a source out of SOURCES: {loaded.sources}")
     return loaded
 
 
@@ -371,17 +396,17 @@ def _value(environment: Mapping[str, str], name: str, default: str, parse: Parse
     try:
         return parse(text)
     except Unusable as expected:
-        _refuse(name, "(secret)" if secret else repr(text), str(expected))
+        _refuse(name, "(secret)" if secret else repr(text)[:SHOWN], str(expected))
 
 
 def _from_file(environment: Mapping[str, str], name: str) -> str:
-    path = environment.get(f"{name}_FILE")
-    if not path:
+    file = environment.get(f"{name}_FILE")
+    if not file:
         return ""
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        _refuse(f"{name}_FILE", repr(path), f"a readable text file ({error})")
+        return read_text(Path(file)).strip()
+    except Unreadable as error:
+        _refuse(f"{name}_FILE", repr(file)[:SHOWN], f"a readable text file: it {error}")
 
 
 def _refuse(name: str, value: str, expected: str) -> NoReturn:

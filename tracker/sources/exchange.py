@@ -51,7 +51,7 @@ FAULTS = (ArithmeticError, AttributeError, LookupError, NameError, RecursionErro
 
 def exists(name: str) -> bool:
     """Whether ccxt has an exchange of that name with candles; told from its files, without importing any."""
-    if not re.fullmatch(r"[a-z0-9]+", name):
+    if not re.fullmatch(r"[a-z0-9]{1,64}", name):
         return False
     file = Path(str(_package().origin)).with_name(f"{name}.py")
     return file.is_file() and not re.search(r"'fetchOHLCV': (None|False)", file.read_text(encoding="utf-8"))
