@@ -56,10 +56,10 @@ class StoreServer:
 
     def __init__(self, folder: Path, *options: str):
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
         #: What finds it as its own users do: by port and folder.
         self.variables = {"STORE_PORT": str(self.port), "DATA_DIR": str(folder)}
         self.command = [*command(load(self.variables)), *options]
+        self.url = load(self.variables).redis_url
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:

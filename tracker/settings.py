@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from tracker.clock import Clock
 from tracker.errors import SettingsError
@@ -90,6 +90,12 @@ def key(text: str) -> str:
     if not (text.isascii() and text.strip().isprintable()):
         raise Unusable("printable ASCII, as it goes into a header")
     return text.strip()
+
+
+def store_password(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.~+/=-]{0,512}", text):
+        raise Unusable("letters, digits and any of _.~+/=-, as it goes into the store's configuration file")
+    return text
 
 
 def address(text: str) -> str:
@@ -223,6 +229,13 @@ class Settings:
         "REDIS_URL", "", or_empty(redis, ""), "Redis or Valkey server, 7 or newer; empty: the embedded one", secret=True
     )
     store_port: int = variable("STORE_PORT", "6390", PORT, "port of the embedded store")
+    store_password: str = variable(
+        "STORE_PASSWORD",
+        "",
+        store_password,
+        "password of the embedded store; empty: the one in DATA_DIR/store/password, made at the first start",
+        secret=True,
+    )
     data_dir: Path = variable(
         "DATA_DIR", "var", lambda text: Path(path(text)), "folder of the embedded store's data and of all logs"
     )
@@ -335,7 +348,17 @@ class Settings:
 
     @property
     def redis_url(self) -> str:
-        return self.redis_given or f"redis://127.0.0.1:{self.store_port}/0"
+        """With the password in it. Raises SettingsError if the embedded store's password cannot be read."""
+        if self.redis_given:
+            return self.redis_given
+        password = self.store_password or _kept(self.password_file)
+        access = f":{quote(password, safe='')}@" if password else ""
+        return f"redis://{access}127.0.0.1:{self.store_port}/0"
+
+    @property
+    def password_file(self) -> Path:
+        """Holds the embedded store's password unless STORE_PASSWORD gives it. See embedded.py, which makes it."""
+        return self.store_folder / "password"
 
     @property
     def store_folder(self) -> Path:
@@ -407,6 +430,17 @@ def _from_file(environment: Mapping[str, str], name: str) -> str:
         return read_text(Path(file)).strip()
     except Unreadable as error:
         _refuse(f"{name}_FILE", repr(file)[:SHOWN], f"a readable text file: it {error}")
+
+
+def _kept(file: Path) -> str:
+    """The password in ``file``; empty before the first start has made one."""
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        expected = f"a password in {file} that this user can read ({type(error).__name__})"
+        raise SettingsError(f"STORE_PASSWORD='': expected {expected}") from None
 
 
 def _refuse(name: str, value: str, expected: str) -> NoReturn:

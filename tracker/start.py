@@ -50,6 +50,8 @@ def run(settings: Settings) -> None:
     if settings.simulator_candles:
         _check_candles(settings, folder)  # first: a replay that is refused begins no folder
     lock = _writable(folder)
+    if not settings.redis_given:
+        settings = replace(settings, store_password=embedded.password(settings))
     _check_ports(settings)
     Rulebook(settings.rules)
     budget.check(settings)
@@ -179,8 +181,10 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     candles = (
         {"SIMULATOR_CANDLES": str(Path(settings.simulator_candles).resolve())} if settings.simulator_candles else {}
     )
+    # By file: a replay has a folder of its own, and a worker beside it is told only of DATA_DIR.
+    password = {} if os.environ.get("STORE_PASSWORD") else {"STORE_PASSWORD_FILE": str(settings.password_file)}
     rules = {"RULES": str(Path(settings.rules).resolve())} if settings.rules else {}
-    return os.environ | clock | shift | candles | rules | {
+    return os.environ | clock | shift | candles | rules | ({} if settings.redis_given else password) | {
         "PYTHON": sys.executable,
         "CLOCK_SPEED": f"{settings.clock_speed:g}",
         "DATA_DIR": str(folder),

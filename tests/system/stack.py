@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,8 +13,10 @@ import requests
 from redis import Redis, RedisError
 
 from tests.servers import free_port, wait_for
+from tracker.embedded import password
 from tracker.outbox import Outbox
 from tracker.ring import Ring
+from tracker.settings import load
 from tracker.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +34,8 @@ class Stack:
         )
         self.api = f"http://127.0.0.1:{self.environment['API_PORT']}"
         self.flower = f"http://127.0.0.1:{self.environment['FLOWER_PORT']}"
-        self.redis = Redis.from_url(f"redis://127.0.0.1:{self.environment['STORE_PORT']}/0")
+        configured = load(self.environment)
+        self.redis = Redis.from_url(replace(configured, store_password=password(configured)).redis_url)
         self.store = Store(self.redis, Ring(60))
         self.outbox = Outbox(self.redis)
         self.folder = folder
@@ -60,10 +64,9 @@ class Stack:
 
     def run(self, *arguments: str) -> subprocess.Popen:
         """Another part, ``python -m tracker ARGUMENTS``, in the same environment."""
-        environment = self.environment | {"REDIS_URL": f"redis://127.0.0.1:{self.environment['STORE_PORT']}/0"}
         return subprocess.Popen(
             [sys.executable, "-m", "tracker", *arguments],
-            cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def processes(self) -> list[psutil.Process]:

@@ -38,6 +38,7 @@ def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -
         wait_for(lambda: answers(f"{stack.flower}/workers"), "Flower answers")
         assert progress(stack)[-1] == 60
         assert any(f"{stack.api}/v1/metrics" in line for line in stack.lines)
+        assert not shows(stack, (tmp_path / "store" / "password").read_text())
         assert shown_processes(stack) >= {"store", "simulator", "workers:fetch", "workers:evaluate", "beat", "api"}
 
         assert stack.stop() == []
@@ -182,6 +183,14 @@ def shown_processes(stack: Stack) -> set[str]:
     command = line.removeprefix("Processes ").replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     shown = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
     return {row.split()[0] for row in shown.stdout.splitlines() if row.split()[1] == "RUNNING"}
+
+
+def shows(stack: Stack, secret: str) -> list[str]:
+    """Command lines, logs and lines of output that show ``secret``."""
+    commands = [" ".join(each.cmdline()) for each in stack.processes()]
+    logs = [path.read_text(errors="replace") for path in (stack.folder / "log").iterdir()]
+    assert len(commands) > 10 and len(logs) > 5
+    return [text for text in [*commands, *logs, *stack.lines] if secret in text]
 
 
 def refusal(folder: Path, **variables: str) -> str:

@@ -37,10 +37,11 @@ def exchange() -> Iterator[Exchange]:
 
 @pytest.fixture
 def celery_broker(tmp_path: Path) -> Iterator[RedisTestBroker]:
-    port = free_port()
-    url = f"redis://127.0.0.1:{port}/0"
+    settings = load({"STORE_PORT": str(free_port()), "DATA_DIR": str(tmp_path)})
+    line = command(settings)
+    url = settings.redis_url
     broker = RedisTestBroker(LocalProcess(
-        "store", command(load({"STORE_PORT": str(port), "DATA_DIR": str(tmp_path)})), tmp_path,
+        "store", line, tmp_path,
         prompt="Ready to accept connections", celeryconfig={"url": url, "host_url": url},
     ))  # fmt: skip
     broker.ready()
