@@ -9,6 +9,7 @@ import pytest
 from celery.worker import consumer
 from kombu.asynchronous import Hub
 
+from tracker import deadline
 from tracker.consumer import Consumer, Dispatcher, between_events
 from tracker.tasks import app
 
@@ -114,8 +115,9 @@ def test_a_workers_loop_is_stopped_so(hub: Hub, seen: list[str], monkeypatch: py
         seen.append("the loop ends")
 
     monkeypatch.setattr(consumer.Consumer, "__init__", lambda self: vars(self).update(hub=hub, loop=loop))
+    monkeypatch.setattr(deadline, "begin", lambda: seen.append("the deadline begins"))
     Consumer().loop()
-    assert seen == ["the loop ends", "stopped"]
+    assert seen == ["the deadline begins", "the loop ends", "stopped"]
 
 
 def test_a_signal_that_comes_with_the_end_of_the_loop_stops(hub: Hub, seen: list[str]) -> None:

@@ -13,6 +13,7 @@ from celery.events import EventDispatcher
 from celery.worker import consumer, state
 from kombu.asynchronous import Hub
 
+from tracker import deadline
 from tracker.admission import Admission
 
 #: Seconds between two messages of events: Flower shows a task this much later.
@@ -29,7 +30,19 @@ class Consumer(consumer.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.loop = between_events(self.hub)(self.loop)
+        self.loop = between_events(self.hub, deadline.begin)(self.loop)
+
+    def start(self) -> None:
+        """Takes messages until it is told to stop. From then on it has a deadline, whatever it waits for."""
+        handler = signal.getsignal(signal.SIGTERM)
+
+        def stop(number: int, frame: Any) -> None:
+            deadline.begin()
+            if callable(handler):
+                handler(number, frame)
+
+        signal.signal(signal.SIGTERM, stop)
+        super().start()
 
     def create_task_handler(self, *args: Any) -> Admission:
         """What is called with each message."""
@@ -49,8 +62,10 @@ class Consumer(consumer.Consumer):
 
 
 @contextmanager
-def between_events(hub: Hub | None, number: int = signal.SIGTERM) -> Iterator[None]:
-    """While ``hub`` runs, a signal is handled between two of its events.
+def between_events(
+    hub: Hub | None, noticed: Callable[[], None] = lambda: None, number: int = signal.SIGTERM
+) -> Iterator[None]:
+    """While ``hub`` runs, a signal is handled between two of its events; ``noticed`` is called as soon as it comes.
 
     Celery stops a worker in the handler itself: where that comes in the middle of a child's result, half of the result
     is lost, and the child waits for 30 s, longer than supervisors do, for somebody to take it.
@@ -67,6 +82,7 @@ def between_events(hub: Hub | None, number: int = signal.SIGTERM) -> Iterator[No
         nonlocal noted
         if not noted and os.getpid() == mine:  # a child just forked has this handler too, for a moment
             noted = True
+            noticed()
             os.write(writer, b"\0")
 
     def handle() -> None:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from tracker import budget, embedded, keys
+from tracker import budget, deadline, embedded, keys
 from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.ring import DAY
@@ -30,6 +30,8 @@ from tracker.store import Store, connect, server_version
 ROOT = Path(__file__).parent.parent
 #: Seconds the programs have to stop: more than supervisord.conf gives them one after the other.
 STOP = 100
+#: Seconds they have while the store hangs, which holds up each of them.
+STOP_WITHOUT_STORE = 6
 #: Seconds without progress after which the backfill is no longer watched; fewer once every market was answered for.
 PATIENCE = 30
 QUIET = 8
@@ -80,7 +82,7 @@ def run(settings: Settings) -> None:
     except Stopped:
         pass
     finally:
-        _stop_all(supervisor)
+        _stop_all(supervisor, settings)
         lock.close()
     if supervisor and supervisor.returncode:
         raise TrackerError(f"the supervisor ended with status {supervisor.returncode}: see {folder}/log")
@@ -297,23 +299,40 @@ def _stop(number: int, frame: object) -> None:
     raise Stopped
 
 
-def _stop_all(supervisor: subprocess.Popen | None) -> None:
+def _stop_all(supervisor: subprocess.Popen | None, settings: Settings) -> None:
     """Asks the supervisor to stop all, in order; then ends whatever is left, as after a supervisor that was killed."""
     print("\nstopping ...", flush=True)
+    patience = 10
     if supervisor and supervisor.poll() is None:
         supervisor.terminate()
+        if not _stops(supervisor, settings):
+            patience = 0  # they have been asked
+    _end(psutil.Process().children(recursive=True), patience)
+    print("stopped", flush=True)
+
+
+def _stops(supervisor: subprocess.Popen, settings: Settings) -> bool:
+    """Waits for the supervisor to end; False if it does not, in STOP seconds or while the store hangs."""
+    began = heard = time.monotonic()
+    while time.monotonic() - began < STOP and time.monotonic() - heard < STOP_WITHOUT_STORE:
+        if not deadline.hangs(settings):
+            heard = time.monotonic()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            supervisor.wait(STOP)
-    left = psutil.Process().children(recursive=True)
-    for process in left:
+            supervisor.wait(0.2)
+            return True
+    return False
+
+
+def _end(processes: list[psutil.Process], patience: float) -> None:
+    """Ends processes: those that have not stopped after ``patience`` seconds are killed."""
+    for process in processes if patience else ():
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    deaf = psutil.wait_procs(left, timeout=10)[1]
+    deaf = psutil.wait_procs(processes, timeout=patience)[1]
     for process in deaf:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(deaf, timeout=10)
-    print("stopped", flush=True)
 
 
 def _adopt_orphans() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -63,6 +64,17 @@ def test_a_killed_supervisor_leaves_nothing(tmp_path: Path) -> None:
         assert alive(started) == []
         stack.stop()  # reads its last lines
         assert "the supervisor ended" in stack.lines[-1]
+
+
+def test_ctrl_c_ends_everything_while_the_store_hangs(tmp_path: Path) -> None:
+    with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
+        stack.ready()
+        started = stack.processes()
+        stack.find("valkey-server").send_signal(signal.SIGSTOP)
+        stack.process.send_signal(signal.SIGINT)
+        stack.process.wait(30)  # it takes 8 s
+        assert alive(started) == []
+        assert stack.process.returncode == 0
 
 
 def test_a_given_store_is_used(tmp_path: Path, store_server: StoreServer, redis: Redis) -> None:

@@ -153,6 +153,24 @@ def test_sigterm_hands_back_what_runs_and_leaves_no_process(
     assert_all_stored(celery_setup, store)
 
 
+def test_sigterm_stops_a_worker_while_the_store_hangs_and_no_task_is_lost(
+    celery_setup: CeleryTestSetup, exchange: Exchange, store: Store
+) -> None:
+    exchange.delay = 1
+    send_fetches(celery_setup, MARKETS[:2])
+    wait_for(lambda: exchange.asked.total() == 2, "both fetches are under way")
+    worker, server = celery_setup.worker.container.process, celery_setup.broker.container.process
+    children = psutil.Process(worker.pid).children(recursive=True)
+    server.send_signal(signal.SIGSTOP)
+    try:
+        worker.terminate()
+        worker.wait(25)  # it has 6 s; Celery alone waits for more than 100 s
+        wait_for(lambda: not alive(children), "its processes are gone")
+    finally:
+        server.send_signal(signal.SIGCONT)
+    assert store.redis.hlen("unacked") == 2  # where kombu keeps what it will deliver again
+
+
 def test_every_event_of_a_task_is_told_though_the_worker_is_idle_then(celery_setup: CeleryTestSetup) -> None:
     app, tasks, told = celery_setup.app, [], set()
     kinds = ("task-received", "task-started", "task-succeeded")
