@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from tracker import budget, deadline, embedded, keys
+from tracker import budget, deadline, embedded, keys, leftovers
 from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.ring import DAY
@@ -54,6 +54,7 @@ def run(settings: Settings) -> None:
     lock = _writable(folder)
     if not settings.redis_given:
         settings = replace(settings, store_password=embedded.password(settings))
+    _end_leftovers(folder)
     _check_ports(settings)
     Rulebook(settings.rules)
     budget.check(settings)
@@ -115,6 +116,12 @@ def _writable(folder: Path):
     except OSError:
         raise TrackerError(f"it runs already on the data in {folder}: stop that one, or set another DATA_DIR") from None
     return lock
+
+
+def _end_leftovers(folder: Path) -> None:
+    if left := leftovers.find(folder, _socket_path(folder)):
+        print(f"ending {len(left)} processes of an earlier start in {folder} that was killed", flush=True)
+        leftovers.end(left)
 
 
 def _check_ports(settings: Settings) -> None:
@@ -307,7 +314,7 @@ def _stop_all(supervisor: subprocess.Popen | None, settings: Settings) -> None:
         supervisor.terminate()
         if not _stops(supervisor, settings):
             patience = 0  # they have been asked
-    _end(psutil.Process().children(recursive=True), patience)
+    leftovers.end_all(psutil.Process().children(recursive=True), patience)
     print("stopped", flush=True)
 
 
@@ -321,18 +328,6 @@ def _stops(supervisor: subprocess.Popen, settings: Settings) -> bool:
             supervisor.wait(0.2)
             return True
     return False
-
-
-def _end(processes: list[psutil.Process], patience: float) -> None:
-    """Ends processes: those that have not stopped after ``patience`` seconds are killed."""
-    for process in processes if patience else ():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    deaf = psutil.wait_procs(processes, timeout=patience)[1]
-    for process in deaf:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(deaf, timeout=10)
 
 
 def _adopt_orphans() -> None:

@@ -66,6 +66,31 @@ def test_a_killed_supervisor_leaves_nothing(tmp_path: Path) -> None:
         assert "the supervisor ended" in stack.lines[-1]
 
 
+def test_the_next_start_ends_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    hand = CLEAN | {"DATA_DIR": str(tmp_path / "data"), "STORE_PORT": str(free_port()), "LOG_LEVEL": "error"}
+    with StoreServer(tmp_path / "other") as other, Stack(tmp_path / "data", SIMULATOR_MARKETS="3") as stack:
+        stack.ready()
+        started = stack.processes()
+        (supervisor := stack.find("supervisor.supervisord")).suspend()  # so that it cannot see to an orderly end
+        stack.process.kill()
+        stack.process.wait()
+        supervisor.kill()
+        assert len(alive(started)) > 15
+        beside = subprocess.Popen([sys.executable, "-m", "tracker", "beat"], cwd=ROOT, env=hand)
+        try:
+            stack.lines.clear()
+            stack.start()
+            stack.ready()
+            assert alive(started) == []
+            said = [line for line in stack.lines if line.startswith("ending ")]
+            assert len(said) == 1 and f"processes of an earlier start in {tmp_path / 'data'} that was killed" in said[0]
+            assert beside.poll() is None and other.answers()
+        finally:
+            beside.kill()
+            beside.wait()
+        assert stack.stop() == []
+
+
 def test_ctrl_c_ends_everything_while_the_store_hangs(tmp_path: Path) -> None:
     with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
         stack.ready()
