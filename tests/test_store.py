@@ -333,7 +333,7 @@ def test_a_fetch_finds_its_market_on_the_list_of_its_source_and_the_newest_slots
     store.watch("one", [btc])
     store.write("one", btc.id, RING.slots(NOW), np.column_stack([spread(1), spread(2)]), NOW, new=True)
     # when
-    found, newest = store.newest("one", btc.id, NOW, 64)
+    found, newest, _ = store.newest("one", btc.id, NOW, 64)
     # then
     assert found == btc
     np.testing.assert_array_equal(newest.values, store.windows([btc.id], NOW).values[:, :, -64:])

@@ -53,10 +53,16 @@ def simulate(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def store(options: argparse.Namespace, settings: Settings) -> None:
-    from tracker.embedded import command
+    from tracker.guard import run
 
     ports.check("STORE_PORT", "127.0.0.1", settings.store_port)
-    _become(*command(settings))
+    sys.exit(run(settings))
+
+
+def mend(options: argparse.Namespace, settings: Settings) -> None:
+    from tracker.guard import mend
+
+    print(mend(Path(options.folder)))
 
 
 def worker(options: argparse.Namespace, settings: Settings) -> None:
@@ -193,6 +199,8 @@ def parser() -> argparse.ArgumentParser:
     _simulator_flags(command(start, "run everything on this machine, until Ctrl-C"))
     _simulator_flags(command(simulate, "run the simulated exchange, which speaks Cryptowatch's REST format"))
     command(store, "run the embedded store, a valkey-server that keeps its data in DATA_DIR")
+    other = command(mend, "leave out what is damaged in the append-only files of a stopped Redis or Valkey of your own")
+    other.add_argument("folder", metavar="FOLDER", help="its data folder, with appendonlydir in it")
     one = command(worker, "run a worker; start as many as there is work for, on any machine that reaches the store")
     one.add_argument("queues", nargs="*", metavar="QUEUE", help=f"what to take tasks from: {', '.join(QUEUES)}; all")
     one.add_argument(

@@ -100,8 +100,10 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) ->
     Raises MustWait where the source was not asked, or not for all: what it gave is stored, the rest is to be asked for.
     """
     asked = clock.now()
-    listed, known = _resume(store, name, market, asked)
+    listed, known, again = _resume(store, name, market, asked)
     since, price = known or (store.ring.first(asked), float("nan"))
+    if again is not None and again < since:
+        since, price = max(again, store.ring.first(asked)), float("nan")
     try:
         answer = source.candles(listed or Market(market, "", ""), since)
     except SourceError as error:
@@ -114,6 +116,8 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) ->
     kept = _kept(slots, answer, store.ring, asked, now)
     settled = _settled(store.ring, source.skew, asked, clock)
     store.write(name, market, slots[kept], values[kept], now, known is None, answer.refused, settled)
+    if again is not None:
+        store.refetched(market, answer.until)
     if answer.refused:
         log.warning("%s: refused candles of %s: %s", name, market, answer.refused)
     if answer.until is not None:
@@ -180,12 +184,14 @@ def leavers(store: Store, sources: Sequence[str]) -> list[str]:
     return sorted(ranked - watched)
 
 
-def _resume(store: Store, name: str, market: str, now: float) -> tuple[Market | None, tuple[int, float] | None]:
+def _resume(
+    store: Store, name: str, market: str, now: float
+) -> tuple[Market | None, tuple[int, float] | None, int | None]:
     slots = store.ring.slots(now)
-    listed, tail = store.newest(name, market, now, min(TAIL, len(slots)))
+    listed, tail, again = store.newest(name, market, now, min(TAIL, len(slots)))
     if not (tail.values[VOLUME] > 0).any():  # the silence may have begun earlier, and is all asked for again
         tail = store.windows([market], now)
-    return listed, candles.resume(tail.values[:, 0], slots[-tail.values.shape[2] :], int(tail.final[0]))
+    return listed, candles.resume(tail.values[:, 0], slots[-tail.values.shape[2] :], int(tail.final[0])), again
 
 
 def _settled(ring: Ring, skew: float | None, asked: float, clock: Clock) -> int:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from tracker import budget, deadline, embedded, keys, leftovers
+from tracker import budget, deadline, embedded, keys, leftovers, repairs
 from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.ring import DAY
@@ -37,6 +37,8 @@ PATIENCE = 30
 QUIET = 8
 #: The oldest major version of the server whose commands are used.
 OLDEST = 7
+#: Seconds after which a store that does not answer is told.
+SILENT_STORE = 10
 FIRST_START = "first-start.json"
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -76,9 +78,10 @@ def run(settings: Settings) -> None:
             start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
             preexec_fn=_die_with_parent,
         )
+        _wait_for_store(settings, folder, supervisor)
         _show_progress(settings, supervisor)
         if supervisor.poll() is None:
-            print(_welcome(settings, folder), flush=True)
+            print("\n".join([*_repaired(settings), _welcome(settings, folder)]), flush=True)
         supervisor.wait()
     except Stopped:
         pass
@@ -153,9 +156,14 @@ def _check_access(settings: Settings, folder: Path) -> None:
         return
     store = None
     if not settings.redis_given:
-        command = embedded.command(replace(settings, data_dir=folder))
-        store = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+        with (folder / "log" / "store.log").open("a") as log:
+            store = subprocess.Popen(
+                [sys.executable, "-m", "tracker", "store"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
+                env=os.environ | {"DATA_DIR": str(folder), "CLOCK_SPEED": "1"}, preexec_fn=_die_with_parent,
+            )  # fmt: skip
     try:
+        if store:
+            _wait_for_store(settings, folder, store)
         keys.check_start(settings)
     finally:
         if store:
@@ -218,6 +226,43 @@ def _socket_path(folder: Path) -> str:
     if len(path) < 90:
         return path
     return f"{tempfile.gettempdir()}/data-tracker-{hashlib.sha256(path.encode()).hexdigest()[:16]}.sock"
+
+
+def _wait_for_store(settings: Settings, folder: Path, starter: subprocess.Popen) -> None:
+    """Until the store answers or ``starter``, which starts it, has ended; says why if it takes long, once a reason."""
+    redis, began, told = connect(settings.redis_url, tries=1), time.monotonic(), set()
+    log = folder / "log" / "store.log"
+    read_from = log.stat().st_size if log.exists() else 0
+    while starter.poll() is None:
+        try:
+            server_version(redis)
+            return
+        except StoreError as error:
+            why = _last_of_store(log, read_from) or str(error)
+        if time.monotonic() - began > SILENT_STORE and why not in told:
+            told.add(why)
+            print(f"the store does not answer: {why} (more in {log})", flush=True)
+        time.sleep(0.2)
+
+
+def _last_of_store(log: Path, read_from: int) -> str:
+    """What ``python -m tracker store`` said last by itself, not its server."""
+    try:
+        with log.open(errors="replace") as file:
+            file.seek(read_from)
+            said = [line.strip() for line in file if line.startswith("store: ")]
+    except OSError:
+        return ""
+    return said[-1].removeprefix("store: ") if said else ""
+
+
+def _repaired(settings: Settings) -> list[str]:
+    """A line on the last repair of the store, if there was one within a week."""
+    try:
+        repaired = repairs.latest(connect(settings.redis_url, tries=1))
+    except StoreError:
+        return []
+    return [f"Repaired  {repaired}"] if repaired else []
 
 
 def _show_progress(settings: Settings, supervisor: subprocess.Popen) -> None:

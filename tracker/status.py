@@ -7,6 +7,7 @@ from tracker.breaker import Breaker
 from tracker.budget import Budget, plan
 from tracker.gate import Gate
 from tracker.models import FIELDS
+from tracker.repairs import latest
 from tracker.settings import Settings
 from tracker.sources import kind
 from tracker.store import Store, connect
@@ -81,7 +82,12 @@ def report(settings: Settings) -> str:
     store = Store(connect(settings.redis_url, tries=1, patience=3), settings.ring)
     ranked = ", ".join(f"{store.ranked(field)} of {field}" for field in FIELDS)
     now = settings.clock.now()
-    return "\n".join([f"ranked metrics: {ranked}", *(_text(state, now) for state in states(store, settings))])
+    repaired = latest(store.redis)
+    return "\n".join([
+        *([f"store repaired: {repaired}"] if repaired else []),
+        f"ranked metrics: {ranked}",
+        *(_text(state, now) for state in states(store, settings)),
+    ])  # fmt: skip
 
 
 def _state(store: Store, settings: Settings, name: str) -> SourceState:

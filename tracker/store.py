@@ -32,6 +32,8 @@ from tracker.stats import Stats
 
 PREFIX = "dt1"
 VERSION = f"{PREFIX}:version"
+#: Hash, market -> slot: what is fetched again from there on, since some of it may be lost (repairs.py).
+REFETCH = f"{PREFIX}:refetch"
 #: A Summary as it is stored: its fields in order, little-endian, packed. One of another size is of another version.
 CODES = {name: "q" if name == "slot" else "d" for name in Summary._fields}
 SUMMARY = np.dtype([(name, f"<{code}") for name, code in CODES.items()])
@@ -106,14 +108,23 @@ class Store:
 
     # Series
 
-    def newest(self, source: str, market: str, now: float, count: int) -> tuple[Market | None, Windows]:
-        """``market``, if it is on the watch list of ``source``, and its newest ``count`` slots as a window."""
+    def newest(self, source: str, market: str, now: float, count: int) -> tuple[Market | None, Windows, int | None]:
+        """``market``, if it is on the watch list of ``source``; its newest ``count`` slots; where to refetch it from.
+
+        The last is None if no sample is lost.
+        """
         ranges = self.ring.tail_ranges(now, count)
-        listed, *pieces = self._line.ask([
+        listed, again, *pieces = self._line.ask([
             ("HGET", _markets_key(source), market),
+            ("HGET", REFETCH, market),
             *(("GETRANGE", _ring_key(market), first, last) for first, last in ranges),
         ])  # fmt: skip
-        return _first_market(market, [listed]), self.ring.decode_tail(pieces, now, count)
+        tail = self.ring.decode_tail(pieces, now, count)
+        return _first_market(market, [listed]), tail, None if again is None else int(again)
+
+    def refetched(self, market: str, until: int | None) -> None:
+        """``market`` has been fetched again up to the slot ``until``; None: up to now."""
+        self._line.ask([("HDEL", REFETCH, market) if until is None else ("HSET", REFETCH, market, until)])
 
     def windows(self, markets: Sequence[str], now: float) -> Windows:
         """The windows of ``markets``, one column a field."""

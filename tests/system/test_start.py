@@ -127,6 +127,43 @@ def test_a_killed_start_takes_its_processes_along(tmp_path: Path) -> None:
         wait_for(lambda: not alive(started), "all processes are gone", 60)
 
 
+def test_a_store_that_had_to_be_repaired_is_told_and_its_markets_are_fetched_again(tmp_path: Path) -> None:
+    with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
+        stack.ready()
+        stack.redis.hset("dt1:keys", "one", "a key")
+        assert stack.stop() == []
+    [increment] = (tmp_path / "store" / "appendonlydir").glob("*.incr.aof")
+    data = increment.read_bytes()
+    ring = data.index(b"SETRANGE")
+    increment.write_bytes(data[: ring + 30] + bytes(9_000) + data[ring + 2_000 :])
+
+    with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
+        stack.ready()
+        told = next(line for line in stack.lines if line.startswith("Repaired"))
+        assert "bytes of commands are loaded" in told
+        sources = subprocess.run(
+            [sys.executable, "-m", "tracker", "sources"], cwd=ROOT, env=stack.environment,
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        assert told.removeprefix("Repaired").strip() in sources.stdout
+        wait_for(lambda: not stack.redis.exists("dt1:refetch"), "every market is fetched again", 90)
+        for metric in stack.get("/v1/metrics")["metrics"]:
+            values = stack.get(f"/v1/metrics/{metric['id']}")["values"]
+            assert None not in values[60:-1]
+
+
+def test_a_store_that_does_not_start_is_told_and_not_welcomed(tmp_path: Path) -> None:
+    in_its_way = tmp_path / "store" / f"{free_port()}.sock"
+    (in_its_way / "x").mkdir(parents=True)
+    with Stack(tmp_path, SIMULATOR_MARKETS="3", STORE_PORT=in_its_way.stem) as stack:
+        words = "the store does not answer: the store ended before it answered, with status 1: "
+        wait_for(lambda: any(line.startswith(words) for line in stack.lines), "it says why", 60)
+        (in_its_way / "x").rmdir()
+        in_its_way.rmdir()
+        stack.ready()
+        assert [line.startswith(words) for line in stack.lines if "Dashboard" in line or words in line] == [True, False]
+
+
 @pytest.mark.parametrize("name", ["API_PORT", "FLOWER_PORT", "SIMULATOR_PORT", "STORE_PORT"])
 def test_a_taken_port_is_one_clear_line(tmp_path: Path, name: str) -> None:
     with socket.socket() as taken:
