@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from redis import Redis, RedisError
 from tests.servers import free_port, wait_for
 from tests.system.stack import CLEAN, ROOT, alive
 from tracker import aof, repairs
+from tracker.cli import main
 from tracker.guard import is_good_snapshot
 from tracker.keys import Keys
 from tracker.ring import Ring
@@ -210,6 +212,20 @@ def test_what_no_exchange_gives_back_is_named_and_the_rest_is_fetched_again(guar
     assert "API keys: 2 of 3 remain; silences: 0 of 0 remain" in repairs.latest(guarded.redis)
     wait_for(lambda: guarded.redis.hget(REFETCH, "k:a") == b"0", "the market is fetched again")
     assert store.newest("x", "k:a", time.time(), 9)[2] == 0
+
+
+def test_files_of_another_server_are_mended_by_a_command(guarded: Guarded, capsys: pytest.CaptureFixture) -> None:
+    with_hole(filled(guarded))
+    main(["mend", str(guarded.folder)])
+    [aside] = aof.kept_sets(guarded.folder)
+    assert re.fullmatch(
+        rf"\d+ bytes of commands are good, 0 are lost; the old files are kept in {aside}\n", capsys.readouterr().out
+    )
+    guarded.start()
+    assert held(guarded) == [*ALL]
+    assert not repairs.latest(guarded.redis)
+    with pytest.raises(SystemExit, match=r"mend: .*: expected the folder of a server, with appendonlydir in it"):
+        main(["mend", str(guarded.files)])
 
 
 def test_another_fault_than_of_its_files_leaves_them_alone(guarded: Guarded) -> None:

@@ -1,5 +1,6 @@
 import math
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ from hypothesis import strategies as st
 from tests.candle_files import candles as real_candles
 from tracker import pipeline
 from tracker.candles import accept
-from tracker.errors import SourceError
+from tracker.errors import MustWait, SourceError
 from tracker.models import Market, Metric
 from tracker.outbox import Outbox
 from tracker.ring import DAY, Ring
 from tracker.rules import DEFAULT_RULES, fresh_steps
-from tracker.store import Store, connect
+from tracker.store import REFETCH, Store, connect
 
 START = 1_700_000_040
 NOTHING = (math.nan, math.nan)
@@ -137,6 +138,40 @@ def test_a_fetch_after_an_outage_fills_the_gap(store):
     exchange.clock.time += 6 * 3_600
     fetched(store, exchange)
     assert_final(store, exchange)
+
+
+def test_what_was_lost_in_the_middle_is_fetched_again_once(store, redis):
+    exchange = Exchange(HandClock(START + 600), {"x:ab": every_minute(START - DAY, 1_500)})
+    fetched(store, exchange)
+    offset = START % (store.ring.rows * 60) // 60 * 18
+    redis.setrange("dt1:ring:x:ab", offset, bytes(5 * 18))
+    exchange.clock.time += 60
+    fetched(store, exchange)
+    assert exchange.asked[-1][1] > START + 500
+    assert np.isnan(window(store, exchange.clock.now())).any()
+
+    redis.hset(REFETCH, "x:ab", 0)
+    fetched(store, exchange)
+    assert exchange.asked[-1] == ("x:ab", store.ring.first(exchange.clock.now()))
+    assert_final(store, exchange)
+    fetched(store, exchange)
+    assert exchange.asked[-1][1] > START + 500
+    assert not redis.exists(REFETCH)
+
+
+def test_a_budget_that_pays_for_a_part_leaves_the_rest_of_what_was_lost_for_later(store, redis):
+    exchange = Exchange(HandClock(START + 600), {"x:ab": every_minute(START - DAY, 1_500)})
+    fetched(store, exchange)
+    redis.hset(REFETCH, "x:ab", 0)
+    whole = exchange.candles
+    exchange.candles = lambda market, since: replace(whole(market, since), until=START)
+    with pytest.raises(MustWait):
+        fetched(store, exchange)
+    assert redis.hget(REFETCH, "x:ab") == b"%d" % START
+    exchange.candles = whole
+    fetched(store, exchange)
+    assert exchange.asked[-1] == ("x:ab", START)
+    assert not redis.exists(REFETCH)
 
 
 def test_after_more_than_a_day_away_a_market_is_new_again(store):
