@@ -10,7 +10,7 @@ from flask import Response
 from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import dashboard, docs, openapi, problems, service, v1
+from api import bodies, dashboard, docs, openapi, problems, service, v1
 from api.access import Guard
 from api.answer import dumps
 from api.cache import Cached
@@ -77,6 +77,7 @@ def server_app() -> APIFlask:
     that left the cache would stop all requests for 50 ms.
     """
     app = create_app()
+    bodies.install()
     gc.collect()
     gc.freeze()
     return app

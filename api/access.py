@@ -68,12 +68,16 @@ class Guard:
             own = POLICY[0] in dict(headers)
             return start_response(status, [*headers, *extra] if own else [*headers, *extra, POLICY])
 
+        environ["HTTP_HOST"] = LOCAL[0]  # no answer depends on it, and Flask fails on names that are none
         return self.app(environ, started)
 
     def _admit(self, environ: dict[str, Any]) -> Headers:
         """Header fields that go with the answer; raises Refused."""
-        if len(environ.get("QUERY_STRING", "")) > LONGEST_QUERY:
+        query = environ.get("QUERY_STRING", "")
+        if len(query) > LONGEST_QUERY:
             raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, f"A query has at most {LONGEST_QUERY} bytes.")
+        if not query.isascii() and not _is_utf8(query):
+            raise Refused(HTTPStatus.BAD_REQUEST, "Send a query as UTF-8, with other bytes as %XX.")
         text = _sent(environ)
         key = match(self._keys(), text) if text else None
         allowance = self._spend(environ, key)
@@ -114,6 +118,8 @@ class Guard:
             raise _unauthorised(f"This needs an API key of scope {SCOPES[-1]}.")
         elif self.public or not _is_local(environ):
             raise Refused(HTTPStatus.FORBIDDEN, "Make an API key first: `python -m tracker keys create NAME`.")
+        if writes and "HTTP_TRANSFER_ENCODING" in environ:
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "Send a body whose length is known, with `Content-Length`.")
 
     def _keys(self) -> Mapping[str, Key]:
         try:
@@ -169,6 +175,15 @@ def _is_open(path: str) -> bool:
     return path == "/" or path.startswith(OPEN_PATHS)
 
 
+def _is_utf8(text: str) -> bool:
+    """Of a text that WSGI made of bytes."""
+    try:
+        text.encode("latin-1").decode()
+    except UnicodeError:
+        return False
+    return True
+
+
 def _sent(environ: dict[str, Any]) -> str:
     """The API key of a request, "" for none."""
     scheme, _, key = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -187,10 +202,17 @@ def _network(address: str) -> str:
 
 def _is_local(environ: dict[str, Any]) -> bool:
     """Whether a request was made on this machine, not by a page of another site, and not through a proxy."""
-    hosts = [urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname]
+    hosts = [f"//{environ.get('HTTP_HOST', '')}"]
     if "HTTP_ORIGIN" in environ:
-        hosts.append(urlsplit(environ["HTTP_ORIGIN"]).hostname)
-    return all(host in LOCAL for host in hosts) and "HTTP_X_FORWARDED_FOR" not in environ
+        hosts.append(environ["HTTP_ORIGIN"])
+    return all(_names_local(host) for host in hosts) and "HTTP_X_FORWARDED_FOR" not in environ
+
+
+def _names_local(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname in LOCAL
+    except ValueError:  # it is no URL
+        return False
 
 
 def _unauthorised(detail: str) -> Refused:

@@ -18,6 +18,7 @@ HEADERS = {
 CSV_EXAMPLE = "slot,value\n1699999980,1383.912\n1700000040,\n"
 #: Ids in paths: told here, since the views parse them, and once is enough.
 IDS = {"/v1/metrics/{id}": schemas.MetricPath, "/v1/markets/{id}": schemas.MarketPath}
+OF_BODIES = [HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.LENGTH_REQUIRED, HTTPStatus.REQUEST_ENTITY_TOO_LARGE]
 SECURITY = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key, `python -m tracker keys create` makes one."}
 }
@@ -52,7 +53,7 @@ def _improve(operation: dict[str, Any], reads: bool, example: Any) -> None:
     common = [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS]
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
-        common.append(HTTPStatus.BAD_REQUEST)
+        common += [HTTPStatus.BAD_REQUEST, *OF_BODIES]
     for status, response in documented(*common).items():
         operation["responses"].setdefault(str(status), response)
     if not reads:

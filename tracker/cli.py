@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.settings import Settings, Unusable, load, number
 
 QUEUES = ("fetch", "evaluate", "notify")
+#: Connections of an API worker, and the files that it has open besides.
+CONNECTIONS, OTHER_FILES = 8_192, 128
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -112,8 +115,10 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
         # More threads a worker cost more: they wait for one another at every exchange with the store.
         "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "2",
-        # bounds: connections that wait, bytes of a request's head, and milliseconds for it to come
-        "--backlog", "1024", "--http1-buffer-size", "65536", "--http1-header-read-timeout", "10000",
+        # Bounds: open connections of a worker, waiting ones, bytes of a request's head, milliseconds for it to come.
+        # HTTP/1 only: granian would wait without end for a first byte that tells which version a connection speaks.
+        "--backpressure", str(_connections()), "--backlog", "1024",
+        "--http", "1", "--http1-buffer-size", "65536", "--http1-header-read-timeout", "10000",
         "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:server_app",
     )  # fmt: skip
 
@@ -318,6 +323,16 @@ def _celery(settings: Settings, *arguments: str) -> NoReturn:
     _make_password(settings)
     _become(sys.executable, "-m", "celery", "-A", "tracker.tasks", *arguments, *(
         [] if arguments[0] == "flower" else ["--loglevel", settings.log_level]))  # fmt: skip
+
+
+def _connections() -> int:
+    """How many connections an API worker may have open. Raises the limit of open files as far as that takes."""
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + OTHER_FILES
+    if files < wanted:
+        files = wanted if most == resource.RLIM_INFINITY else min(most, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return max(1, min(CONNECTIONS, files - OTHER_FILES))
 
 
 def _become(*command: str) -> NoReturn:
