@@ -60,6 +60,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
         app.register_blueprint(bp, url_prefix=f"/{version}", name=version)
     newest = list(VERSIONS)[-1]
     app.register_blueprint(VERSIONS[newest], url_prefix="/latest", name="latest")
+    app.add_url_rule("/latest/openapi.json", "openapi.latest", app.view_functions["openapi.spec"])
     app.spec_processor(openapi.improved)
     short, alias = Short(settings, store), ("/latest/", f"/{newest}/")
     app.extensions["cache"] = Cached(app.wsgi_app, short, settings, store, alias)

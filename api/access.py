@@ -23,7 +23,7 @@ from tracker.store import Store
 Headers = list[tuple[str, str]]
 READS = ("GET", "HEAD", "OPTIONS")
 #: Paths that anybody may read: they tell nothing but that the API is there, and how to ask it.
-OPEN_PATHS = ("/healthz", "/docs", "/v1/openapi.json", "/static/")
+OPEN_PATHS = ("/healthz", "/docs", "/v1/openapi.json", "/latest/openapi.json", "/static/")
 #: Bytes of a query: the longest that makes sense has a tenth of it.
 LONGEST_QUERY = 8_000
 #: Seconds for which a process does not read the keys again, and for which it goes by them while the store is away.

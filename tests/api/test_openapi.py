@@ -1,10 +1,11 @@
 """The document and the page that describe the API."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from api import cursor, schemas
+from api import create_app, cursor, schemas
 from tests.api.examples import ASKED, answers
 from tests.api.tracked import Tracked
 
@@ -28,6 +29,23 @@ def test_every_path_parameter_and_field_is_described(tracked: Tracked) -> None:
     ]
     assert all(each["description"] for each in described)
     assert references(document) <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+
+def test_all_of_v1_is_there_as_latest(tracked: Tracked) -> None:
+    tracked.fill(["kraken:ethbtc"])
+    app = create_app(tracked.settings)
+    locked = create_app(replace(tracked.settings, api_reads="key")).test_client()
+    methods = {rule.rule: rule.methods for rule in app.url_map.iter_rules()}
+    paths = [path.removeprefix("/v1") for path in methods if path.startswith("/v1")]
+
+    assert len(paths) > 10
+    for path in [*paths, "/"]:
+        assert methods.get(f"/latest{path}") == methods.get(f"/v1{path}"), path
+        asked = path.replace("<id>", "kraken:ethbtc:volume")
+        for client in (app.test_client(), locked):
+            newest, v1 = client.get(f"/latest{asked}"), client.get(f"/v1{asked}")
+            assert newest.status_code == v1.status_code, path
+            assert newest.json == v1.json or newest.status_code >= 400, path
 
 
 def references(part: object) -> set[str]:
