@@ -38,7 +38,7 @@ def install() -> None:
     def make_bounded(*arguments: Any) -> Run:
         return bounded(make(*arguments), Place())
 
-    mp._wsgi_call_wrap = make_bounded
+    mp._wsgi_call_wrap = make_bounded  # type: ignore[assignment]
 
 
 def bounded(run: Run, place: "Place") -> Run:
