@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tracker.cli import QUEUES, parser
-from tracker.settings import Settings
+from tracker.settings import Settings, load
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -46,6 +46,18 @@ def test_compose_runs_every_part_and_two_beats() -> None:
     assert commands.count("beat") == 2
     for part in ("simulate", "api", "flower", *(f"worker {queue}" for queue in QUEUES)):
         assert part in commands
+
+
+def test_compose_publishes_ports_on_this_machine_only() -> None:
+    ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+    assert len(ports) == 2 and all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_flower_is_reached_in_its_container() -> None:
+    variables = {name: value for name, value in COMPOSE["services"]["flower"]["environment"].items() if value}
+    [bind] = re.findall(r"BIND_ADDRESS=(\S+)", (ROOT / "Dockerfile").read_text())
+    chosen = {name: value for name, value in variables.items() if "${" not in value}
+    assert load({**chosen, "BIND_ADDRESS": bind}).flower_bind == bind
 
 
 def test_the_dockerfile_copies_what_exists_and_is_not_ignored() -> None:

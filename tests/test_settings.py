@@ -27,6 +27,9 @@ DEFAULTS = {
     "api_cors": (),
     "trusted_proxies": 0,
     "flower_port": 5_555,
+    "flower_logins": "",
+    "flower_open": False,
+    "flower_bind": "127.0.0.1",
     "sources": ("simulator",),
     "intervals": PerSource(60.0, {}),
     "feeds": PerSource("candles", {}),
@@ -134,6 +137,8 @@ BAD = [
     ("API_PORT", "65536", "a whole number from 1 to 65535"),
     ("API_PORT", "80.5", "a whole number"),
     ("FLOWER_PORT", "five", "a whole number"),
+    ("FLOWER_BASIC_AUTH", "admin", "user:password"),
+    ("FLOWER_BASIC_AUTH", "a:b,", "user:password"),
     ("SIMULATOR_PORT", "1e3", "a whole number"),
     ("SOURCES", "simulater", "out of simulator, cryptowatch"),
     ("SOURCES", ",", "a comma-separated list"),
@@ -208,7 +213,7 @@ BAD = [
     ("STORE_PASSWORD", "hunter2\nport 1", "letters, digits"),
     ("STORE_PASSWORD", 'hunter"2', "letters, digits"),
 ]
-SECRET = {"REDIS_URL", "STORE_PASSWORD", "CRYPTOWATCH_KEY", "SIMULATOR_KEYS"}
+SECRET = {"REDIS_URL", "STORE_PASSWORD", "CRYPTOWATCH_KEY", "SIMULATOR_KEYS", "FLOWER_BASIC_AUTH"}
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), BAD)
@@ -237,15 +242,26 @@ def test_a_secret_is_in_no_message_and_no_cause(value, tmp_path):
 
 
 def test_a_secret_is_not_in_what_settings_show_of_themselves():
+    url, login = "redis://:hunter2@host", "me:hunter2"
     settings = load(
-        {
-            "REDIS_URL": "redis://:hunter2@host",
-            "CRYPTOWATCH_KEY": "hunter2",
-            "SIMULATOR_KEYS": "hunter2",
-            "STORE_PASSWORD": "hunter2",
-        }
+        {"REDIS_URL": url, "FLOWER_BASIC_AUTH": login}
+        | dict.fromkeys(SECRET - {"REDIS_URL", "FLOWER_BASIC_AUTH"}, "hunter2")
     )
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("variables", "bind"),
+    [
+        ({"BIND_ADDRESS": "0.0.0.0"}, "127.0.0.1"),
+        ({"BIND_ADDRESS": "10.1.2.3", "API_OPEN": "yes"}, "127.0.0.1"),
+        ({"BIND_ADDRESS": "10.1.2.3", "FLOWER_BASIC_AUTH": "me:secret"}, "10.1.2.3"),
+        ({"BIND_ADDRESS": "0.0.0.0", "FLOWER_OPEN": "yes"}, "0.0.0.0"),
+        ({"BIND_ADDRESS": "127.0.0.2"}, "127.0.0.2"),
+    ],
+)
+def test_flower_is_on_the_network_only_with_a_password_or_when_told_so(variables, bind):
+    assert load(variables).flower_bind == bind
 
 
 def test_a_variable_may_be_given_by_file(tmp_path):

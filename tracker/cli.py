@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from tracker import ports
 from tracker.errors import SettingsError, StoreError, TrackerError
-from tracker.settings import Settings, Unusable, load, number
+from tracker.settings import FLOWER_HIDDEN, Settings, Unusable, load, number
 
 QUEUES = ("fetch", "evaluate", "notify")
 #: Connections of an API worker, and the files that it has open besides.
@@ -95,10 +95,15 @@ def beat(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def flower(options: argparse.Namespace, settings: Settings) -> None:
-    ports.check("FLOWER_PORT", settings.bind, settings.flower_port)
+    ports.check("FLOWER_PORT", settings.flower_bind, settings.flower_port)
+    if settings.flower_hidden:
+        print(f"flower: {FLOWER_HIDDEN}", file=sys.stderr)
+    os.environ.pop("FLOWER_BASIC_AUTH", None)  # Flower would take an empty one for a login
+    if settings.flower_logins:
+        os.environ["FLOWER_BASIC_AUTH"] = settings.flower_logins  # which may have come from a file
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     _celery(
-        settings, "flower", f"--address={settings.bind}", f"--port={settings.flower_port}",
+        settings, "flower", f"--address={settings.flower_bind}", f"--port={settings.flower_port}",
         "--persistent=True", f"--db={settings.data_dir}/flower", "--state_save_interval=10000",
     )  # fmt: skip
 

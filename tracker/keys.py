@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from ipaddress import IPv4Address
 from secrets import token_hex, token_urlsafe
 from typing import Any
 
@@ -80,12 +79,12 @@ def match(keys: Mapping[str, Key], text: str) -> Key | None:
 
 def is_public(settings: Settings) -> bool:
     """Whether others than this machine may reach the API: on an address of the network, or through a proxy."""
-    return bool(settings.trusted_proxies) or not IPv4Address(settings.bind).is_loopback
+    return bool(settings.trusted_proxies) or settings.on_network
 
 
 def needs_one(settings: Settings) -> bool:
     """Whether the API may not start without a key: others would reach it, and API_OPEN does not say that they may."""
-    return not IPv4Address(settings.bind).is_loopback and not settings.api_open
+    return settings.on_network and not settings.api_open
 
 
 def check_start(settings: Settings) -> None:

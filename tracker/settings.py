@@ -188,6 +188,13 @@ def path(text: str) -> str:
     return text
 
 
+def logins(text: str) -> str:
+    """``user:password``, or several, comma-separated, as Flower reads them."""
+    if not all(re.fullmatch(r"[^:\s]+:\S+", login) and login.isascii() for login in text.split(",")):
+        raise Unusable("user:password, or several, comma-separated")
+    return text
+
+
 def yes_or_no(text: str) -> bool:
     return one_of("yes", "no")(text) == "yes"
 
@@ -219,6 +226,7 @@ def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool 
 
 PORT = number(1, 65_535)
 HTTP = url("http", "https")
+FLOWER_HIDDEN = "for this machine only; FLOWER_BASIC_AUTH=user:password opens it to others"
 
 
 @dataclass(frozen=True)
@@ -269,6 +277,16 @@ class Settings:
         "TRUSTED_PROXIES", "0", number(0, 10), "proxies before the API whose X-Forwarded-For is believed"
     )
     flower_port: int = variable("FLOWER_PORT", "5555", PORT, "port of Flower")
+    flower_logins: str = variable(
+        "FLOWER_BASIC_AUTH",
+        "",
+        or_empty(logins, ""),
+        "user:password that Flower asks for; without, it listens on 127.0.0.1 alone",
+        secret=True,
+    )
+    flower_open: bool = variable(
+        "FLOWER_OPEN", "no", yes_or_no, "yes: Flower may be reached by others although it asks for no password"
+    )
     sources: tuple[str, ...] = variable(
         "SOURCES", "simulator", source_names, "where samples come from, comma-separated"
     )
@@ -377,6 +395,20 @@ class Settings:
     def local_url(self, port: int) -> str:
         """Where a part of this machine that listens on ``port`` is reached from it."""
         return f"http://{'127.0.0.1' if self.bind == '0.0.0.0' else self.bind}:{port}"
+
+    @property
+    def on_network(self) -> bool:
+        """Whether ``bind`` is an address that other machines may reach."""
+        return not IPv4Address(self.bind).is_loopback
+
+    @property
+    def flower_hidden(self) -> bool:
+        """Whether Flower must not listen on ``bind``: it can stop workers, and would ask nobody for a password."""
+        return self.on_network and not self.flower_logins and not self.flower_open
+
+    @property
+    def flower_bind(self) -> str:
+        return "127.0.0.1" if self.flower_hidden else self.bind
 
     @cached_property
     def ring(self) -> Ring:

@@ -24,7 +24,7 @@ from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.ring import DAY
 from tracker.rulebook import Rulebook
-from tracker.settings import Settings, load
+from tracker.settings import FLOWER_HIDDEN, Settings, load
 from tracker.store import Store, connect, server_version
 
 ROOT = Path(__file__).parent.parent
@@ -136,7 +136,8 @@ def _check_ports(settings: Settings) -> None:
     for name, port in ports.items():
         if clash := [other for other in ports if other != name and ports[other] == port]:
             raise SettingsError(f"{name}={port}: expected a port of its own, {clash[0]} is the same")
-        ports_of.check(name, "127.0.0.1" if name == "STORE_PORT" else settings.bind, port)
+        hosts = {"STORE_PORT": "127.0.0.1", "FLOWER_PORT": settings.flower_bind}
+        ports_of.check(name, hosts.get(name, settings.bind), port)
 
 
 def _check_store(settings: Settings) -> None:
@@ -333,7 +334,7 @@ def _welcome(settings: Settings, folder: Path) -> str:
     lines = [
         f"Dashboard {settings.local_url(settings.api_port)}/",
         f"API       {settings.local_url(settings.api_port)}/v1/metrics",
-        f"Flower    {settings.local_url(settings.flower_port)}",
+        f"Flower    {_flower(settings)}",
     ]
     if _runs_simulator(settings):
         lines.append(f"Exchange  {settings.local_url(settings.simulator_port)} (simulated)")
@@ -343,6 +344,12 @@ def _welcome(settings: Settings, folder: Path) -> str:
         clock = f"CLOCK_START={settings.clock_start:.15g} CLOCK_SPEED={settings.clock_speed:g}"
         lines.append(f"Time      {clock}: whatever is started beside this needs both")
     return "\n".join([*lines, "Ctrl-C stops everything."])
+
+
+def _flower(settings: Settings) -> str:
+    if settings.flower_hidden:
+        return f"http://127.0.0.1:{settings.flower_port} ({FLOWER_HIDDEN})"
+    return settings.local_url(settings.flower_port)
 
 
 def _stop(number: int, frame: object) -> None:
