@@ -39,7 +39,13 @@ install() {
         sleep 0.5
     done
     trap - INT TERM
-    wait "$pip" || fail "the install failed, $venv/install.log says more: $(grep '^ERROR' "$venv/install.log" || tail -n 1 "$venv/install.log")"
+    wait "$pip" || {
+        # pip blames the requirements when it found no package because it could not reach the index.
+        grep -qE 'connection broken by|Could not fetch URL|not a trusted or secure host' "$venv/install.log" &&
+            fail "the install failed: the package index cannot be reached, $venv/install.log says why
+Check the network; or set HTTPS_PROXY to a proxy, PIP_INDEX_URL to a mirror, or PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR to a folder of wheels"
+        fail "the install failed, $venv/install.log says more: $(grep '^ERROR' "$venv/install.log" || tail -n 1 "$venv/install.log")"
+    }
     cat "$@" constraints.txt >"$installed"
     printf 'installed in %d s\n' "$SECONDS"
 }

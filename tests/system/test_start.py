@@ -1,6 +1,7 @@
 """What a newcomer meets: one command starts everything, Ctrl-C ends everything, a second start goes on."""
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -233,6 +234,19 @@ def test_an_old_python_is_one_clear_line(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("Python 3.11 or newer is needed")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_an_index_that_cannot_be_reached_is_said_with_what_to_do(tmp_path: Path) -> None:
+    environment = {"VENV": str(tmp_path / "venv"), "PYTHON": sys.executable}
+    environment |= {"PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
+    ended = subprocess.run(
+        [ROOT / "scripts/start"], env=CLEAN | environment | {"PIP_INDEX_URL": f"http://127.0.0.1:{free_port()}/simple"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    said = ended.stderr.splitlines()
+    assert len(said) == 2 and "the package index cannot be reached" in said[0]
+    assert "PIP_INDEX_URL" in said[1] and "conflicting" not in ended.stderr
 
 
 def progress(stack: Stack) -> list[int]:
