@@ -114,5 +114,5 @@ beat_schedule = {
     for task, every in (("sweep", 2), ("evaluate_sources", 10))
 }
 # In memory: a beat that starts anew has nothing to remember, and survives an outage of Redis.
-beat_scheduler = "celery.beat:Scheduler"
+beat_scheduler = "tracker.beat:OurScheduler"
 beat_max_loop_interval = min(2, *(every / _settings.clock.speed for every in _intervals.values()))

@@ -16,6 +16,7 @@ from api.answer import dumps
 from api.cache import Cached
 from api.short import Short
 from api.table import Tables
+from tracker import skew
 from tracker.errors import SettingsError
 from tracker.settings import Settings, load
 from tracker.store import Store, connect
@@ -79,6 +80,7 @@ def server_app() -> APIFlask:
     """
     app = create_app()
     bodies.install()
+    skew.watch(app.extensions["settings"])
     gc.collect()
     gc.freeze()
     return app

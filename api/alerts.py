@@ -1,6 +1,5 @@
 """Alerts: what fired and why, who was told, and what people do about it: silence, acknowledge, send again."""
 
-import time
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from api.problems import documented, refuse
 from api.schemas import EXAMPLE, Query
+from tracker.clock import wall
 from tracker.errors import TrackerError
 from tracker.models import METRIC_ID, Alert, Delivery
 from tracker.options import Expected, Parse, duration, globs
@@ -46,7 +46,7 @@ Lasting = Annotated[int, BeforeValidator(_by(duration(1, LONGEST_SILENCE)), json
 
 
 def _future(until: float) -> float:
-    if not time.time() < until < time.time() + LONGEST_SILENCE:
+    if not wall() < until < wall() + LONGEST_SILENCE:
         raise ValueError("expected a Unix time in seconds that is ahead, by at most a year; `for` needs no clock")
     return until
 
@@ -248,7 +248,7 @@ def explain_alert(id: str, **_: object) -> Response:
 @bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def acknowledge_alert(id: str, note: NewAcknowledgement, **_: object) -> Response:
     """I take this one on"""
-    if not _outbox().acknowledge(id, note.by, note.comment, time.time()):
+    if not _outbox().acknowledge(id, note.by, note.comment, wall()):
         _no_alert()
     return jsonify(_row(_outbox().get(id) or _no_alert()))
 
@@ -259,7 +259,7 @@ def acknowledge_alert(id: str, note: NewAcknowledgement, **_: object) -> Respons
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def list_silences(**_: object) -> Response:
     """Whose alerts are recorded and not sent?"""
-    return jsonify(silences=[asdict(each) for each in _silences().all(time.time())])
+    return jsonify(silences=[asdict(each) for each in _silences().all(wall())])
 
 
 @bp.post("/silences")
@@ -270,7 +270,7 @@ def add_silence(silence: NewSilence) -> Response:
     """Record the alerts of some metrics and send none, for a time"""
     if (silence.for_ is None) == (silence.until is None):
         refuse("json", "for", "expected either `for` or `until`, and not both")
-    now = time.time()  # silences go by the wall clock, as deliveries do
+    now = wall()  # silences go by the wall clock, as deliveries do
     until = silence.until or now + (silence.for_ or 0)
     try:
         made = _silences().add(tuple(silence.match), until, silence.reason, now)

@@ -6,7 +6,6 @@ or a child, and then the message comes back.
 
 import inspect
 import logging
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,6 +15,7 @@ from celery import current_app
 from kombu import Message
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
 
+from tracker.clock import wall
 from tracker.envelope import Strict, first, guard
 from tracker.errors import StoreError
 from tracker.refused import REASON, SHOWN, Refused, printable
@@ -44,7 +44,7 @@ def _time(text: str) -> str:
 
 
 def _soon(text: str) -> str:
-    if _timestamp(text) > time.time() + LONGEST:
+    if _timestamp(text) > wall() + LONGEST:
         raise ValueError(f"more than {LONGEST} s ahead")
     return _time(text)
 

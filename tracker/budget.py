@@ -1,7 +1,6 @@
 """What a source may be asked: one budget for all workers on all machines, counted in Redis by the limits library."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +11,7 @@ from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis import Redis
 
+from tracker.clock import wall
 from tracker.errors import MustWait, SettingsError
 from tracker.settings import Settings
 from tracker.store import PREFIX, translated
@@ -103,7 +103,7 @@ class Budget:
         self.item = RateLimitItemPerSecond(units, _counted(plan.seconds), namespace=name)
         pool: Any = redis.connection_pool
         self.limiter = MovingWindowRateLimiter(
-            RedisStorage("redis://", connection_pool=pool, key_prefix=f"{PREFIX}:budget")
+            _Storage("redis://", connection_pool=pool, key_prefix=f"{PREFIX}:budget")
         )
 
     def spend(self, url: str) -> None:
@@ -113,13 +113,25 @@ class Budget:
             if self.limiter.hit(self.item, cost=min(cost, self.item.amount)):
                 return
             reset = self.limiter.get_window_stats(self.item).reset_time
-        wait = max(reset - time.time(), SHORTEST_WAIT)
+        wait = max(reset - wall(), SHORTEST_WAIT)
         raise MustWait(wait, f"it waits for its budget of {self.plan.amount:g} in {self.plan.seconds} s")
 
     def used(self) -> float:
         """Units spent in the window that ends now."""
         with translated():
             return self.plan.amount - self.limiter.get_window_stats(self.item).remaining / self.scale
+
+
+class _Storage(RedisStorage):
+    """Of all machines: the library's own goes by the clock of each."""
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        return bool(self.lua_acquire_moving_window([self.prefixed_key(key)], [wall(), limit, expiry, amount]))
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        now = wall()
+        window: Any = self.lua_moving_window([self.prefixed_key(key)], [now - expiry, limit])
+        return (float(window[0]), window[1]) if window else (now, 0)
 
 
 def _counted(seconds: int) -> int:

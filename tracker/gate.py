@@ -15,6 +15,7 @@ from redis import Redis
 
 from tracker.breaker import Breaker
 from tracker.budget import Budget, plan
+from tracker.clock import wall
 from tracker.errors import MustWait, SourceError
 from tracker.line import Line
 from tracker.models import Candles, Market, Ticker
@@ -143,11 +144,11 @@ class Guarded:
         return self._asked(lambda: self.source.tickers(markets))
 
     def _asked(self, call: Callable[[], T]) -> T:
-        breaker = self.gate.enter(time.time())
+        breaker = self.gate.enter(wall())
         try:
             answer = call()
         except SourceError as error:
-            self.gate.failed(error, time.time(), breaker)
+            self.gate.failed(error, wall(), breaker)
             raise
         except MustWait:
             if breaker.until:

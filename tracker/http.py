@@ -12,6 +12,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from tracker.clock import wall
+
 CONNECT_TIMEOUT = 4
 READ_TIMEOUT = 10
 #: Seconds for a whole answer, head and body, however busily it drips.
@@ -94,7 +96,7 @@ def seconds(retry_after: str) -> float | None:
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after[:9])
     then = unix_seconds(retry_after)
-    return max(then - time.time(), 0) if then else None
+    return max(then - wall(), 0) if then else None
 
 
 def unix_seconds(date: str) -> float | None:

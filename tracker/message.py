@@ -6,7 +6,6 @@ https://docs.celeryq.dev/en/stable/internals/protocol.html; around it that of ko
 list for each queue that is read from its right end.
 """
 
-import time
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from celery import current_task
 from celery.app.task import Context
 from celery.utils.nodenames import anon_nodename
 
+from tracker.clock import wall
 from tracker.line import Command
 
 #: Characters of the arguments that Flower is shown: a batch may have many.
@@ -31,7 +31,7 @@ def published(
 
     It expires after ``life`` seconds, and is not begun before ``countdown`` seconds are over.
     """
-    id, now = str(uuid4()), time.time()
+    id, now = str(uuid4()), wall()
     before = current_task.request if current_task else Context()
     embedded = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     headers = {

@@ -6,7 +6,6 @@
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from secrets import token_hex
@@ -14,6 +13,7 @@ from typing import Any
 
 from redis import Redis, WatchError
 
+from tracker.clock import wall
 from tracker.deliveries import LIFE, Deliveries
 from tracker.line import Line
 from tracker.models import FIRING, RESOLVED, Alert, Delivery
@@ -30,7 +30,7 @@ FIRING_NOW = f"{PREFIX}:firing"
 class Outbox:
     """The alerts that were decided; ``deliveries``: their rows. Every method may raise StoreError."""
 
-    def __init__(self, redis: Redis, now: Callable[[], float] = time.time):
+    def __init__(self, redis: Redis, now: Callable[[], float] = wall):
         self.redis: Any = redis  # as in Store
         self.deliveries = Deliveries(redis, now)
         self._line = Line.of(redis)

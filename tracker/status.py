@@ -1,10 +1,10 @@
 """How each source does: what workers noted of it, its gate and its budget, as values and as text for a terminal."""
 
-import time
 from dataclasses import asdict, dataclass, field
 
 from tracker.breaker import Breaker
 from tracker.budget import Budget, plan
+from tracker.clock import wall
 from tracker.gate import Gate
 from tracker.models import FIELDS
 from tracker.repairs import latest
@@ -109,7 +109,7 @@ def _state(store: Store, settings: Settings, name: str) -> SourceState:
         noted.get("last_error"),
         _number(noted, "last_error_at"),
         BudgetState(limit.amount if limit else None, limit.seconds if limit else None, used, deferred),
-        BreakerState(breaker.state(time.time()), breaker.failures, breaker.until or None),
+        BreakerState(breaker.state(wall()), breaker.failures, breaker.until or None),
         _number(noted, "clock_skew"),
         {key.partition(":")[2]: int(count) for key, count in sorted(noted.items()) if key.startswith("refused:")},
         stale[:SHOWN],

@@ -1,4 +1,7 @@
-"""The Celery app and its tasks. What they do is in pipeline.py; consumer.py and message.py know Celery too."""
+"""The Celery app and its tasks. What they do is in pipeline.py.
+
+beat.py, consumer.py, message.py, quiet.py and timing.py know Celery too.
+"""
 
 import logging
 import math
@@ -11,24 +14,30 @@ from typing import Any
 
 from celery import Celery, Task, chain
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
-from celery.signals import after_setup_logger, beat_init, worker_init
+from celery.signals import after_setup_logger, beat_init, task_prerun, worker_init
+from kombu.exceptions import OperationalError
+from redis import RedisError
 
-from tracker import alerting, pipeline
+from tracker import alerting, pipeline, skew
 from tracker import notify as notices
 from tracker.budget import plan
+from tracker.clock import wall
 from tracker.errors import MustWait, SourceError, StoreError
 from tracker.gate import Gate, Guarded, guarded
 from tracker.line import Command, Line
 from tracker.message import published
 from tracker.outbox import Outbox
+from tracker.quiet import OneLine
 from tracker.rulebook import Rulebook
 from tracker.rules import fresh_steps
 from tracker.settings import settings, wanted
 from tracker.sources import module
 from tracker.store import Store, connect
+from tracker.timing import now
 
 log = logging.getLogger(__name__)
-app = Celery("tracker", events="tracker.consumer:Events")
+app = Celery("tracker", events="tracker.consumer:Events", task_cls="tracker.timing:OurTask")
+app.now = now  # type: ignore[method-assign]
 app.config_from_object("celeryconfig")
 
 #: A tick makes more than one market a task only beyond this many tasks.
@@ -64,9 +73,21 @@ def keep_secrets(logger: logging.Logger, loglevel: int, **_: Any) -> None:
 
 @worker_init.connect
 def prepare(**_: Any) -> None:
+    skew.keep(settings())
     rulebook()
     for name in settings().sources:
         module(name)
+
+
+@after_setup_logger.connect
+def shorten(logger: logging.Logger, **_: Any) -> None:
+    for handler in logger.handlers:
+        handler.addFilter(OneLine())
+
+
+@task_prerun.connect
+def keep_time(**_: Any) -> None:
+    skew.keep(settings())
 
 
 @cache
@@ -224,8 +245,11 @@ def first_tick(sender: Any, **_: Any) -> None:
     """A beat that starts ticks at once: its schedule alone would wait for an interval."""
     for name in settings().sources:
         with suppress(StoreError):  # a probe is due within the hour all the same
-            Gate(store().redis, name).reconsider(time.time())
-        chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
+            Gate(store().redis, name).reconsider(wall())
+        try:
+            chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
+        except (OperationalError, RedisError) as error:
+            log.warning("%s: the first tick was not sent, the next one will be: %s", name, error)
 
 
 def publish_fetches(name: str, batches: list[list[str]], countdown: float = 0) -> None:

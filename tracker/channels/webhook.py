@@ -5,7 +5,6 @@ ours and new; ``Idempotency-Key`` is the same for every try (draft-ietf-httpapi-
 """
 
 import hmac
-import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ import urllib3
 
 from tracker import http
 from tracker.channels.guard import guarded, masked
+from tracker.clock import wall
 from tracker.errors import ChannelError
 from tracker.models import Notice
 from tracker.options import Expected, flag, option, text
@@ -57,7 +57,7 @@ class Channel:
             "Content-Type": "application/json", "Accept-Encoding": "identity", "Idempotency-Key": notice.id,
         }  # fmt: skip
         if self.secret:
-            timestamp = str(int(time.time()))
+            timestamp = str(int(wall()))
             headers |= {
                 "X-Tracker-Timestamp": timestamp,
                 "X-Tracker-Signature": signature(self.secret, timestamp, body),

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import re
-import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +11,7 @@ import requests
 import urllib3
 
 from tracker import heard, http
+from tracker.clock import wall
 from tracker.errors import SourceError
 from tracker.sources import Pay, free
 
@@ -65,7 +65,7 @@ class Session(requests.Session):
             return _again(request, body)
         self.pay(url)
         bounds = (http.CONNECT_TIMEOUT, http.READ_TIMEOUT)
-        sent = time.time()
+        sent = wall()
         try:
             with self.get_adapter(url).send(request, stream=True, timeout=bounds) as response:
                 body = _read(response)
@@ -73,7 +73,7 @@ class Session(requests.Session):
             raise SourceError("too_slow", f"{url} did not answer in time: {error}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # odd headers
             raise SourceError("unreachable", f"{url}: {error}") from error
-        self._dated = response.headers.get("Date", ""), (sent + time.time()) / 2
+        self._dated = response.headers.get("Date", ""), (sent + wall()) / 2
         response.raw = io.BytesIO(body)
         if response.status_code == 200:
             heard.note(known, body)
@@ -118,7 +118,7 @@ def refusal(response: requests.Response) -> SourceError:
     status, body = response.status_code, response.content
     wait = http.seconds(response.headers.get("Retry-After", "")) or PAUSES.get(status, 0)
     if banned := BANNED_UNTIL.search(body):
-        wait = int(banned[1]) / 1000 - time.time()
+        wait = int(banned[1]) / 1000 - wall()
     if key := str(response.request.headers.get(KEY, "")):
         body = body.replace(key.encode(), b"***")  # some repeat a key that they refuse
     return SourceError(

@@ -1,0 +1,101 @@
+"""A part on a machine whose clock is wrong by two minutes stores what is right and holds nothing up."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.exchange import Exchange
+from tests.servers import StoreServer, wait_for
+from tests.system.processes import LocalProcess
+from tests.system.stack import CLEAN
+from tests.system.truth import assert_complete
+from tracker.clock import Clock
+from tracker.line import Line
+from tracker.message import published
+from tracker.ring import Ring
+from tracker.sources.simulator.feeds import Generated
+from tracker.sources.simulator.server import create_app
+from tracker.store import Store, connect
+
+FEED = Generated(seed=7, markets=3, exchanges=1)
+MARKETS = [f"{listing.exchange}:{listing.pair}" for listing in FEED.markets]
+#: Under faketime the system call of Python's own sleep fails.
+SLEEP = "import select, time; time.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
+OFF = pytest.mark.parametrize("off", ["+120s", "-120s"])
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    with Exchange(create_app(FEED, Clock())) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[StoreServer]:
+    with StoreServer(tmp_path) as server:
+        yield server
+
+
+class Parts:
+    """Parts of the tracker beside each other; ``off``: what faketime does to a part's clock."""
+
+    def __init__(self, folder: Path, **variables: str):
+        self.folder, self.started = folder, []
+        (folder / "sitecustomize.py").write_text(SLEEP)
+        self.environment = CLEAN | variables | {"PYTHONPATH": str(folder)}
+
+    def start(self, *words: str, prompt: str, off: str = "") -> LocalProcess:
+        faked = ["faketime", "--exclude-monotonic", "-f", off] if off else []
+        command = [*faked, sys.executable, "-m", "tracker", *words]
+        self.started.append(LocalProcess(words[0], command, self.folder, prompt, self.environment))
+        self.started[-1].ready()
+        return self.started[-1]
+
+    def __enter__(self) -> "Parts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in self.started:
+            part.teardown()
+
+
+@pytest.mark.program("faketime")
+@OFF
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_whose_clock_is_wrong_stores_what_is_right(
+    tmp_path: Path, server: StoreServer, exchange: Exchange, pool: str, off: str
+) -> None:
+    variables = {"REDIS_URL": server.url, "SIMULATOR_URL": exchange.url, "WORKER_POOL": pool, "BUDGET": "1000/60"}
+    with Parts(tmp_path, **variables) as parts, connect(server.url) as redis:
+        worker = parts.start("worker", "--concurrency", "2", prompt="ready.", off=off)
+        store, line = Store(redis, Ring()), Line.of(redis)
+
+        def send(countdown: float = 0) -> None:
+            tasks = [("tracker.tasks.fetch", "fetch", ("simulator", [each]), 30, countdown) for each in MARKETS]
+            line.ask([published(*task) for task in tasks])
+
+        send()
+        wait_for(lambda: len(store.ranking("price")) == len(MARKETS), "every market is ranked")
+        asked = exchange.asked.total()
+        send(countdown=1)  # as a task does that must wait
+        wait_for(lambda: exchange.asked.total() >= asked + len(MARKETS), "a countdown is no longer than it was", 25)
+        assert_complete(store, FEED)
+        spent = redis.lrange("dt1:budget:simulator/1000/61/second", 0, -1)
+        seconds, _ = redis.time()
+        assert spent and all(abs(float(each) - seconds) < 60 for each in spent)
+        assert abs(float(store.status("simulator")["last_success"]) - seconds) < 60
+        assert worker.logs().count("this machine's clock differs by") == 1
+
+
+@pytest.mark.program("faketime")
+@OFF
+def test_a_beat_whose_clock_is_wrong_sends_ticks_that_count(
+    tmp_path: Path, server: StoreServer, exchange: Exchange, off: str
+) -> None:
+    variables = {"REDIS_URL": server.url, "SIMULATOR_URL": exchange.url, "INTERVAL": "2"}
+    with Parts(tmp_path, **variables) as parts:
+        parts.start("worker", "--concurrency", "2", prompt="ready.")
+        parts.start("beat", prompt="beat: Starting", off=off)
+        wait_for(lambda: all(exchange.asked[each] >= 3 for each in MARKETS), "every market is fetched with every tick")

@@ -1,0 +1,29 @@
+"""What logs say while the store refuses writes, and that all goes on when it takes them again."""
+
+from pathlib import Path
+
+from redis import Redis
+
+from tests.servers import StoreServer, free_port, wait_for
+from tests.system.test_clock import Parts
+
+
+def test_a_store_that_refuses_writes_is_a_few_lines_in_a_log_and_ticks_go_on(tmp_path: Path) -> None:
+    variables = {"INTERVAL": "2", "SIMULATOR_URL": f"http://127.0.0.1:{free_port()}"}
+    with (
+        StoreServer(tmp_path) as server,
+        Redis.from_url(server.url) as redis,
+        Parts(tmp_path, REDIS_URL=server.url, **variables) as parts,
+    ):
+        worker = parts.start("worker", "fetch", "evaluate", "--concurrency", "1", prompt="ready.")
+        beat = parts.start("beat", prompt="beat: Starting")
+        wait_for(lambda: "evaluate_sources" in worker.logs(), "ticks come")
+        redis.config_set("maxmemory", 1)
+        wait_for(lambda: "Error in timer" in worker.logs(), "the worker says so")
+        wait_for(lambda: "ticks not sent" in beat.logs(), "the beat says so")
+        redis.config_set("maxmemory", 0)
+        before = worker.logs().count("received")
+        wait_for(lambda: worker.logs().count("received") > before + 3, "ticks come again")
+        for part in (worker, beat):
+            assert "Traceback" not in part.logs() and "  File" not in part.logs()
+        assert beat.logs().count("ticks not sent") == 1

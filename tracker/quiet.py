@@ -1,0 +1,32 @@
+"""What a log says while the store is away or refuses writes: a line, not a stack for each thing that fails."""
+
+import logging
+import time
+
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from tracker.errors import StoreError
+
+#: Seconds between two lines about the same failure.
+EVERY = 60
+
+
+class OneLine(logging.Filter):
+    """Takes the stack from a record of a failure of the store, and drops the record if the same was said just now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str, type], float] = {}  # by time.monotonic; bounded by the places that log
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, StoreError | RedisError | OperationalError):
+            return True
+        place, now = (record.name, str(record.msg), type(error)), time.monotonic()
+        if now - self._said.get(place, -EVERY) < EVERY:
+            return False
+        self._said[place] = now
+        record.msg, record.args = f"{record.getMessage()} ({error})", None
+        record.exc_info = record.exc_text = None
+        return True
