@@ -7,12 +7,13 @@ from celery.schedules import schedstate, schedule
 from kombu import Exchange, Queue
 
 from tracker.errors import SettingsError
+from tracker.plain import plain
 from tracker.settings import settings
 
 try:
     _settings = settings()
 except SettingsError as error:
-    sys.exit(str(error))
+    sys.exit(plain(str(error)))
 
 # Broker. An outage of any length is waited out: a worker that gives up needs a person.
 broker_url = _settings.redis_url

@@ -18,6 +18,7 @@ from api.short import Short
 from api.table import Tables
 from tracker import skew
 from tracker.errors import SettingsError
+from tracker.plain import log_plainly, plain
 from tracker.settings import Settings, load
 from tracker.store import Store, connect
 
@@ -78,6 +79,7 @@ def server_app() -> APIFlask:
     What it is made of stays, and is never looked through for garbage: with it, each full collection of the answers
     that left the cache would stop all requests for 50 ms.
     """
+    log_plainly()
     app = create_app()
     bodies.install()
     skew.watch(app.extensions["settings"])
@@ -103,4 +105,4 @@ def _from_environment() -> Settings:
     try:
         return load()
     except SettingsError as error:
-        sys.exit(f"api: {error}")
+        sys.exit(plain(f"api: {error}"))

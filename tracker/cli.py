@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from tracker import ports
 from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.plain import log_plainly, plain, plain_lines
 from tracker.settings import FLOWER_HIDDEN, Settings, Unusable, load, number
 
 QUEUES = ("fetch", "evaluate", "notify")
@@ -22,6 +23,7 @@ CONNECTIONS, OTHER_FILES = 8_192, 128
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command; a TrackerError ends it with one line and exit status 1."""
     options = parser().parse_args(arguments)
+    log_plainly()
     settings = None
     try:
         _overrule_environment(options)
@@ -34,9 +36,9 @@ def main(arguments: list[str] | None = None) -> None:
     except StoreError as error:
         embedded = settings and not settings.redis_given
         hint = " (./scripts/start runs everything, ./scripts/start-db.sh a store)" if embedded else ""
-        sys.exit(f"{options.command}: {error}{hint}")
+        sys.exit(plain(f"{options.command}: {error}{hint}"))
     except TrackerError as error:
-        sys.exit(f"{options.command}: {error}")
+        sys.exit(plain(f"{options.command}: {error}"))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -132,7 +134,7 @@ def keys(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.keys import command
 
     for line in command(settings, options.action, getattr(options, "argument", ""), getattr(options, "scope", "")):
-        print(line)
+        _show(line)
 
 
 def export(options: argparse.Namespace, settings: Settings) -> None:
@@ -156,37 +158,37 @@ def sources(options: argparse.Namespace, settings: Settings) -> None:
     if options.action == "check" and not options.name:
         raise TrackerError("check which one? python -m tracker sources check NAME")
     for line in check(options.name, settings) if options.action else [report(settings)]:
-        print(line, flush=True)
+        _show(line)
 
 
 def check_rules(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.operating import check
 
-    print(check(settings))
+    _show(check(settings))
 
 
 def backtest(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.backtest import report
 
-    print(report(settings, options.rule, options.metric, options.folder))
+    _show(report(settings, options.rule, options.metric, options.folder))
 
 
 def test_channel(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.operating import try_channel
 
-    print(try_channel(settings, options.name))
+    _show(try_channel(settings, options.name))
 
 
 def list_deliveries(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.operating import dead_letters
 
-    print(dead_letters(settings))
+    _show(dead_letters(settings))
 
 
 def redrive(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.operating import redrive
 
-    print(redrive(settings, options.ids))
+    _show(redrive(settings, options.ids))
 
 
 def refused(options: argparse.Namespace, settings: Settings) -> None:
@@ -295,6 +297,11 @@ def _simulator_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget", metavar="N", dest="SIMULATOR_BUDGET", help="credits a day before it answers 429; unlimited"
     )
+
+
+def _show(text: str) -> None:
+    """Prints text that may hold what others wrote."""
+    print(plain_lines(text), flush=True)
 
 
 def _number(low: float, high: float, kind: type = int) -> Callable[[str], float]:

@@ -18,6 +18,7 @@ import orjson
 from redis import Redis
 
 from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.plain import plain
 from tracker.settings import Settings
 from tracker.store import PREFIX, connect, translated
 
@@ -115,7 +116,9 @@ def command(settings: Settings, action: str, argument: str, scope: str) -> Itera
                 raise TrackerError(f"there is no key {argument!r}: `python -m tracker keys list` shows those that are")
             yield f"revoked {argument}"
         case "list":
-            yield from (f"{key.id}  {key.scope:5}  {_day(key.created)}  {key.name}" for key in keys.all().values())
+            yield from (
+                f"{key.id}  {key.scope:5}  {_day(key.created)}  {plain(key.name)}" for key in keys.all().values()
+            )
 
 
 def _digest(text: str) -> str:

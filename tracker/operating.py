@@ -8,6 +8,7 @@ from tracker.errors import ChannelError, TrackerError
 from tracker.models import Delivery
 from tracker.notify import trial
 from tracker.outbox import Outbox
+from tracker.plain import plain
 from tracker.rulebook import Rulebook
 from tracker.settings import Settings
 from tracker.store import connect
@@ -52,7 +53,7 @@ def redrive(settings: Settings, ids: Sequence[str]) -> str:
 
 
 def _told(row: Delivery) -> str:
-    return f"{len(row.attempts)} tries, the last: {row.attempts[-1].detail}"
+    return f"{len(row.attempts)} tries, the last: {plain(row.attempts[-1].detail)}"
 
 
 def _outbox(settings: Settings) -> Outbox:

@@ -7,6 +7,7 @@ from tracker.budget import Budget, plan
 from tracker.clock import wall
 from tracker.gate import Gate
 from tracker.models import FIELDS
+from tracker.plain import plain
 from tracker.repairs import latest
 from tracker.settings import Settings
 from tracker.sources import kind
@@ -144,7 +145,7 @@ def _text(source: SourceState, now: float) -> str:
     markets, budget = source.markets, source.budget
     spent = "unlimited" if budget.limit is None else f"{budget.used:g} of {budget.limit:g} in {budget.period} s"
     lines = [
-        f"{source.name} ({source.kind}): {source.state}{source.reason and f', {source.reason}'}",
+        f"{source.name} ({source.kind}): {source.state}{source.reason and f', {plain(source.reason)}'}",
         f"  markets: {markets.tracked} tracked of {markets.of_catalogue or '?'}, {markets.stale} stale"
         + (f": {', '.join(source.stale)}{' ...' if markets.stale > SHOWN else ''}" if source.stale else ""),
         f"  asked every {source.interval:g} s, last answer {_ago(source.last_success, now)}, "
@@ -156,7 +157,7 @@ def _text(source: SourceState, now: float) -> str:
     if source.refused:
         lines.append("  refused: " + ", ".join(f"{reason} {count}" for reason, count in source.refused.items()))
     if source.last_error:
-        lines.append(f"  last error {_ago(source.last_error_at, now)}: {source.last_error}")
+        lines.append(f"  last error {_ago(source.last_error_at, now)}: {plain(source.last_error)}")
     return "\n".join(lines)
 
 

@@ -27,6 +27,7 @@ from tracker.gate import Gate, Guarded, guarded
 from tracker.line import Command, Line
 from tracker.message import published
 from tracker.outbox import Outbox
+from tracker.plain import log_plainly
 from tracker.quiet import OneLine
 from tracker.rulebook import Rulebook
 from tracker.rules import fresh_steps
@@ -35,6 +36,7 @@ from tracker.sources import module
 from tracker.store import Store, connect
 from tracker.timing import now
 
+log_plainly()
 log = logging.getLogger(__name__)
 app = Celery("tracker", events="tracker.consumer:Events", task_cls="tracker.timing:OurTask")
 app.now = now  # type: ignore[method-assign]

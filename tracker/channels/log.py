@@ -17,5 +17,6 @@ class Channel:
     CEILING: ClassVar[int] = 0
 
     def send(self, notice: Notice) -> str:
-        log.warning("%s %s", "ALERT" if notice.event == FIRING else notice.event.upper(), notice)
+        text = str(notice).replace("\n", " | ")  # a digest has a line for each
+        log.warning("%s %s", "ALERT" if notice.event == FIRING else notice.event.upper(), text)
         return "logged"

@@ -15,6 +15,7 @@ from granian.log import LogLevels
 
 from tracker import ports
 from tracker.clock import Clock, utc
+from tracker.plain import log_plainly
 from tracker.settings import Settings
 from tracker.sources.simulator.feeds import Feed, Generated, Replay
 from tracker.sources.simulator.server import Api, create_app
@@ -100,6 +101,7 @@ def build_feed(config: SimulatorConfig) -> Feed:
 
 def load(config: SimulatorConfig) -> Api:
     """The application, in the worker process."""
+    log_plainly()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     return create_app(build_feed(config), config.clock, config.budget, config.keys)
 

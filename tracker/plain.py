@@ -1,0 +1,40 @@
+"""Text that others wrote, made safe for a line of a log or a terminal: no line breaks, no escapes, no end."""
+
+import logging
+import re
+from typing import Any
+
+#: Characters that move the cursor, begin a line or turn the direction of text, and halves of characters.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+#: Characters of a text at most.
+LONGEST = 10_000
+
+
+def plain(text: str) -> str:
+    """``text`` in one line, with an escape such as ``\\n`` or ``\\x1b`` in the place of each unsafe character."""
+    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters)"
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), cut)
+
+
+def plain_lines(text: str) -> str:
+    """``text`` with its lines, each of them plain."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
+class PlainRecord(logging.LogRecord):
+    """A log record whose message is one plain line; the lines of a traceback, if it has one, are indented."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        if self.exc_info and self.exc_info[0]:
+            # Formatters take this text where it is there already.
+            traced = logging.Formatter().formatException(self.exc_info)
+            self.exc_text = "\n".join(f"  {plain(line)}" for line in traced.split("\n"))
+
+    def getMessage(self) -> str:
+        return plain(super().getMessage())
+
+
+def log_plainly() -> None:
+    """Makes all log records of this process plain, whoever writes them and whatever formats them."""
+    logging.setLogRecordFactory(PlainRecord)
