@@ -1,5 +1,6 @@
 """What README, Compose and Dockerfile say is true of the code."""
 
+import argparse
 import re
 import shlex
 from dataclasses import fields
@@ -80,3 +81,46 @@ def test_every_program_of_supervisord_is_a_command_of_the_tracker() -> None:
     assert len(lines) == 8
     for line in lines:
         parser().parse_args(shlex.split(line.replace("%(process_num)d", "0")))
+
+
+#: Whatever tells people of commands: documents, scripts, pages, and the code with its messages.
+TOLD = [
+    path
+    for pattern in ("README.md", "docs/*.md", "scripts/*", "supervisord.conf", "*.py", "deploy/*",
+                    "{}/**/*.py", "{}/**/*.js", "{}/**/*.html")
+    for folder in (["tracker", "api", "bench"] if "{}" in pattern else [""])
+    for path in ROOT.glob(pattern.format(folder))
+    if "vendor" not in path.parts
+]  # fmt: skip
+MENTIONED = re.compile(r"\bpython\s+-m\s+tracker\s+([a-z]+)(?:\s+([a-z]+))?")
+
+
+def commands() -> dict[str, set[str]]:
+    """Command -> the actions it asks for; none where there are none, or they may be left out."""
+    [listed] = [each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)]
+    return {
+        name: {name for each in one._actions if isinstance(each, argparse._SubParsersAction) for name in each.choices}
+        for name, one in listed.choices.items()
+    }
+
+
+def test_every_command_that_people_are_told_of_exists() -> None:
+    known, seen = commands(), set()
+    for path in TOLD:
+        for command, action in MENTIONED.findall(path.read_text(encoding="utf-8")):
+            where = f"{path.relative_to(ROOT)}: python -m tracker {command} {action}"
+            assert command in known, where
+            assert not known[command] or not action or action in known[command], where
+            seen.add((path.name, command))
+    assert {
+        ("README.md", "sources"),
+        ("notice.js", "sources"),
+        ("alerts.md", "deliveries"),
+        ("cli.py", "sources"),
+    } <= seen
+
+
+def test_every_script_that_people_are_told_of_exists() -> None:
+    for path in TOLD:
+        for script in re.findall(r"\./(scripts/[\w-]+(?:\.\w+)?)", path.read_text(encoding="utf-8")):
+            assert (ROOT / script).exists(), f"{path.relative_to(ROOT)}: {script}"

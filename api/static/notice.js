@@ -9,7 +9,7 @@ import { connection, poll, tryNow } from "./poll.js";
 export function connectionNotice(root) {
   const text = el("span");
   const again = el("button", { on: { click: tryNow } }, "Try now");
-  const hint = files ? "Is the folder still served?" : "What is shown is as of then. If this lasts, look whether the API runs: python -m tracker status.";
+  const hint = files ? "Is the folder still served?" : "What is shown is as of then. If this lasts, look whether the API runs, and at what .venv/bin/python -m tracker sources says.";
   let timer = 0;
 
   function render() {
@@ -34,7 +34,7 @@ export function connectionNotice(root) {
 export function staleNotice(root) {
   staleness.addEventListener("change", () => {
     root.hidden = !staleness.seconds;
-    say(root, staleness.seconds ? `The store is away: what is shown is ${format.duration(staleness.seconds)} old or more. If this lasts, look whether it runs: python -m tracker status.` : "");
+    say(root, staleness.seconds ? `The store is away: what is shown is ${format.duration(staleness.seconds)} old or more. If this lasts, .venv/bin/python -m tracker sources says whether it answers.` : "");
   });
 }
 
@@ -85,7 +85,7 @@ function keyForm(error, again) {
 function advice(sources) {
   const names = Object.keys(sources ?? {});
   const failing = names.filter((name) => sources[name].last_error_at > (sources[name].last_success ?? 0));
-  if (failing.length) return `${failing.join(", ")} failed ${format.ago(sources[failing[0]].last_error_at)}; python -m tracker status says why. It is tried again each interval.`;
+  if (failing.length) return `${failing.join(", ")} failed ${format.ago(sources[failing[0]].last_error_at)}; .venv/bin/python -m tracker sources says why. It is tried again each interval.`;
   if (names.some((name) => sources[name].last_success)) return "This takes seconds to minutes, as the sources' rate limits allow. The page opens by itself.";
   return `No source has answered yet (${names.join(", ") || "none is configured"}). If this lasts, look whether a worker and a beat run: ./scripts/start runs everything.`;
 }
