@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from tracker.errors import BadId
+from tracker.errors import BadId, SourceError
 
 #: What is measured of a market -> which side of the pair is its unit. The order is the order of columns everywhere.
 FIELDS = {"price": "quote", "volume": "base"}
@@ -16,6 +16,12 @@ PRICE, VOLUME = range(len(FIELDS))
 
 #: Exchange and pair as they come from catalogues, lower case. 64 characters are three times the longest seen.
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+#: A currency's symbol; empty where it is not known.
+CURRENCY = re.compile(r"[a-z0-9._-]{0,64}")
+#: Characters of what a source calls a market.
+LONGEST_NAME = 128
+#: Markets of a catalogue: five times as many as the largest exchanges together have.
+LARGEST = 100_000
 MARKET_ID = re.compile(rf"({NAME}):({NAME})")
 METRIC_ID = re.compile(rf"({NAME}:{NAME}):({'|'.join(FIELDS)})")
 
@@ -30,7 +36,8 @@ def matches(globs: tuple[str, ...], id: str) -> bool:
 class Market:
     """A pair traded on an exchange. ``base`` and ``quote`` are currency symbols, e.g. ``eth`` and ``btc``.
 
-    name: what the source calls it, e.g. ``XETHXXBT``, where that cannot be told from the id; else empty.
+    name: what the source calls it, e.g. ``XETHXXBT``, where that cannot be told from the id; else empty. Raises BadId
+    for an id, a symbol or a name that is none, or is too long.
     """
 
     id: str
@@ -41,6 +48,35 @@ class Market:
     def __post_init__(self) -> None:
         if not MARKET_ID.fullmatch(self.id):
             raise BadId(f"{self.id[:80]!r} is no market id: expected exchange:pair in lower case, e.g. kraken:btcusd")
+        if not (CURRENCY.fullmatch(self.base) and CURRENCY.fullmatch(self.quote)):
+            raise BadId(f"{self.id}: {self.base[:40]!r} and {self.quote[:40]!r} are no symbols of currencies")
+        if not isinstance(self.name, str) or len(self.name) > LONGEST_NAME or not self.name.isprintable():
+            raise BadId(f"{self.id}: {self.name!r:.40} is no name that a source may have for it")
+
+
+class Catalogue(list[Market]):
+    """The markets that a source lists, each id once; ``refused``: how many entries made none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+        self._ids: set[str] = set()
+
+    def take(self, id: str, base: str, quote: str, name: str = "") -> None:
+        """Adds a market, or counts what is none. Of two with one id the first stays. Raises SourceError at LARGEST."""
+        try:
+            market: Market | None = Market(id, base, quote, name)
+        except BadId:
+            market = None
+        if not market or not base or not quote:
+            self.refused += 1
+            return
+        if market.id in self._ids:
+            return
+        if len(self) == LARGEST:
+            raise SourceError("too_long", f"the catalogue has more than {LARGEST:,} markets")
+        self._ids.add(market.id)
+        self.append(market)
 
 
 @dataclass(frozen=True)

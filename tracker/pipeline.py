@@ -13,7 +13,7 @@ from tracker import candles, heard, rules, stats, watchlist
 from tracker.alerting import Found, Recorder
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
-from tracker.models import FIELDS, VOLUME, Candles, Market, Metric
+from tracker.models import FIELDS, VOLUME, Candles, Catalogue, Market, Metric
 from tracker.outbox import Outbox
 from tracker.ring import DAY, Ring
 from tracker.sources import Source
@@ -63,6 +63,9 @@ def _wanted(
     store: Store, name: str, source: Source, now: float, wanted: Wanted, taken: Collection[str]
 ) -> list[Market]:
     listed = source.markets()
+    if isinstance(listed, Catalogue) and listed.refused:
+        log.warning("%s: refused %d markets of its catalogue", name, listed.refused)
+        store.refused(name, "bad_market", listed.refused)
     status = store.status(name)
     try:
         watchlist.check(len(listed), int(status.get("catalogue", 0)))

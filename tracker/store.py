@@ -337,6 +337,10 @@ class Store:
             commands.append(("ZADD", _asked_key(source), now, market))
         self._line.ask(commands)
 
+    def refused(self, source: str, reason: str, count: int) -> None:
+        """Counts what ``source`` gave beside what could be used."""
+        self._line.ask([("HINCRBY", _status_key(source), f"refused:{reason}", count)])
+
     def note(self, source: str, **said: str | float) -> None:
         """Adds to what ``status`` tells of ``source``."""
         self._line.ask([("HSET", _status_key(source), *_flat(said.items()))])

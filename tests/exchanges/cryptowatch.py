@@ -1,5 +1,7 @@
 """Cryptowatch's REST API as archived: candles are named by closing times, and every answer tells of the allowance."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from tests.exchanges import STEP, Answer, ExchangeServer
@@ -21,8 +23,11 @@ class CryptowatchServer(ExchangeServer):
         "http_502": (502, {}, b"<html>Bad gateway</html>"),
     }
 
+    #: Pairs that have another name than their currencies make.
+    called: Mapping[tuple[str, str], str] = MappingProxyType({})
+
     def reply(self, path: str, query: dict[str, str]) -> Answer:
-        pairs = {"".join(pair).lower(): pair for pair in self.trades}
+        pairs = {self.called.get(pair, "".join(pair).lower()): pair for pair in self.trades}
         if path == "/pairs":
             return fine([
                 {"symbol": name, "base": {"symbol": base.lower()}, "quote": {"symbol": quote.lower()}}

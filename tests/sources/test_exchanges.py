@@ -16,7 +16,7 @@ from tests.exchanges.cryptowatch import CryptowatchServer
 from tests.exchanges.kraken import Kraken
 from tests.exchanges.okx import Okx
 from tests.servers import wait_for_room
-from tracker import pipeline
+from tracker import models, pipeline
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
 from tracker.models import Market
@@ -241,3 +241,32 @@ def test_a_backfill_takes_as_many_requests_as_the_documents_say(exchange: Exchan
     source.candles(asked, RING.first(time.time()))
     more = 1 if exchange.name == "kraken" else 0  # it does not say that the minute in progress has no trade yet
     assert int(said[1]) <= len(exchange.arrivals) - before <= int(said[1]) + more
+
+
+def test_a_market_with_names_without_bounds_is_left_out_and_counted(store: Store) -> None:
+    trades = moved("ethbtc")
+    hostile = [("B" * 200_000, "BTC"), ("ETH", "Q" * 65), ("E/T", "BTC"), ("E T", "BTC")]
+    with CryptowatchServer(dict.fromkeys([*hostile, ("ETH", "BTC")], trades)) as exchange:
+        exchange.called = {pair: f"odd{at}" for at, pair in enumerate(hostile)}
+        assert pipeline.refresh(store, "cryptowatch", opened(exchange), time.time()) == ["cryptowatch:ethbtc"]
+    assert store.status("cryptowatch")["refused:bad_market"] == "4"
+    with Kraken(dict.fromkeys([("B" * 65, "BTC"), ("ETH", "BTC")], trades)) as exchange:
+        longest = exchange.called
+        exchange.called = lambda pair: "x" * 129 if pair == ("ETH", "LTC") else longest(pair)
+        exchange.trades[("ETH", "LTC")] = trades
+        assert pipeline.refresh(store, "kraken", opened(exchange), time.time()) == ["kraken:ethbtc"]
+    assert store.status("kraken")["refused:bad_market"] == "2"
+
+
+def test_a_catalogue_without_bounds_is_refused_and_the_list_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with CryptowatchServer({(f"C{number}", "BTC"): moved("ethbtc") for number in range(3)}) as exchange:
+        pipeline.refresh(store, "cryptowatch", opened(exchange), time.time())
+        monkeypatch.setattr(models, "LARGEST", 3)
+        pipeline.refresh(store, "cryptowatch", opened(exchange), time.time())
+        monkeypatch.setattr(models, "LARGEST", 2)
+        with pytest.raises(SourceError, match="more than 2 markets"):
+            pipeline.refresh(store, "cryptowatch", opened(exchange), time.time())
+    assert len(store.watched("cryptowatch")) == 3
+    assert store.status("cryptowatch")["refused:too_long"] == "1"

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from tracker.candles import accept, fault
 from tracker.clock import Clock
-from tracker.errors import BadId, MustWait, SourceError
-from tracker.models import Candles, Market, Ticker
+from tracker.errors import MustWait, SourceError
+from tracker.models import Candles, Catalogue, Market, Ticker
 from tracker.settings import Settings
 from tracker.sources import Pay, free
 from tracker.sources.http import KEY, get_json, session
@@ -42,21 +42,17 @@ class Cryptowatch:
     def skew(self) -> float | None:
         return self.session.skew
 
-    def markets(self) -> list[Market]:
-        """The active markets; one whose pair is not in the catalogue of pairs, or whose name is no id, is left out."""
+    def markets(self) -> Catalogue:
+        """The active markets; one whose pair is not in the catalogue of pairs, or that makes no market, is left out."""
         pairs = {}
         for pair in self._pages("/pairs"):
             pairs[_text(pair, "symbol")] = (_text(pair, "base", "symbol"), _text(pair, "quote", "symbol"))
-        found = {}
+        found = Catalogue()
         for entry in self._pages("/markets"):
             name = _text(entry, "pair")
             if entry.get("active") is True and all(pairs.get(name, ("",))):
-                try:
-                    market = Market(f"{_text(entry, 'exchange')}:{name}", *pairs[name])
-                except BadId:
-                    continue
-                found[market.id] = market
-        return list(found.values())
+                found.take(f"{_text(entry, 'exchange')}:{name}", *pairs[name])
+        return found
 
     def candles(self, market: Market, since: int) -> Candles:
         """See Source. Where a page is all that the budget pays for now, the pages before it are the answer."""

@@ -22,8 +22,8 @@ import requests
 
 from tracker.candles import accept, fault
 from tracker.clock import Clock
-from tracker.errors import BadId, MustWait, SourceError
-from tracker.models import Candles, Market, Ticker
+from tracker.errors import MustWait, SourceError
+from tracker.models import Candles, Catalogue, Market, Ticker
 from tracker.settings import Settings
 from tracker.sources import Pay, free
 from tracker.sources.http import parsed, refusal, session
@@ -86,24 +86,20 @@ class Exchange:
     def skew(self) -> float | None:
         return self.session.skew
 
-    def markets(self) -> list[Market]:
-        """The active spot markets, without those whose name makes no id, and a second one of the same currencies."""
+    def markets(self) -> Catalogue:
+        """The active spot markets, without those that make no market, and a second one of the same currencies."""
         if not self.span:
             raise SourceError("unsupported", f"{self.name} has no candles of {self.step} s: set STEP", permanent=True)
         with self._translated():
             listed = self.ccxt.fetch_markets()
-            found: dict[str, Market] = {}
+            found = Catalogue()
             for entry in listed:
                 if entry and entry["spot"] and entry["active"] is not False:
-                    base, quote = entry["base"].lower(), entry["quote"].lower()
-                    try:
-                        market = Market(f"{self.name}:{base}{quote}", base, quote, entry["id"])
-                    except BadId:
-                        continue
-                    found.setdefault(market.id, market)
+                    base, quote = (str(entry[side] or "").lower() for side in ("base", "quote"))
+                    found.take(f"{self.name}:{base}{quote}", base, quote, entry["id"])
         if not found:
             raise SourceError("no_markets", f"{self.name} lists {len(listed)} markets, and no active spot market")
-        return list(found.values())
+        return found
 
     def candles(self, market: Market, since: int) -> Candles:
         """See Source. Where a page is all that the budget pays for now, the pages before it are the answer."""
