@@ -124,8 +124,9 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
         "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "2",
         # Bounds: open connections of a worker, waiting ones, bytes of a request's head, milliseconds for it to come.
         # HTTP/1 only: granian would wait without end for a first byte that tells which version a connection speaks.
+        # A buffer may be exceeded by one read as large as itself: a head has at most 64 kB.
         "--backpressure", str(_connections()), "--backlog", "1024",
-        "--http", "1", "--http1-buffer-size", "65536", "--http1-header-read-timeout", "10000",
+        "--http", "1", "--http1-buffer-size", "32768", "--http1-header-read-timeout", "10000",
         "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:server_app",
     )  # fmt: skip
 
