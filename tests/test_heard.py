@@ -107,10 +107,10 @@ def test_a_backfill_of_two_pages_is_stored_page_by_page(
     clock = Clock(time.time(), 0)
     with pytest.raises(MustWait, match="the budget pays for no more"):
         pipeline.fetch(store, "cryptowatch", source, market, clock)
-    assert store.windows([market], clock.now())[0, 0, 900] > 0
+    assert store.windows([market], clock.now()).values[0, 0, 900] > 0
     next_hour(redis)
     pipeline.fetch(store, "cryptowatch", source, market, clock)
-    assert store.windows([market], clock.now())[0, 0, -2] > 0
+    assert store.windows([market], clock.now()).values[0, 0, -2] > 0
 
 
 def test_the_status_says_what_a_source_waits_for(store: Store, slow: Settings) -> None:
@@ -152,7 +152,7 @@ def test_workers_with_a_budget_of_one_request_a_second_fetch_every_market(
 
 
 def complete(store: Store, markets: list[str]) -> bool:
-    window = store.windows(markets, time.time())[0]
+    window = store.windows(markets, time.time()).values[0]
     return bool((window[:, [5, 900, -3]] > 0).all())
 
 

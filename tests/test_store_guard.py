@@ -32,8 +32,8 @@ class Guarded:
 
     def __init__(self, folder: Path):
         port = free_port()
-        self.environment = CLEAN | {"DATA_DIR": str(folder), "STORE_PORT": str(port)}
-        self.redis = Redis(port=port, socket_timeout=10)
+        self.environment = CLEAN | {"DATA_DIR": str(folder), "STORE_PORT": str(port), "STORE_PASSWORD": "known"}
+        self.redis = Redis(port=port, password="known", socket_timeout=10)
         self.folder = folder / "store"
         self.files = self.folder / aof.FOLDER
         self.log = folder / "store.log"

@@ -120,9 +120,10 @@ def test_durations(modules: Page, seconds: int, text: str) -> None:
 
 
 def test_news_are_joined_to_what_is_known_and_the_window_moves_on(modules: Page) -> None:
-    known = {"start": 60, "step": 60, "values": [1, 2, None, 4]}
-    joined = call(modules, "series", "merge", known, {"start": 240, "step": 60, "values": [40, 5, None]}, 4)
-    assert joined == {"start": 180, "step": 60, "values": [None, 40, 5, None]}
+    known = {"start": 60, "step": 60, "values": [1, 2, None, 4], "closed": 3, "final": 3}
+    news = {"start": 240, "step": 60, "values": [40, 5, None], "closed": 2, "final": 1}
+    joined = call(modules, "series", "merge", known, news, 4)
+    assert joined == {"start": 180, "step": 60, "values": [None, 40, 5, None], "closed": 3, "final": 2}
     assert call(modules, "series", "merge", known, {"start": 480, "step": 60, "values": [9]}, 4)["values"] == [
         None,
         None,

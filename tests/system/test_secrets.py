@@ -62,7 +62,7 @@ def environment(tmp_path: Path, repeating: HttpServer) -> Iterator[dict[str, str
         'allow_private = true\n[rules.jump]\nkind = "ratio"\nchannels = ["hook", "chat"]\n'
     )
     store = StoreServer(tmp_path / "store", "--requirepass", PASSWORD)
-    store.url = store.url.replace("//", f"//:{PASSWORD}@")
+    store.url = f"redis://:{PASSWORD}@127.0.0.1:{store.port}/0"
     with store:
         yield CLEAN | {
             "REDIS_URL": store.url, "RULES": str(rules), "LOG_LEVEL": "debug", "API_PORT": str(free_port()),

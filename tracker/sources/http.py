@@ -119,7 +119,7 @@ def refusal(response: requests.Response) -> SourceError:
     wait = http.seconds(response.headers.get("Retry-After", "")) or PAUSES.get(status, 0)
     if banned := BANNED_UNTIL.search(body):
         wait = int(banned[1]) / 1000 - wall()
-    if key := str(response.request.headers.get(KEY, "")):
+    if response.request and (key := str(response.request.headers.get(KEY, ""))):
         body = body.replace(key.encode(), b"***")  # some repeat a key that they refuse
     return SourceError(
         f"http_{status}",
