@@ -269,6 +269,6 @@ def say(text: str) -> None:
 
 
 def die_with_parent() -> None:
-    """If the guard is killed outright, the kernel asks the server to end (Linux)."""
+    """For a child just forked: if its parent is killed outright, the kernel asks it to end (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -48,6 +48,11 @@ def kept(redis: Redis, source: str) -> Iterator[None]:
     line.ask([("DEL", key)])
 
 
+def is_kept() -> bool:
+    """Whether answers are kept now: outside of a refresh nothing is to be named."""
+    return _answers.get() is not None
+
+
 def recall(request: str) -> bytes | None:
     """The body that answered ``request`` before."""
     return (_answers.get() or {}).get(request)

@@ -11,9 +11,10 @@ from typing import Any
 
 from redis import Redis
 
-from tracker.deliveries import LIFE
+from tracker.deliveries import DUE, LIFE
 from tracker.line import Line
 from tracker.outbox import ALERTS
+from tracker.ring import DAY
 from tracker.silences import KEY as SILENCES
 from tracker.store import PREFIX, REFETCH, translated
 
@@ -23,7 +24,7 @@ COUNTED = {
     "API keys": ("HLEN", f"{PREFIX}:keys"),
     "silences": ("HLEN", SILENCES),
     "alerts": ("XLEN", ALERTS),
-    "notices to be sent": ("ZCARD", f"{PREFIX}:due"),
+    "notices to be sent": ("ZCARD", DUE),
 }
 
 
@@ -69,7 +70,7 @@ def record(redis: Redis, text: str, refetch: bool) -> None:
         markets = [key.removeprefix(f"{PREFIX}:ring:".encode()) for key in client.scan_iter(f"{PREFIX}:ring:*", 1_000)]
         if refetch and markets:
             client.hset(REFETCH, mapping=dict.fromkeys(markets, 0))
-            client.expire(REFETCH, 86_400)
+            client.expire(REFETCH, DAY)
 
 
 def latest(redis: Redis) -> str:

@@ -22,6 +22,7 @@ import psutil
 from tracker import budget, deadline, embedded, keys, leftovers, repairs
 from tracker import ports as ports_of
 from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.guard import die_with_parent
 from tracker.ring import DAY
 from tracker.rulebook import Rulebook
 from tracker.settings import FLOWER_HIDDEN, Settings, load
@@ -40,7 +41,6 @@ OLDEST = 7
 #: Seconds after which a store that does not answer is told.
 SILENT_STORE = 10
 FIRST_START = "first-start.json"
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -76,7 +76,7 @@ def run(settings: Settings) -> None:
             env=environment,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         _wait_for_store(settings, folder, supervisor)
         _show_progress(settings, supervisor)
@@ -160,7 +160,7 @@ def _check_access(settings: Settings, folder: Path) -> None:
         with (folder / "log" / "store.log").open("a") as log:
             store = subprocess.Popen(
                 [sys.executable, "-m", "tracker", "store"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
-                env=os.environ | {"DATA_DIR": str(folder), "CLOCK_SPEED": "1"}, preexec_fn=_die_with_parent,
+                env=os.environ | {"DATA_DIR": str(folder), "CLOCK_SPEED": "1"}, preexec_fn=die_with_parent,
             )  # fmt: skip
     try:
         if store:
@@ -386,9 +386,3 @@ def _adopt_orphans() -> None:
     """What a killed supervisor leaves behind becomes a child of this process, which ends it (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def _die_with_parent() -> None:
-    """If this process is killed outright, the kernel asks the supervisor to stop all (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

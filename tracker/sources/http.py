@@ -60,7 +60,7 @@ class Session(requests.Session):
 
         One that is known from a refresh which had to wait is not asked for, nor paid for, again.
         """
-        url, known = str(request.url), _named(request)
+        url, known = str(request.url), _named(request) if heard.is_kept() else ""
         if body := heard.recall(known):
             return _again(request, body)
         self.pay(url)
