@@ -9,9 +9,10 @@ from kombu import Exchange, Queue
 from tracker.errors import SettingsError
 from tracker.plain import plain
 from tracker.settings import settings
+from tracker.sources import known
 
 try:
-    _settings = settings()
+    _settings = known(settings())
 except SettingsError as error:
     sys.exit(plain(str(error)))
 

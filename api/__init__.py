@@ -20,6 +20,7 @@ from tracker import skew
 from tracker.errors import SettingsError
 from tracker.plain import log_plainly, plain
 from tracker.settings import Settings, load
+from tracker.sources import known
 from tracker.store import Store, connect
 
 #: Seconds for the store to answer a command, or to accept a connection: someone waits for the answer to a request.
@@ -103,6 +104,6 @@ class Json(JSONProvider):
 
 def _from_environment() -> Settings:
     try:
-        return load()
+        return known(load())
     except SettingsError as error:
         sys.exit(plain(f"api: {error}"))

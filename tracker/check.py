@@ -8,9 +8,10 @@ from tracker import watchlist
 from tracker.budget import Budget, Plan, plan
 from tracker.errors import MustWait, SettingsError, SourceError, StoreError
 from tracker.models import Candles, Market
-from tracker.settings import Settings, wanted
+from tracker.settings import Settings
 from tracker.sources import Pay, exists, free, kind, open_source
 from tracker.store import connect
+from tracker.watchlist import wanted
 
 #: Slots asked for.
 SLOTS = 10

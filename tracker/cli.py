@@ -14,6 +14,7 @@ from tracker import ports
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.plain import log_plainly, plain, plain_lines
 from tracker.settings import FLOWER_HIDDEN, Settings, Unusable, load, number
+from tracker.sources import known
 
 QUEUES = ("fetch", "evaluate", "notify")
 #: Connections of an API worker, and the files that it has open besides.
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     settings = None
     try:
         _overrule_environment(options)
-        settings = load()
+        settings = known(load())
         if settings.clock_speed != 1 and not settings.clock_start and options.run not in (start, simulate):
             raise SettingsError(
                 f"CLOCK_START='': expected with CLOCK_SPEED={settings.clock_speed:g}, as start prints it"

@@ -17,9 +17,13 @@ from tracker.clock import Clock
 from tracker.errors import SettingsError
 from tracker.files import Unreadable, read_text
 from tracker.ring import Ring
-from tracker.watchlist import Wanted
 
 Parser = Callable[[str], Any]
+#: Instead of a value of SOURCES that is not usable.
+SOURCES_EXPECTED = (
+    "a comma-separated list, each once, out of simulator, cryptowatch, and exchanges as ccxt calls them, e.g. "
+    "kraken, binance, coinbaseexchange, bitstamp, okx"
+)
 #: Characters of a value that a message shows.
 SHOWN = 200
 CURRENCY = re.compile(r"[a-z0-9._-]{1,64}")
@@ -171,14 +175,10 @@ def allowed(text: str) -> Allowed:
 
 
 def source_names(text: str) -> tuple[str, ...]:
-    from tracker.sources import SOURCES, exists  # here, since sources know settings
-
+    """Names as sources have them. Which of them exist says ``sources.known``, where the tracker starts."""
     names = words(text)
-    if not names or len(set(names)) < len(names) or not all(map(exists, names)):
-        raise Unusable(
-            f"a comma-separated list, each once, out of {', '.join(SOURCES)}, and exchanges as ccxt calls them, e.g. "
-            "kraken, binance, coinbaseexchange, bitstamp, okx"
-        )
+    if not names or len(set(names)) < len(names) or not all(re.fullmatch(r"[a-z0-9]+", name) for name in names):
+        raise Unusable(SOURCES_EXPECTED)
     return names
 
 
@@ -438,12 +438,6 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
 def settings() -> Settings:
     """The process's settings, read once."""
     return load()
-
-
-def wanted(name: str, settings: Settings) -> Wanted:
-    """What of the catalogue of the source ``name`` is tracked."""
-    configured = (settings.pairs, settings.quotes, settings.tops, settings.aliases)
-    return Wanted(*(each.of(name) for each in configured))
 
 
 def _value(environment: Mapping[str, str], name: str, default: str, parse: Parser, meaning: str, secret: bool) -> Any:

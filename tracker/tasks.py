@@ -31,10 +31,11 @@ from tracker.plain import log_plainly
 from tracker.quiet import OneLine
 from tracker.rulebook import Rulebook
 from tracker.rules import fresh_steps
-from tracker.settings import settings, wanted
+from tracker.settings import settings
 from tracker.sources import module
 from tracker.store import Store, connect
 from tracker.timing import now
+from tracker.watchlist import wanted
 
 log_plainly()
 log = logging.getLogger(__name__)

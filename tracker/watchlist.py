@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 from tracker.errors import SourceError
 from tracker.models import Market, Ticker
+from tracker.settings import Settings
 
 #: What a unit of these is worth, to compare what is traded: about the same.
 SAME = ("usd", "usdt", "usdc", "fdusd", "dai", "eur")
@@ -19,6 +20,12 @@ class Wanted:
     quotes: Sequence[str] = ()
     top: int | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+def wanted(name: str, settings: Settings) -> Wanted:
+    """What of the catalogue of the source ``name`` is tracked."""
+    configured = (settings.pairs, settings.quotes, settings.tops, settings.aliases)
+    return Wanted(*(each.of(name) for each in configured))
 
 
 def check(count: int, before: int) -> None:

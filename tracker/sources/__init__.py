@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
+from tracker.errors import SettingsError
 from tracker.models import Candles, Market, Ticker
-from tracker.settings import Settings
+from tracker.settings import SOURCES_EXPECTED, Settings
 
 #: Source name -> module under this package with an ``open_source(name, settings, pay) -> Source``.
 SOURCES = {
@@ -46,6 +47,13 @@ class Source(Protocol):
 def exists(name: str) -> bool:
     """Whether ``name`` can stand in SOURCES."""
     return name in SOURCES or module(name).exists(name)
+
+
+def known(settings: Settings) -> Settings:
+    """``settings``, if each of their sources exists; raises SettingsError, in ``load``'s words, if one does not."""
+    if not all(map(exists, settings.sources)):
+        raise SettingsError(f"SOURCES={','.join(settings.sources)!r}: expected {SOURCES_EXPECTED}")
+    return settings
 
 
 def kind(name: str) -> str:
