@@ -75,7 +75,7 @@ accept_content = ["json"]
 worker_send_task_events = True
 task_send_sent_event = False
 # Their events are sent ten times a second, not with each turn of a worker's loop: that took half of its main process.
-worker_consumer = "tracker.consumer:Consumer"
+worker_consumer = "tracker.worker.consumer:Consumer"
 
 # Clocks on two machines agree whatever their zones.
 timezone = "UTC"
@@ -116,5 +116,5 @@ beat_schedule = {
     for task, every in (("sweep", 2), ("evaluate_sources", 10))
 }
 # In memory: a beat that starts anew has nothing to remember, and survives an outage of Redis.
-beat_scheduler = "tracker.beat:OurScheduler"
+beat_scheduler = "tracker.worker.beat:OurScheduler"
 beat_max_loop_interval = min(2, *(every / _settings.clock.speed for every in _intervals.values()))

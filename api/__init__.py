@@ -10,18 +10,20 @@ from flask import Response
 from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import bodies, dashboard, docs, openapi, problems, service, v1
-from api.access import Guard
-from api.answer import dumps
-from api.cache import Cached
-from api.short import Short
-from api.table import Tables
-from tracker import skew
+from api import v1
+from api.pages import dashboard, docs, openapi, service
+from api.serving import bodies, problems
+from api.serving.access import Guard
+from api.serving.answer import dumps
+from api.serving.cache import Cached
+from api.v1.fastpath import Short
+from api.v1.table import Tables
 from tracker.errors import SettingsError
 from tracker.plain import log_plainly, plain
 from tracker.settings import Settings, load
 from tracker.sources import known
-from tracker.store import Store, connect
+from tracker.store import skew
+from tracker.store.series import Store, connect
 
 #: Seconds for the store to answer a command, or to accept a connection: someone waits for the answer to a request.
 PATIENCE = 2

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from apiflask import APIFlask
 
-from api import create_app, dashboard
+from api import create_app
+from api.pages import dashboard
+from tracker.alerts.outbox import Outbox
 from tracker.errors import StoreError, TrackerError
-from tracker.outbox import Outbox
 from tracker.settings import Settings
-from tracker.store import Store
+from tracker.store.series import Store
 
 DATABASE = "data-tracker.sqlite"
 #: The largest page: of more metrics, the list names the first and the database has all.

@@ -16,14 +16,14 @@ import numpy as np
 import requests
 
 from tests.conftest import HttpServer
-from tests.exchange import Exchange
-from tests.servers import wait_for
-from tests.system.stack import Stack
+from tests.support.exchange import Exchange
+from tests.support.servers import wait_for
+from tests.support.stack import Stack
+from tracker.alerts.outbox import Outbox
 from tracker.clock import Clock
-from tracker.outbox import Outbox
-from tracker.sources.simulator.feeds import Generated
-from tracker.sources.simulator.server import create_app
-from tracker.sources.simulator.trades import Candle, trades
+from tracker.simulator.feeds import Generated
+from tracker.simulator.server import create_app
+from tracker.simulator.trades import Candle, trades
 
 RULES = """
 [channels.hook]

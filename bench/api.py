@@ -24,15 +24,15 @@ import numpy as np
 import psutil
 import requests
 
-from tests.programs import find
-from tests.servers import StoreServer, free_port, wait_for
-from tests.site import nginx
-from tracker.keys import Keys
+from tests.support.programs import find
+from tests.support.servers import StoreServer, free_port, wait_for
+from tests.support.site import nginx
+from tracker.alerts.outbox import Outbox
 from tracker.models import Market
-from tracker.outbox import Outbox
 from tracker.pipeline import evaluate
-from tracker.ring import Ring
-from tracker.store import Store, connect
+from tracker.series.ring import Ring
+from tracker.store.keys import Keys
+from tracker.store.series import Store, connect
 
 ROOT = Path(__file__).parent.parent
 RING = Ring(60)

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser, Page
 
-from api import dashboard
-from tests.dashboard.board import RING, Board, running
-from tests.dashboard.browser import browser
-from tests.programs import find
-from tests.servers import StoreServer
+from api.pages import dashboard
+from tests.support.board import RING, Board, running
+from tests.support.browser import browser
+from tests.support.programs import find
+from tests.support.servers import StoreServer
 
 #: Waits in the page for what a user sees, and notes when the frame after it begins.
 SEEN = """

@@ -19,7 +19,7 @@ import psutil
 import requests
 from redis import Redis
 
-from tests.servers import StoreServer, free_port, wait_for
+from tests.support.servers import StoreServer, free_port, wait_for
 
 ROOT = Path(__file__).parent.parent
 

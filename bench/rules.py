@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.store import NOW, RING, fill
-from tests.servers import StoreServer
-from tracker import rules
+from tests.support.servers import StoreServer
+from tracker.alerts import rules
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.rules import Change, Ratio, Rule, SeriesRule, Threshold, Zscore
 from tracker.models import FIELDS
-from tracker.outbox import Outbox
 from tracker.pipeline import CHUNK, evaluate
-from tracker.rules import Change, Ratio, Rule, SeriesRule, Threshold, Zscore
-from tracker.store import Store, connect
+from tracker.store.series import Store, connect
 
 ONE: list[SeriesRule] = [Ratio(name="jump")]
 SETS: dict[str, list[SeriesRule]] = {

@@ -22,14 +22,14 @@ import numpy as np
 import psutil
 import requests
 
-from tests.servers import StoreServer, free_port, wait_for
-from tracker.budget import Budget, Plan
+from tests.support.servers import StoreServer, free_port, wait_for
 from tracker.clock import Clock
 from tracker.errors import MustWait
 from tracker.models import Market
-from tracker.ring import Ring
+from tracker.series.ring import Ring
+from tracker.sources.budget import Budget, Plan
 from tracker.sources.exchange import Exchange
-from tracker.store import Store, connect
+from tracker.store.series import Store, connect
 
 ROOT = Path(__file__).parent.parent
 MARKET = Market("okx:ethbtc", "eth", "btc", "ETH-BTC")
@@ -109,7 +109,7 @@ def memory() -> None:
         ("import ccxt", "import ccxt; ccxt.okx()"),
     ):  # fmt: skip
         script = (
-            "import time, psutil, celery, requests, numpy, tracker.store, tracker.sources.http;"
+            "import time, psutil, celery, requests, numpy, tracker.store.series, tracker.sources.http;"
             "before, cpu = psutil.Process().memory_info().rss, time.process_time();"
             f"{code};"
             "print((psutil.Process().memory_info().rss - before) / 1e6, time.process_time() - cpu)"

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from redis import Redis
 
-from tests.servers import StoreServer
+from tests.support.servers import StoreServer
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.rules import DEFAULT_RULES
 from tracker.models import FIELDS
-from tracker.outbox import Outbox
 from tracker.pipeline import CHUNK, evaluate
-from tracker.ring import Ring
-from tracker.rules import DEFAULT_RULES
-from tracker.store import Store, connect
+from tracker.series.ring import Ring
+from tracker.store.series import Store, connect
 
 RING = Ring(60)
 NOW = 1_700_000_040.0 + 30

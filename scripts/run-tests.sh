@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the checks and tests need into .venv and runs them all; arguments go to pytest, e.g. tests/test_ring.py.
+# Installs what the checks and tests need into .venv and runs them all; arguments go to pytest, e.g. tests/series/test_ring.py.
 . "$(dirname "$0")/venv.sh"
 install requirements.txt requirements-dev.txt
 set -e

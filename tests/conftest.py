@@ -10,17 +10,17 @@ import hypothesis
 import pytest
 from redis import Redis
 
-from tests import programs
-from tests.servers import StoreServer, wait_for
-from tracker.ring import Ring
-from tracker.store import Store, connect
+from tests.support import programs
+from tests.support.servers import StoreServer, wait_for
+from tracker.series.ring import Ring
+from tracker.store.series import Store, connect
 
 hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "program(name): needs a program of the system, see tests/programs.py")
+    config.addinivalue_line("markers", "program(name): needs a program of the system, see tests/support/programs.py")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

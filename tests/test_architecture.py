@@ -13,22 +13,29 @@ import tracker
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = {
     "tracker.tasks",
-    "tracker.message",
-    "tracker.consumer",
-    "tracker.admission",
-    "tracker.envelope",
-    "tracker.beat",
-    "tracker.timing",
-    "tracker.quiet",
-    "tracker.cli",
-    "tracker.start",
+    "tracker.worker.message",
+    "tracker.worker.consumer",
+    "tracker.worker.admission",
+    "tracker.worker.envelope",
+    "tracker.worker.beat",
+    "tracker.worker.timing",
+    "tracker.worker.quiet",
+    "tracker.commands.cli",
+    "tracker.commands.start",
     "tracker.__main__",
 }
 CORE = [
     module.name for module in pkgutil.walk_packages(tracker.__path__, "tracker.") if module.name not in ENTRY_POINTS
 ]
-PURE = ["tracker.ring", "tracker.candles", "tracker.stats", "tracker.rules", "tracker.models", "tracker.options"]
-PURE += ["tracker.breaker", "tracker.watchlist"]
+PURE = [
+    "tracker.series.ring",
+    "tracker.series.candles",
+    "tracker.series.stats",
+    "tracker.alerts.rules",
+    "tracker.models",
+    "tracker.alerts.options",
+]
+PURE += ["tracker.sources.breaker", "tracker.sources.watchlist"]
 PRINT_MODULES = """
 import importlib, json, sys
 for name in sys.argv[1:]:
@@ -46,7 +53,7 @@ def imported(*names: str) -> set[str]:
 
 
 def test_the_core_imports_neither_celery_nor_flask():
-    assert {"tracker.pipeline", "tracker.store", "tracker.sources.cryptowatch"} <= set(CORE)
+    assert {"tracker.pipeline", "tracker.store.series", "tracker.sources.cryptowatch"} <= set(CORE)
     assert not imported(*CORE) & {"celery", "kombu", "flask", "apiflask", "api", "celeryconfig"}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tracker.cli import QUEUES, parser
+from tracker.commands.cli import QUEUES, parser
 from tracker.settings import Settings, load
 
 ROOT = Path(__file__).parents[1]

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.exchanges import moved
-from tests.exchanges.binance import Binance
-from tests.servers import StoreServer, free_port, wait_for
-from tests.system.stack import CLEAN, ROOT
+from tests.support.exchanges import moved
+from tests.support.exchanges.binance import Binance
+from tests.support.servers import StoreServer, free_port, wait_for
+from tests.support.stack import CLEAN, ROOT
 from tracker.models import Market
 from tracker.plain import LONGEST, PlainRecord, plain
-from tracker.store import Store
+from tracker.store.series import Store
 
 FORGED = "gone\n[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\x1b]0;title\x07\x1b[2J\u2028\u202e"
 LINE = "gone\\n[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\\x1b]0;title\\x07\\x1b[2J\\u2028\\u202e"

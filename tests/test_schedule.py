@@ -5,7 +5,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from tests.system.stack import CLEAN
+from tests.support.stack import CLEAN
 
 ROOT = Path(__file__).parents[1]
 CODE = """

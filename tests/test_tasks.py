@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.servers import StoreServer
-from tests.system.stack import CLEAN
+from tests.support.servers import StoreServer
+from tests.support.stack import CLEAN
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.silences import Silences
 from tracker.models import Alert, Market
-from tracker.outbox import Outbox
-from tracker.silences import Silences
-from tracker.store import Store
+from tracker.store.series import Store
 
 ROOT = Path(__file__).parents[1]
 TICKS = """

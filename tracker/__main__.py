@@ -1,5 +1,5 @@
 """``python -m tracker``."""
 
-from tracker.cli import main
+from tracker.commands.cli import main
 
 main()

@@ -9,16 +9,17 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from tracker import candles, heard, rules, stats, watchlist
-from tracker.alerting import Found, Recorder
+from tracker.alerts import rules
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.recorder import Found, Recorder
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
 from tracker.models import FIELDS, VOLUME, Candles, Catalogue, Market, Metric
-from tracker.outbox import Outbox
-from tracker.ring import DAY, Ring
-from tracker.sources import Source
-from tracker.store import Store
-from tracker.watchlist import Wanted
+from tracker.series import candles, stats
+from tracker.series.ring import DAY, Ring
+from tracker.sources import Source, heard, watchlist
+from tracker.sources.watchlist import Wanted
+from tracker.store.series import Store
 
 log = logging.getLogger(__name__)
 

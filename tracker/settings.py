@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from tracker.clock import Clock
 from tracker.errors import SettingsError
 from tracker.files import Unreadable, read_text
-from tracker.ring import Ring
+from tracker.series.ring import Ring
 
 Parser = Callable[[str], Any]
 #: Instead of a value of SOURCES that is not usable.

@@ -18,28 +18,30 @@ from celery.signals import after_setup_logger, beat_init, task_prerun, worker_in
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from tracker import alerting, pipeline, skew
-from tracker import notify as notices
-from tracker.budget import plan
+from tracker import pipeline
+from tracker.alerts import recorder
+from tracker.alerts import sender as notices
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.rulebook import Rulebook
+from tracker.alerts.rules import fresh_steps
 from tracker.clock import wall
 from tracker.errors import MustWait, SourceError, StoreError
-from tracker.gate import Gate, Guarded, guarded
-from tracker.line import Command, Line
-from tracker.message import published
-from tracker.outbox import Outbox
 from tracker.plain import log_plainly
-from tracker.quiet import OneLine
-from tracker.rulebook import Rulebook
-from tracker.rules import fresh_steps
 from tracker.settings import settings
 from tracker.sources import module
-from tracker.store import Store, connect
-from tracker.timing import now
-from tracker.watchlist import wanted
+from tracker.sources.budget import plan
+from tracker.sources.guard import Gate, Guarded, guarded
+from tracker.sources.watchlist import wanted
+from tracker.store import skew
+from tracker.store.raw import Command, Line
+from tracker.store.series import Store, connect
+from tracker.worker.message import published
+from tracker.worker.quiet import OneLine
+from tracker.worker.timing import now
 
 log_plainly()
 log = logging.getLogger(__name__)
-app = Celery("tracker", events="tracker.consumer:Events", task_cls="tracker.timing:OurTask")
+app = Celery("tracker", events="tracker.worker.consumer:Events", task_cls="tracker.worker.timing:OurTask")
 app.now = now  # type: ignore[method-assign]
 app.config_from_object("celeryconfig")
 
@@ -226,7 +228,7 @@ def evaluate_sources() -> None:
     """Checks the rules on sources."""
     book = rulebook().current()
     now, sources = settings().clock.now(), settings().sources
-    found = alerting.check_sources(store(), outbox(), book.stale, sources, now, book.wants_resolved)
+    found = recorder.check_sources(store(), outbox(), book.stale, sources, now, book.wants_resolved)
     publish_notices(found.rows)
 
 

@@ -3,8 +3,8 @@
 import pytest
 from redis import Redis
 
-from tests.api.tracked import Tracked
-from tests.servers import StoreServer
+from tests.support.servers import StoreServer
+from tests.support.tracked import Tracked
 
 
 @pytest.fixture

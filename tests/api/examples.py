@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from api.openapi import EXAMPLES
-from tests.api.tracked import SLOTS, Tracked
-from tests.servers import StoreServer
+from api.pages.openapi import EXAMPLES
+from tests.support.servers import StoreServer
+from tests.support.tracked import SLOTS, Tracked
 
 #: Path in the document -> the path that is asked for.
 ASKED = {

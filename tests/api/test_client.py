@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.api.served import served
-from tests.api.tracked import RING, Tracked, market
 from tests.conftest import HttpServer
-from tests.servers import StoreServer, free_port
+from tests.support.served import served
+from tests.support.servers import StoreServer, free_port
+from tests.support.tracked import RING, Tracked, market
 from tracker import pipeline
+from tracker.alerts.outbox import Outbox
 from tracker.client import Client, ClientError
-from tracker.keys import Keys
-from tracker.outbox import Outbox
+from tracker.store.keys import Keys
 
 ID = "kraken:ethbtc"
 

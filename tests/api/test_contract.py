@@ -5,10 +5,10 @@ import sys
 import time
 from pathlib import Path
 
-from tests.api.served import served
-from tests.api.tracked import RING, Tracked, market, spread
+from tests.support.served import served
+from tests.support.tracked import RING, Tracked, market, spread
 from tracker import pipeline
-from tracker.outbox import Outbox
+from tracker.alerts.outbox import Outbox
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from api import create_app, dashboard, export
-from tests.api.tracked import NOW, SLOTS, Tracked
-from tests.servers import StoreServer, free_port, wait_for
+from api import create_app, export
+from api.pages import dashboard
+from tests.support.servers import StoreServer, free_port, wait_for
+from tests.support.tracked import NOW, SLOTS, Tracked
+from tracker.alerts.outbox import Outbox
 from tracker.errors import StoreError, TrackerError
 from tracker.models import Alert
-from tracker.outbox import Outbox
 
 ROOT = Path(__file__).parents[2]
 IDS = ["kraken:ethbtc", "bancor:bntbtc"]

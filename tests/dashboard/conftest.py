@@ -6,10 +6,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from redis import Redis
 
-from tests.dashboard.board import Board, running
-from tests.dashboard.browser import browser
-from tests.programs import find
-from tests.servers import StoreServer
+from tests.support.board import Board, running
+from tests.support.browser import browser
+from tests.support.programs import find
+from tests.support.servers import StoreServer
 
 expect.set_options(timeout=30_000)
 

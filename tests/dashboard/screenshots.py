@@ -9,8 +9,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard.browser import browser
-from tests.system.stack import ROOT, Stack
+from tests.support.browser import browser
+from tests.support.stack import ROOT, Stack
 
 FOLDER = ROOT / "docs" / "screenshots"
 #: Bytes of a picture: the repository keeps each version.

@@ -6,10 +6,10 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.board import Board
 from tests.dashboard.test_chart import eager
-from tracker.keys import Keys
-from tracker.rules import DEFAULT_RULES
+from tests.support.board import Board
+from tracker.alerts.rules import DEFAULT_RULES
+from tracker.store.keys import Keys
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523}
 VOLUME = "?metric=kraken:btcusd:volume"

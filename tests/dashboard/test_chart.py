@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
-from tests.dashboard.board import GAP, Board
 from tests.dashboard.conftest import ZONE
+from tests.support.board import GAP, Board
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523, "bitfinex:dogbtc": 5.4e-05}
 BITCOIN = "?metric=kraken:btcusd:price"

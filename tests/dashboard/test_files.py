@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from redis import Redis
 
 from api import create_app, export
-from tests.dashboard.board import Board
-from tests.servers import StoreServer
+from tests.support.board import Board
+from tests.support.servers import StoreServer
 from tracker.settings import load
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523, "bitfinex:dogbtc": 5.4e-05}

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.board import Board
+from tests.support.board import Board
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523, "bitfinex:btcusd": 67_010.0, "bitfinex:dogbtc": 5.4e-05}
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.board import Board
+from tests.support.board import Board
 
 PRICES = {"kraken:btcusd": 67_012.5}
 BITCOIN = "?metric=kraken:btcusd:price"

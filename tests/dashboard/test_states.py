@@ -8,10 +8,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from redis import Redis
 
-from tests.dashboard.board import Board, running
 from tests.dashboard.test_chart import eager
-from tests.servers import StoreServer
-from tracker.keys import Keys
+from tests.support.board import Board, running
+from tests.support.servers import StoreServer
+from tracker.store.keys import Keys
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523, "bitfinex:dogbtc": 5.4e-05}
 BITCOIN = "?metric=kraken:btcusd:price"

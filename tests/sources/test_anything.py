@@ -18,11 +18,11 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.exchanges import STEP, ExchangeServer, moved
 from tests.sources.test_exchanges import PAIRS, SERVERS, opened
-from tracker import candles
+from tests.support.exchanges import STEP, ExchangeServer, moved
 from tracker.errors import SourceError
 from tracker.models import MARKET_ID, Candles, Market, Ticker
+from tracker.series import candles
 from tracker.sources import Source
 
 #: 6 sources, 3 calls each: 10,080 answers.

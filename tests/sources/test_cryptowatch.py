@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tracker.errors import SourceError, TrackerError
 from tracker.models import Candles, Market
-from tracker.ring import DAY, Ring
+from tracker.series.ring import DAY, Ring
 from tracker.settings import load
 from tracker.sources import open_source
 from tracker.sources.cryptowatch import PAGE, PAGES, Cryptowatch

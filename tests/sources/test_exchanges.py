@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.exchanges import STEP, ExchangeServer, moved
-from tests.exchanges.binance import Binance
-from tests.exchanges.bitstamp import Bitstamp
-from tests.exchanges.coinbase import Coinbase
-from tests.exchanges.cryptowatch import CryptowatchServer
-from tests.exchanges.kraken import Kraken
-from tests.exchanges.okx import Okx
-from tests.servers import wait_for_room
+from tests.support.exchanges import STEP, ExchangeServer, moved
+from tests.support.exchanges.binance import Binance
+from tests.support.exchanges.bitstamp import Bitstamp
+from tests.support.exchanges.coinbase import Coinbase
+from tests.support.exchanges.cryptowatch import CryptowatchServer
+from tests.support.exchanges.kraken import Kraken
+from tests.support.exchanges.okx import Okx
+from tests.support.servers import wait_for_room
 from tracker import models, pipeline
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
 from tracker.models import Market
-from tracker.ring import Ring
+from tracker.series.ring import Ring
 from tracker.settings import load
 from tracker.sources import Source, open_source
-from tracker.store import Store
+from tracker.store.series import Store
 
 PAIRS = {("ETH", "BTC"): "ethbtc", ("POWR", "BTC"): "powrbtc"}
 SERVERS = [Kraken, Binance, Coinbase, Bitstamp, Okx, CryptowatchServer]

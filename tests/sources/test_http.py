@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from tests.servers import free_port
+from tests.support.servers import free_port
 from tracker import http
 from tracker.errors import MustWait, SourceError
 from tracker.sources.http import LARGEST, get_json, session

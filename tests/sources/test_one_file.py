@@ -14,7 +14,7 @@ from tracker.clock import Clock
 from tracker.errors import SourceError
 from tracker.settings import load
 from tracker.sources import open_source
-from tracker.store import Store
+from tracker.store.series import Store
 
 DOCS = Path(__file__).parents[2] / "docs" / "sources.md"
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from api import create_app
-from tests.system.stack import CLEAN, ROOT
+from tests.support.stack import CLEAN, ROOT
 from tracker.errors import SettingsError
 from tracker.settings import SOURCES_EXPECTED, load
 from tracker.sources import SOURCES, known

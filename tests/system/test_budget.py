@@ -7,12 +7,12 @@ from math import floor
 
 import pytest
 
-from tests.exchanges import moved
-from tests.exchanges.kraken import Kraken
-from tests.servers import StoreServer, wait_for
-from tests.system.stack import CLEAN, ROOT
+from tests.support.exchanges import moved
+from tests.support.exchanges.kraken import Kraken
+from tests.support.servers import StoreServer, wait_for
+from tests.support.stack import CLEAN, ROOT
 from tracker.models import Market
-from tracker.store import Store
+from tracker.store.series import Store
 
 AMOUNT, SECONDS = 30, 10
 #: The exchange's window: a request that was paid for in time may arrive this much late, where a process is held up.

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.exchange import Exchange
-from tests.servers import StoreServer, wait_for
-from tests.system.processes import LocalProcess
-from tests.system.stack import CLEAN
-from tests.system.truth import assert_complete
+from tests.support.exchange import Exchange
+from tests.support.processes import LocalProcess
+from tests.support.servers import StoreServer, wait_for
+from tests.support.stack import CLEAN
+from tests.support.truth import assert_complete
 from tracker.clock import Clock
-from tracker.line import Line
-from tracker.message import published
-from tracker.ring import Ring
-from tracker.sources.simulator.feeds import Generated
-from tracker.sources.simulator.server import create_app
-from tracker.store import Store, connect
+from tracker.series.ring import Ring
+from tracker.simulator.feeds import Generated
+from tracker.simulator.server import create_app
+from tracker.store.raw import Line
+from tracker.store.series import Store, connect
+from tracker.worker.message import published
 
 FEED = Generated(seed=7, markets=3, exchanges=1)
 MARKETS = [f"{listing.exchange}:{listing.pair}" for listing in FEED.markets]

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.exchange import Exchange
-from tests.servers import wait_for
-from tests.system.stack import Stack
-from tests.system.truth import assert_complete
+from tests.support.exchange import Exchange
+from tests.support.servers import wait_for
+from tests.support.stack import Stack
+from tests.support.truth import assert_complete
 from tracker.clock import Clock
-from tracker.ring import DAY
-from tracker.sources.simulator.feeds import Generated
-from tracker.sources.simulator.server import create_app
+from tracker.series.ring import DAY
+from tracker.simulator.feeds import Generated
+from tracker.simulator.server import create_app
 
 INTERVAL = 2
 

@@ -21,11 +21,11 @@ import pytest
 from redis import RedisError
 
 from tests.conftest import HttpServer
-from tests.servers import StoreServer, wait_for
-from tests.system.stack import CLEAN, ROOT
-from tracker.outbox import Outbox
-from tracker.ring import Ring
-from tracker.store import Store, connect
+from tests.support.servers import StoreServer, wait_for
+from tests.support.stack import CLEAN, ROOT
+from tracker.alerts.outbox import Outbox
+from tracker.series.ring import Ring
+from tracker.store.series import Store, connect
 
 ALERTS = 2_000
 #: Times that the receiver fails at most for one alert, so that no wait gets long.

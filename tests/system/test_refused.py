@@ -16,14 +16,14 @@ from celery import Celery, chain
 from celery.events.state import State
 from redis import Redis
 
-from tests.servers import StoreServer, wait_for
-from tests.system.kinds import KINDS, TASKS, good, raw
-from tests.system.processes import LocalProcess
-from tests.system.stack import CLEAN, ROOT
-from tracker.admission import REDELIVERIES
-from tracker.message import published
-from tracker.refused import SHOWN, Message, Refused
-from tracker.store import connect
+from tests.support.kinds import KINDS, TASKS, good, raw
+from tests.support.processes import LocalProcess
+from tests.support.servers import StoreServer, wait_for
+from tests.support.stack import CLEAN, ROOT
+from tracker.store.series import connect
+from tracker.worker.admission import REDELIVERIES
+from tracker.worker.message import published
+from tracker.worker.refused import SHOWN, Message, Refused
 
 QUEUES = list(TASKS)
 
@@ -205,7 +205,7 @@ def test_the_command_lists_and_clears(outcome: Outcome) -> None:
 @pytest.fixture(params=["prefork", "threads"])
 def deadly(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
     """A worker with a task that kills its process."""
-    command = ("-m", "celery", "-A", "tests.system.deadly", "worker", "-Q", ",".join(QUEUES), "-c", "1", "-l", "info")
+    command = ("-m", "celery", "-A", "tests.support.deadly", "worker", "-Q", ",".join(QUEUES), "-c", "1", "-l", "info")
     yield from running(tmp_path, request.param, *command, "-P", request.param, "--without-gossip", "--without-mingle")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from tests.servers import StoreServer, free_port, wait_for
+from tests.support.servers import StoreServer, free_port, wait_for
 from tests.system.test_clock import Parts
 
 

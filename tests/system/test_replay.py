@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.candle_files import FOLDER, candles
-from tests.servers import wait_for
-from tests.system.stack import Stack
+from tests.support.candle_files import FOLDER, candles
+from tests.support.servers import wait_for
+from tests.support.stack import Stack
+from tracker.commands.start import FIRST_START, _environment
 from tracker.models import Alert
 from tracker.settings import load
-from tracker.start import FIRST_START, _environment
 
 DAY, MINUTE = 86_400, 60
 

@@ -10,13 +10,13 @@ import pytest
 import requests
 
 from tests.conftest import HttpServer
-from tests.servers import StoreServer, free_port, wait_for
-from tests.system.processes import LocalProcess
-from tests.system.stack import CLEAN, ROOT
-from tracker.keys import Keys
-from tracker.outbox import Outbox
-from tracker.ring import Ring
-from tracker.store import Store, connect
+from tests.support.processes import LocalProcess
+from tests.support.servers import StoreServer, free_port, wait_for
+from tests.support.stack import CLEAN, ROOT
+from tracker.alerts.outbox import Outbox
+from tracker.series.ring import Ring
+from tracker.store.keys import Keys
+from tracker.store.series import Store, connect
 
 SECRETS = {
     "the store's password": "pAssw0rd-of-the-store",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.exchanges import ExchangeServer, moved
-from tests.exchanges.binance import Binance
-from tests.exchanges.kraken import Kraken
-from tests.exchanges.okx import Okx
-from tests.servers import wait_for
-from tests.system.stack import Stack
+from tests.support.exchanges import ExchangeServer, moved
+from tests.support.exchanges.binance import Binance
+from tests.support.exchanges.kraken import Kraken
+from tests.support.exchanges.okx import Okx
+from tests.support.servers import wait_for
+from tests.support.stack import Stack
 
 PAIRS = {("ETH", "BTC"): "ethbtc", ("LTC", "BTC"): "ltcbtc", ("POWR", "BTC"): "powrbtc"}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.servers import StoreServer, answers, free_port, wait_for
-from tests.system.stack import CLEAN, ROOT, Stack, alive
+from tests.support.servers import StoreServer, answers, free_port, wait_for
+from tests.support.stack import CLEAN, ROOT, Stack, alive
 
 
 def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:

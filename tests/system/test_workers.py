@@ -12,18 +12,18 @@ import psutil
 import pytest
 from pytest_celery import CeleryTestSetup, CeleryTestWorker, RedisTestBroker
 
-from tests.exchange import Exchange
-from tests.servers import free_port, wait_for
-from tests.system.processes import LocalProcess
-from tests.system.stack import CLEAN, alive
-from tests.system.truth import assert_complete
+from tests.support.exchange import Exchange
+from tests.support.processes import LocalProcess
+from tests.support.servers import free_port, wait_for
+from tests.support.stack import CLEAN, alive
+from tests.support.truth import assert_complete
 from tracker.clock import Clock
-from tracker.embedded import command
-from tracker.ring import Ring
+from tracker.series.ring import Ring
 from tracker.settings import load
-from tracker.sources.simulator.feeds import Generated
-from tracker.sources.simulator.server import create_app
-from tracker.store import Store, connect
+from tracker.simulator.feeds import Generated
+from tracker.simulator.server import create_app
+from tracker.store.embedded import command
+from tracker.store.series import Store, connect
 
 FEED = Generated(seed=7, markets=4, exchanges=2)
 MARKETS = [f"{listing.exchange}:{listing.pair}" for listing in FEED.markets]
@@ -186,7 +186,7 @@ def test_every_event_of_a_task_is_told_though_the_worker_is_idle_then(celery_set
         return {(kind, task) for kind in kinds for task in tasks}
 
     [configured] = app.control.inspect(timeout=10, limit=1).conf().values()
-    assert configured["worker_consumer"] == "tracker.consumer:Consumer"
+    assert configured["worker_consumer"] == "tracker.worker.consumer:Consumer"
     with app.connection() as connection:
         receiver = app.events.Receiver(connection, handlers={"*": tell})
         receiver.capture(timeout=35)

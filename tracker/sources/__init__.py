@@ -10,7 +10,7 @@ from tracker.settings import SOURCES_EXPECTED, Settings
 
 #: Source name -> module under this package with an ``open_source(name, settings, pay) -> Source``.
 SOURCES = {
-    "simulator": "simulator.source",
+    "simulator": "simulator",
     "cryptowatch": "cryptowatch",
 }
 #: The module of every other name: an exchange that ccxt knows.

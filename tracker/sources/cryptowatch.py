@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from tracker.candles import accept, fault
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
 from tracker.models import Candles, Catalogue, Market, Ticker
+from tracker.series.candles import accept, fault
 from tracker.settings import Settings
 from tracker.sources import Pay, free
 from tracker.sources.http import KEY, get_json, session

@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tracker.candles import accept, fault
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
 from tracker.models import Candles, Catalogue, Market, Ticker
+from tracker.series.candles import accept, fault
 from tracker.settings import Settings
 from tracker.sources import Pay, free
 from tracker.sources.http import parsed, refusal, session

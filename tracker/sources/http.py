@@ -10,10 +10,10 @@ import orjson
 import requests
 import urllib3
 
-from tracker import heard, http
+from tracker import http
 from tracker.clock import wall
 from tracker.errors import SourceError
-from tracker.sources import Pay, free
+from tracker.sources import Pay, free, heard
 
 #: Bytes of an answer, unpacked: parsed, JSON may take 30 x. The largest real one, 20,000 markets, has about 4 MB.
 LARGEST = 8_000_000

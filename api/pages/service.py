@@ -1,0 +1,33 @@
+"""About the service itself, whatever the API's version: how it does."""
+
+from http import HTTPStatus
+
+from apiflask import APIBlueprint
+from flask import Response, current_app, jsonify
+
+from api.serving.problems import documented
+from api.v1 import schemas
+from tracker.models import FIELDS
+from tracker.settings import Settings
+from tracker.store.series import Store
+
+bp = APIBlueprint("service", __name__)
+
+
+@bp.get("/healthz")
+@bp.output(schemas.Health)
+@bp.doc(responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
+def health() -> Response:
+    """Do the API and its store answer?"""
+    store: Store = current_app.extensions["store"]
+    settings: Settings = current_app.extensions["settings"]
+    return jsonify(
+        status="ok",
+        store="ok",
+        metrics=sum(store.ranked(field) for field in FIELDS),
+        sources={source: _times(store.status(source)) for source in settings.sources},
+    )
+
+
+def _times(status: dict[str, str]) -> dict[str, float | None]:
+    return {name: float(status[name]) if name in status else None for name in schemas.SourceHealth.model_fields}

@@ -1,0 +1,233 @@
+"""Who may do what: the guard before everything else, cache and Flask.
+
+It bounds the query, counts requests, knows API keys, and answers what it refuses with a problem. Reading is open, or
+takes a key of scope ``read`` (API_READS=key). Every write takes a key of scope ``admin`` as soon as there is any key;
+while there is none, this machine may write, and nobody else: not through a proxy, and not a web page of another site.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from ipaddress import IPv6Address, IPv6Network
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+from api.serving import limits, problems
+from tracker.errors import StoreError
+from tracker.settings import Settings
+from tracker.store.keys import SCOPES, Key, Keys, is_public, match
+from tracker.store.series import Store
+
+Headers = list[tuple[str, str]]
+READS = ("GET", "HEAD", "OPTIONS")
+#: Paths that anybody may read: they tell nothing but that the API is there, and how to ask it.
+OPEN_PATHS = ("/healthz", "/docs", "/v1/openapi.json", "/latest/openapi.json", "/static/")
+#: Bytes of a query: the longest that makes sense has a tenth of it.
+LONGEST_QUERY = 8_000
+#: Seconds for which a process does not read the keys again, and for which it goes by them while the store is away.
+UNASKED, STALE = 1.0, 300.0
+SECURITY: Headers = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+]
+POLICY = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+class Refused(Exception):
+    """The answer to a request that goes no further."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Headers | None = None):
+        self.status, self.detail, self.headers = status, detail, headers or []
+
+
+class Guard:
+    """WSGI: ``app`` for those who may."""
+
+    def __init__(self, app: Callable, settings: Settings, store: Store):
+        self.app = app
+        self.settings = settings
+        self.store = store
+        self.known = KnownKeys(Keys(store.redis))
+        self.public = is_public(settings)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
+        extra = SECURITY + self._cors(environ)
+        try:
+            if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+                start_response("204 No Content", extra)
+                return []
+            extra = extra + self._admit(environ)
+        except Refused as refused:
+            return _refuse(refused, extra, environ, start_response)
+
+        def started(status: str, headers: Headers, exc_info: Any = None) -> Callable:
+            own = POLICY[0] in dict(headers)
+            return start_response(status, [*headers, *extra] if own else [*headers, *extra, POLICY])
+
+        environ["HTTP_HOST"] = LOCAL[0]  # no answer depends on it, and Flask fails on names that are none
+        return self.app(environ, started)
+
+    def _admit(self, environ: dict[str, Any]) -> Headers:
+        """Header fields that go with the answer; raises Refused."""
+        query = environ.get("QUERY_STRING", "")
+        if len(query) > LONGEST_QUERY:
+            raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, f"A query has at most {LONGEST_QUERY} bytes.")
+        if not query.isascii() and not _is_utf8(query):
+            raise Refused(HTTPStatus.BAD_REQUEST, "Send a query as UTF-8, with other bytes as %XX.")
+        text = _sent(environ)
+        key = match(self._keys(), text) if text else None
+        allowance = self._spend(environ, key)
+        headers = allowance.headers if allowance else []
+        if allowance and allowance.left < 0:
+            detail = f"{allowance.limit} requests a minute are allowed. Try again in {allowance.reset} seconds."
+            retry = ("Retry-After", str(allowance.reset))
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, detail, [*headers, retry])
+        try:
+            self._authorise(environ, text, key)
+        except Refused as refused:
+            refused.headers += headers
+            raise
+        return headers
+
+    def _spend(self, environ: dict[str, Any], key: Key | None) -> limits.Allowance | None:
+        limit = self.settings.api_key_rate if key else self.settings.api_rate
+        if not limit:
+            return None
+        try:
+            return limits.spend(self.store, f"key:{key.id}" if key else _network(environ.get("REMOTE_ADDR", "")), limit)
+        except StoreError:
+            if self.settings.api_rate_fail == "open":
+                return None
+            raise _away("Requests cannot be counted") from None
+
+    def _authorise(self, environ: dict[str, Any], text: str, key: Key | None) -> None:
+        writes = environ["REQUEST_METHOD"] not in READS
+        if text and not key:
+            raise _unauthorised("This API key is not known, or was revoked.")
+        if not writes:
+            if self.settings.api_reads == "key" and not key and not _is_open(environ["PATH_INFO"]):
+                raise _unauthorised("This needs an API key.")
+        elif key:
+            if key.scope != SCOPES[-1]:
+                raise Refused(HTTPStatus.FORBIDDEN, f"This needs an API key of scope {SCOPES[-1]}, not {key.scope}.")
+        elif self._keys():
+            raise _unauthorised(f"This needs an API key of scope {SCOPES[-1]}.")
+        elif self.public or not _is_local(environ):
+            raise Refused(HTTPStatus.FORBIDDEN, "Make an API key first: `python -m tracker keys create NAME`.")
+        if writes and "HTTP_TRANSFER_ENCODING" in environ:
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "Send a body whose length is known, with `Content-Length`.")
+
+    def _keys(self) -> Mapping[str, Key]:
+        try:
+            return self.known.newest()
+        except StoreError:
+            raise _away("API keys cannot be looked up") from None
+
+    def _cors(self, environ: dict[str, Any]) -> Headers:
+        """What lets a browser show an answer to a page of another site that API_CORS names."""
+        allowed = self.settings.api_cors
+        if not allowed:
+            return []
+        vary: Headers = [] if "*" in allowed else [("Vary", "Origin")]
+        origin = environ.get("HTTP_ORIGIN", "")
+        if not origin or ("*" not in allowed and origin not in allowed):
+            return vary
+        return [
+            *vary,
+            ("Access-Control-Allow-Origin", "*" if "*" in allowed else origin),
+            ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS, POST, DELETE"),
+            ("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, X-API-Key"),
+            ("Access-Control-Expose-Headers", "ETag, Retry-After, RateLimit-Limit, RateLimit-Remaining, "
+             "RateLimit-Reset"),
+            ("Access-Control-Max-Age", "600"),
+        ]  # fmt: skip
+
+
+class KnownKeys:
+    """The keys as a process knows them, at most UNASKED seconds behind the store."""
+
+    def __init__(self, keys: Keys):
+        self._keys = keys
+        self._known: dict[str, Key] = {}
+        self._lock = Lock()
+        self._asked = self._read = -math.inf
+
+    def newest(self) -> Mapping[str, Key]:
+        """By id; raises StoreError once they have not been read for STALE seconds."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._asked >= UNASKED:
+                try:
+                    self._known, self._read = self._keys.all(), now
+                except StoreError:
+                    if now - self._read >= STALE:
+                        raise
+                self._asked = now
+            return self._known
+
+
+def _is_open(path: str) -> bool:
+    """The page at / asks for a key itself."""
+    return path == "/" or path.startswith(OPEN_PATHS)
+
+
+def _is_utf8(text: str) -> bool:
+    """Of a text that WSGI made of bytes."""
+    try:
+        text.encode("latin-1").decode()
+    except UnicodeError:
+        return False
+    return True
+
+
+def _sent(environ: dict[str, Any]) -> str:
+    """The API key of a request, "" for none."""
+    scheme, _, key = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else environ.get("HTTP_X_API_KEY", "")
+
+
+def _network(address: str) -> str:
+    """Whom an address belongs to: of IPv6, everybody has 2**64."""
+    if ":" not in address:
+        return address
+    try:
+        return str(IPv6Network((int(IPv6Address(address.partition("%")[0])) >> 64 << 64, 64)))
+    except ValueError:
+        return "unknown"
+
+
+def _is_local(environ: dict[str, Any]) -> bool:
+    """Whether a request was made on this machine, not by a page of another site, and not through a proxy."""
+    hosts = [f"//{environ.get('HTTP_HOST', '')}"]
+    if "HTTP_ORIGIN" in environ:
+        hosts.append(environ["HTTP_ORIGIN"])
+    return all(_names_local(host) for host in hosts) and "HTTP_X_FORWARDED_FOR" not in environ
+
+
+def _names_local(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname in LOCAL
+    except ValueError:  # it is no URL
+        return False
+
+
+def _unauthorised(detail: str) -> Refused:
+    how = "Send it as `Authorization: Bearer KEY`."
+    return Refused(HTTPStatus.UNAUTHORIZED, f"{detail} {how}", [("WWW-Authenticate", "Bearer")])
+
+
+def _away(what: str) -> Refused:
+    detail = f"{what}: the store does not answer. Try again in {problems.RETRY_AFTER} seconds."
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, [("Retry-After", str(problems.RETRY_AFTER))])
+
+
+def _refuse(refused: Refused, extra: Headers, environ: dict[str, Any], start_response: Callable) -> list[bytes]:
+    body = problems.body(refused.status, refused.detail)
+    fields = [("Content-Type", problems.MIMETYPE), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+    status = f"{refused.status.value} {refused.status.phrase}"
+    start_response(status, [*fields, *refused.headers, *extra, POLICY])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -1,0 +1,207 @@
+"""The cache before Flask: an answer is rendered once, and compressed once, for all who read it.
+
+A resource that says ``Keep`` of its answer has it kept, in this process, under its path, its query in whatever order,
+and the media type. A kept answer is served
+
+- while the window has not moved: it is of one newest slot;
+- while the store's *version* of what it shows is the one that it was rendered from. The value of the slot in progress
+  changes within the slot, by each fetch, so the slot alone does not do. The version of metrics is their stored
+  summaries, which every evaluation writes with its time; that of a list is the count of all evaluations. A process asks
+  for it at most once in UNASKED seconds an answer: a hot one costs the store nothing, and is at most that much behind;
+- marked stale, while the store is away, for at most STALE seconds.
+
+One request renews an answer that is due, others are served the one before meanwhile. ETags are strong: a digest of the
+bytes, and their coding. Cache-Control lets others keep an answer until the next change is due: the end of the slot or,
+if that comes first, the next tick; for a second at least, or a cache in front would have none of it.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import Any
+
+from flask import request
+
+from api.serving.answer import CSV, JSON, Answer, Keep, best_type
+from api.v1.fastpath import Short
+from api.v1.table import UNASKED
+from tracker.errors import StoreError
+from tracker.settings import Settings
+from tracker.store.series import Store
+
+#: Seconds for which an answer is served while the store is away, marked stale.
+STALE = 300
+#: Seconds for which a cache in front may serve what is due, while it asks for what is new.
+MEANWHILE = 2
+KEEP = "tracker.keep"
+Key = tuple[str, str, str]
+
+
+def keep(of: Keep) -> None:
+    """Lets the answer to the current request be kept."""
+    request.environ[KEEP] = of
+
+
+class Shelf:
+    """Answers by key, at most ``capacity`` bytes of them: those that were not read for longest leave."""
+
+    def __init__(self, capacity: int):
+        self.capacity = capacity
+        self.used = 0
+        self._answers: OrderedDict[Key, tuple[Answer, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Key) -> Answer | None:
+        with self._lock:
+            if key not in self._answers:
+                return None
+            self._answers.move_to_end(key)
+            return self._answers[key][0]
+
+    def put(self, key: Key, answer: Answer) -> None:
+        """Keeps ``answer``, or notes its size anew; one that would take an eighth of the shelf is not kept."""
+        size = answer.size
+        with self._lock:
+            self.used -= self._answers.pop(key, (None, 0))[1]
+            if size > self.capacity // 8:
+                return
+            self._answers[key] = answer, size
+            self.used += size
+            while self.used > self.capacity:
+                self.used -= self._answers.popitem(last=False)[1][1]
+
+    def drop(self, key: Key) -> None:
+        with self._lock:
+            self.used -= self._answers.pop(key, (None, 0))[1]
+
+
+class Cached:
+    """WSGI: ``app``, its answers to GET kept, compressed, and told apart by ETag.
+
+    ``short`` is asked before it; ``alias``: (prefix of paths, what it stands for).
+    """
+
+    def __init__(self, app: Callable, short: Short, settings: Settings, store: Store, alias: tuple[str, str]):
+        self.app = app
+        self.short = short
+        self.settings = settings
+        self.store = store
+        self.alias = alias
+        self.scope = "public" if settings.api_reads == "open" else "private"
+        self.interval = min(map(settings.intervals.of, settings.sources))
+        self.shelf = Shelf(settings.api_cache_mb * 1_000_000)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return self.app(environ, start_response)
+        key = self._key(environ)
+        known = self.shelf.get(key)
+        if known and self._serves(known):
+            return self._send(key, known, environ, start_response)
+        status, headers, body, keep = self._render(key, environ)
+        if status.startswith("503") and known and self._is_young(known):
+            known.failed = True
+            return self._send(key, known, environ, start_response)
+        type = dict(headers).get("Content-Type", "")
+        if not status.startswith("200") or type not in (JSON, CSV):
+            self.shelf.drop(key)
+            start_response(status, headers)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        return self._send(key, self._answer(body, type, keep), environ, start_response)
+
+    def _render(self, key: Key, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes, Keep | None]:
+        """The status, header fields and body of the answer to GET, and what is said of keeping it."""
+        if rendered := self.short(*key):
+            return "200 OK", [("Content-Type", JSON)], *rendered
+        inner = environ | {"REQUEST_METHOD": "GET"} if environ["REQUEST_METHOD"] == "HEAD" else environ
+        return *_call(self.app, inner), inner.get(KEEP)
+
+    def _key(self, environ: dict[str, Any]) -> Key:
+        path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+        alias, stands_for = self.alias
+        if path.startswith(alias):
+            path = stands_for + path[len(alias) :]
+        if "&" in query:
+            query = "&".join(sorted(query.split("&")))
+        return path, query, best_type(environ.get("HTTP_ACCEPT", ""))
+
+    def _serves(self, known: Answer) -> bool:
+        """Whether a kept answer will do, as it is or marked stale. If not, the caller renders it anew."""
+        now, moved = time.monotonic(), self.settings.clock.now() >= known.slot_end
+        if not moved and now - known.confirmed < UNASKED:
+            return True
+        if now - known.renewing < UNASKED and self._is_young(known):
+            return True
+        known.renewing = now
+        assert known.keep
+        try:
+            if moved or self.store.version(known.keep.metrics) != known.keep.version:
+                return False
+        except StoreError:
+            known.failed = True
+            return self._is_young(known)
+        known.confirmed, known.renewing, known.failed = now, -math.inf, False
+        return True
+
+    def _is_young(self, known: Answer) -> bool:
+        return time.monotonic() - known.confirmed < STALE
+
+    def _answer(self, body: bytes, type: str, keep: Keep | None) -> Answer:
+        if keep is None:
+            return Answer(body, type)
+        slot_end = self.store.ring.slot(keep.now) + self.store.ring.step
+        # A copy has the size it says: who writes JSON leaves up to as much again free behind it, where little fits.
+        body = bytes(memoryview(body))
+        return Answer(body, type, keep, min(slot_end, self._due(keep.now, keep.evaluated)), slot_end)
+
+    def _due(self, now: float, evaluated: float) -> float:
+        """When the next evaluation is due: after the next tick, or any moment if the last one's is not in yet.
+
+        Ticks are a tenth of an interval after it begins, see celeryconfig.EachInterval.
+        """
+        interval = self.interval
+        tick = (now - interval / 10) // interval * interval + interval / 10
+        return tick + interval if evaluated >= tick else now + 1
+
+    def _send(self, key: Key, answer: Answer, environ: dict[str, Any], start_response: Callable) -> list[bytes]:
+        codings = len(answer.codings)
+        body, etag, headers = answer.coded(environ.get("HTTP_ACCEPT_ENCODING", ""))
+        if len(answer.codings) > codings and answer.keep:
+            self.shelf.put(key, answer)
+        common = [("ETag", etag), ("Vary", "Accept, Accept-Encoding"), *self._freshness(answer)]
+        known = environ.get("HTTP_IF_NONE_MATCH")
+        if known and (etag in known or known == "*"):
+            start_response("304 Not Modified", common)
+            return []
+        start_response("200 OK", [*headers, *common])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def _freshness(self, answer: Answer) -> list[tuple[str, str]]:
+        if answer.failed:
+            age = int(time.monotonic() - answer.confirmed)
+            return [("Cache-Control", "no-cache"), ("Age", str(age)), ("Warning", '110 - "Response is Stale"')]
+        clock = self.settings.clock
+        now = clock.now()
+        if answer.keep is None or now >= answer.slot_end:
+            return [("Cache-Control", "no-cache")]
+        left = max(1, int((answer.until - now) / (clock.speed or 1)))
+        beyond = f"stale-while-revalidate={MEANWHILE}, stale-if-error={STALE}"
+        return [("Cache-Control", f"{self.scope}, max-age={left}, {beyond}")]
+
+
+def _call(app: Callable, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+    """The status, header fields and body of an app's answer."""
+    began: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable:
+        began[:] = status, headers
+        return lambda written: None
+
+    parts = app(environ, start_response)
+    try:
+        return began[0], began[1], b"".join(parts)
+    finally:
+        if hasattr(parts, "close"):
+            parts.close()

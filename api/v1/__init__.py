@@ -1,0 +1,9 @@
+"""Version 1 of the API: its resources. ``create_app`` puts it at /v1, and again at /latest."""
+
+from apiflask import APIBlueprint
+
+from api.v1 import alerts, index, markets, metrics, movers, sources
+
+bp = APIBlueprint("v1", __name__)
+for resource in (index, metrics, markets, movers, sources, alerts):
+    bp.register_blueprint(resource.bp)

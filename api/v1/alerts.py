@@ -1,0 +1,350 @@
+"""Alerts: what fired and why, who was told, and what people do about it: silence, acknowledge, send again."""
+
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Annotated, Any, NoReturn
+
+from apiflask import APIBlueprint, abort
+from flask import Response, current_app, jsonify, request, url_for
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from api.serving.problems import documented, refuse
+from api.v1.schemas import EXAMPLE, Query
+from tracker.alerts.options import Expected, Parse, duration, globs
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.rules import SEVERITIES
+from tracker.alerts.silences import Silences
+from tracker.clock import wall
+from tracker.errors import TrackerError
+from tracker.models import METRIC_ID, Alert, Delivery
+from tracker.series.ring import DAY
+
+bp = APIBlueprint("alerts", __name__, tag="Alerts")
+
+#: Alerts that a request looks at; a rare one may need another page.
+LOOKED_AT = 2_000
+LONGEST_SILENCE = 366 * DAY
+ALERT_EXAMPLE = "above-3x-1h-mean:kraken:btcusd:volume:1700000040"
+
+
+# Requests
+
+
+def _by(parse: Parse) -> Parse:
+    """What reads an option of the rules file, as a validator."""
+
+    def validated(value: Any) -> Any:
+        try:
+            return parse(value)
+        except Expected as expected:
+            raise ValueError(f"expected {expected}") from None
+
+    return validated
+
+
+Lasting = Annotated[int, BeforeValidator(_by(duration(1, LONGEST_SILENCE)), json_schema_input_type=int | str)]
+
+
+def _future(until: float) -> float:
+    if not wall() < until < wall() + LONGEST_SILENCE:
+        raise ValueError("expected a Unix time in seconds that is ahead, by at most a year; `for` needs no clock")
+    return until
+
+
+class Body(BaseModel):
+    """A misspelled field is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AlertsQuery(Query):
+    metric: str | None = Field(None, max_length=200, description="Only alerts of this metric.", examples=[EXAMPLE])
+    market: str | None = Field(None, max_length=200, description="Only alerts of this market's metrics.")
+    rule: str | None = Field(None, max_length=64, description="Only alerts of this rule.")
+    state: str | None = Field(None, pattern="^(firing|resolved)$", description="Only those `firing` or `resolved`.")
+    severity: str | None = Field(
+        None, pattern=f"^({'|'.join(SEVERITIES)})$", description=f"Only of this severity: {', '.join(SEVERITIES)}."
+    )
+    since: float | None = Field(None, description="Only those found at this time (Unix seconds) or later.")
+    until: float | None = Field(None, description="Only those found before this time (Unix seconds).")
+    limit: int = Field(100, ge=1, le=1000, description="At most this many alerts.")
+    cursor: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]{0,14}-[0-9]{1,15}$",
+        description="Only alerts behind this place: `next` of the page before.",
+    )
+
+
+class AlertPath(BaseModel):
+    id: str = Field(description="Alert id: `rule:metric:slot`.", examples=[ALERT_EXAMPLE])
+
+
+class SilencePath(BaseModel):
+    id: str = Field(description="Id of a silence.")
+
+
+class NewSilence(Body):
+    """Ends after `for` or at `until`, by the wall clock, also in a replay. One of them is to be given."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["for"]}, {"required": ["until"]}]})
+
+    match: Annotated[str | list[str], AfterValidator(_by(globs))] = Field(
+        description="A glob on metric ids, or a list of them.", examples=["kraken:*:volume"]
+    )
+    for_: Lasting | None = Field(
+        None, alias="for", description="How long it lasts: seconds of real time, or `90s`, `5m`, `1h`.", examples=["1h"]
+    )
+    until: Annotated[float, AfterValidator(_future)] | None = Field(None, description="When it ends, Unix seconds.")
+    reason: str = Field(min_length=1, max_length=500, description="Why, for the people who wonder.")
+
+
+class NewAcknowledgement(Body):
+    by: str = Field(min_length=1, max_length=100, description="Who takes the alert on.")
+    comment: str = Field("", max_length=1_000, description="What they have to say.")
+
+
+class DeliveriesQuery(Query):
+    state: str = Field("dead", pattern="^(dead|pending)$", description="`dead`: given up; `pending`: still to be sent.")
+    limit: int = Field(100, ge=1, le=1000, description="At most this many.")
+
+
+class Redrive(Body):
+    ids: list[str] | None = Field(None, max_length=1_000, description="Only these deliveries; all dead ones without.")
+    channel: str | None = Field(None, max_length=64, description="Only those of this channel.")
+
+
+# Answers
+
+
+class Acknowledgement(BaseModel):
+    by: str = Field(description="Who took the alert on.")
+    at: float = Field(description="When, Unix seconds.")
+    comment: str = Field(description="What they said.")
+
+
+class AlertRow(BaseModel):
+    """One firing of a rule, with the numbers that explain it."""
+
+    id: str = Field(description="`rule:metric:slot`.", examples=[ALERT_EXAMPLE])
+    rule: str = Field(description="Name of the rule.")
+    kind: str = Field(description="Its kind: ratio, change, threshold, zscore or stale.")
+    metric: str = Field(examples=[EXAMPLE], description="The metric; of a stale source `source:NAME`.")
+    slot: int = Field(description="Slot of the rising edge: its opening time, Unix seconds.")
+    value: float = Field(description="What was compared.")
+    baseline: float | None = Field(description="What it was compared with. Null if there was nothing.")
+    factor: float = Field(description="The rule's limit.")
+    samples: int = Field(description="Present samples that the baseline rests on.")
+    window: int = Field(description="Seconds that the baseline is over.")
+    at: float = Field(description="When it was found, Unix seconds.")
+    severity: str = Field(description="info, warning or critical.")
+    state: str = Field(description="`firing` or `resolved`.")
+    resolved_at: float | None = Field(description="When it was found to be over, Unix seconds.")
+    acknowledged: Acknowledgement | None = Field(description="Who took it on. Null: nobody yet.")
+    text: str = Field(description="What its notices say.")
+
+
+class ListedAlert(AlertRow):
+    recorded_at: float = Field(
+        description="When it was recorded, Unix seconds of the store's wall clock. It never rises down the list."
+    )
+
+
+class Alerts(BaseModel):
+    """A page of alerts in the order of `recorded_at`, the last one first."""
+
+    alerts: list[ListedAlert] = Field(description="The alerts of this page; there may be fewer than asked for.")
+    next: str | None = Field(description="`cursor` of the next page. Null on the last page.")
+
+
+class Attempted(BaseModel):
+    at: float = Field(description="When, Unix seconds.")
+    ok: bool = Field(description="Whether this is what was to be done.")
+    status: int | None = Field(description="HTTP status of the receiver's refusal, if it gave one.")
+    detail: str = Field(description="What the receiver said, or why nothing was sent.")
+
+
+class DeliveryRow(BaseModel):
+    """What became of one notice on one channel."""
+
+    id: str = Field(description="`alert/channel/event`.")
+    alert: str = Field(description="Id of the alert; of a digest `digest:TIME`.")
+    channel: str = Field(description="Name of the channel.")
+    event: str = Field(description="What it tells: firing, resolved or digest.")
+    state: str = Field(
+        description="pending, delivered, dead, digested (a digest tells it) or silenced (not told: a silence holds it "
+        "back until it ends, or it was over before anybody was told)."
+    )
+    tries: int = Field(description="Tries that failed, since it was last redriven.")
+    attempts: list[Attempted] = Field(description="The newest 20, oldest first.")
+    next_try: float | None = Field(description="When it is looked at next, Unix seconds. Null if it is not pending.")
+
+
+class ExplainedAlert(AlertRow):
+    """An alert, why it fired, and who was told."""
+
+    definition: dict[str, Any] = Field(description="The rule as it was.")
+    deliveries: list[DeliveryRow] = Field(description="One for each event and channel.")
+
+
+class SilenceRow(BaseModel):
+    id: str = Field(description="Its id.")
+    match: list[str] = Field(description="Globs on metric ids.")
+    until: float = Field(description="When it ends, Unix seconds of the wall clock.")
+    reason: str = Field(description="Why.")
+
+
+class SilenceList(BaseModel):
+    silences: list[SilenceRow] = Field(description="Those in force, the first to end first.")
+
+
+class DeliveryList(BaseModel):
+    deliveries: list[DeliveryRow] = Field(description="The newest first; pending ones by when they are due.")
+
+
+class Redriven(BaseModel):
+    redriven: list[str] = Field(description="The deliveries that were dead and are now pending.")
+
+
+# Resources
+
+
+@bp.get("/alerts")
+@bp.input(AlertsQuery, location="query", arg_name="query")
+@bp.output(Alerts)
+@bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def list_alerts(query: AlertsQuery) -> Response:
+    """What fired? The alert that was recorded last comes first
+
+    That is the order of `recorded_at`, and of the cursor. `at` may differ from it by seconds: several workers record at
+    once, each with its own clock. In a replay it is by the replay's clock.
+    """
+    found: list[dict[str, Any]] = []
+    for looked_at, (place, alert) in enumerate(_outbox().walk(query.cursor or ""), start=1):
+        if _asked_for(alert, query):
+            found.append(_row(alert) | {"recorded_at": int(place.partition("-")[0]) / 1_000})
+        if len(found) == query.limit or looked_at == LOOKED_AT:
+            return jsonify(alerts=found, next=place)
+    return jsonify(alerts=found, next=None)
+
+
+@bp.get("/alerts/<id>")
+@bp.input(AlertPath, location="path")
+@bp.input(Query, location="query")
+@bp.output(ExplainedAlert)
+@bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def explain_alert(id: str, **_: object) -> Response:
+    """Why did this one fire, and who was told?"""
+    found = _outbox().explained(id)
+    if not found:
+        _no_alert()
+    alert, definition, deliveries = found
+    return jsonify(_row(alert) | {"definition": definition, "deliveries": [_delivery(row) for row in deliveries]})
+
+
+@bp.post("/alerts/<id>/acknowledge")
+@bp.input(AlertPath, location="path")
+@bp.input(NewAcknowledgement, arg_name="note")
+@bp.output(AlertRow)
+@bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def acknowledge_alert(id: str, note: NewAcknowledgement, **_: object) -> Response:
+    """I take this one on"""
+    if not _outbox().acknowledge(id, note.by, note.comment, wall()):
+        _no_alert()
+    return jsonify(_row(_outbox().get(id) or _no_alert()))
+
+
+@bp.get("/silences")
+@bp.input(Query, location="query")
+@bp.output(SilenceList)
+@bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def list_silences(**_: object) -> Response:
+    """Whose alerts are recorded and not sent?"""
+    return jsonify(silences=[asdict(each) for each in _silences().all(wall())])
+
+
+@bp.post("/silences")
+@bp.input(NewSilence, arg_name="silence")
+@bp.output(SilenceRow, status_code=HTTPStatus.CREATED)
+@bp.doc(responses=documented(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def add_silence(silence: NewSilence) -> Response:
+    """Record the alerts of some metrics and send none, for a time"""
+    if (silence.for_ is None) == (silence.until is None):
+        refuse("json", "for", "expected either `for` or `until`, and not both")
+    now = wall()  # silences go by the wall clock, as deliveries do
+    until = silence.until or now + (silence.for_ or 0)
+    try:
+        made = _silences().add(tuple(silence.match), until, silence.reason, now)
+    except TrackerError as error:
+        if type(error) is not TrackerError:
+            raise
+        abort(HTTPStatus.CONFLICT, detail=str(error))
+    answer = jsonify(asdict(made))
+    answer.status_code = HTTPStatus.CREATED
+    return answer
+
+
+@bp.delete("/silences/<id>")
+@bp.input(SilencePath, location="path")
+@bp.output({}, status_code=HTTPStatus.NO_CONTENT)
+@bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE))
+def remove_silence(id: str, **_: object) -> tuple[str, int]:
+    """Send them again"""
+    if not _silences().remove(id):
+        abort(404, detail=f"There is no such silence (any more); {url_for('.list_silences')} lists those in force.")
+    return "", HTTPStatus.NO_CONTENT
+
+
+@bp.get("/deliveries")
+@bp.input(DeliveriesQuery, location="query", arg_name="query")
+@bp.output(DeliveryList)
+@bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def list_deliveries(query: DeliveriesQuery) -> Response:
+    """Which notices were given up, or are still to be sent?"""
+    deliveries = _outbox().deliveries
+    found = deliveries.dead(query.limit) if query.state == "dead" else deliveries.pending(query.limit)
+    return jsonify(deliveries=[_delivery(row) for row in found])
+
+
+@bp.post("/deliveries/redrive")
+@bp.input(Redrive, arg_name="wanted")
+@bp.output(Redriven)
+@bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def redrive_deliveries(wanted: Redrive) -> Response:
+    """Send again what was given up
+
+    With all tries anew, within seconds.
+    """
+    if not isinstance(request.get_json(), dict):
+        refuse("json", "body", "expected an object, {} for all")
+    return jsonify(redriven=_outbox().deliveries.redrive(wanted.ids, wanted.channel))
+
+
+def _outbox() -> Outbox:
+    return Outbox(current_app.extensions["store"].redis)
+
+
+def _silences() -> Silences:
+    return Silences(current_app.extensions["store"].redis)
+
+
+def _asked_for(alert: Alert, query: AlertsQuery) -> bool:
+    same = all(getattr(query, name) in (None, getattr(alert, name)) for name in ("metric", "rule", "state", "severity"))
+    market = METRIC_ID.fullmatch(alert.metric)
+    return (
+        same
+        and (query.market is None or (market is not None and market[1] == query.market))
+        and (query.since is None or alert.at >= query.since)
+        and (query.until is None or alert.at < query.until)
+    )
+
+
+def _row(alert: Alert) -> dict[str, Any]:
+    return {"id": alert.id, **asdict(alert)}
+
+
+def _delivery(row: Delivery) -> dict[str, Any]:
+    return {"id": row.id, **asdict(row)}
+
+
+def _no_alert() -> NoReturn:
+    abort(404, detail=f"There is no such alert (any more); {url_for('.list_alerts')} lists those that are.")

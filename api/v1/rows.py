@@ -1,0 +1,92 @@
+"""What every answer says of a metric: its row."""
+
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from tracker.models import Market, Metric, Rank, Standing, Summary
+from tracker.series import stats
+from tracker.series.ring import Ring
+
+#: Names of numbers in a row -> those in Summary.
+NUMBERS = {
+    "last": "last",
+    "last_slot": "slot",
+    "change_1h": "change_1h",
+    "change_24h": "change_24h",
+    "mean_1h": "mean_1h",
+    "mean_24h": "mean",
+    "stddev_24h": "stddev",
+    "cv_24h": "cv",
+}
+VALUES = attrgetter(*NUMBERS.values())
+#: Values of a spark line, the window in half hours.
+SPARKS = 48
+
+
+def row(
+    metric: Metric, market: Market | None, summary: Summary | None, rank: Rank | None, cv_rank: Rank | None
+) -> dict[str, Any]:
+    """A metric's row. A rank may outlive the samples until the next evaluation: it is left out."""
+    exchange, _, pair = metric.market.partition(":")
+    if not summary or summary.stddev != summary.stddev:
+        rank = cv_rank = None
+    return {
+        "id": metric.id,
+        "exchange": exchange,
+        "pair": pair,
+        "base": market.base if market else None,
+        "quote": market.quote if market else None,
+        "field": metric.field,
+        "unit": metric.unit(market) if market else None,
+        **(dict(zip(NUMBERS, VALUES(summary), strict=True)) if summary else dict.fromkeys(NUMBERS)),
+        "rank": _rank(rank),
+        "cv_rank": _rank(cv_rank),
+    }
+
+
+def of_values(
+    metric: Metric, market: Market | None, values: np.ndarray, final: int, standing: Standing | None, ring: Ring,
+    now: float,
+) -> dict[str, Any]:  # fmt: skip
+    """The row of a metric whose window is ``values`` (rows,), of which the first ``final`` are final.
+
+    Its numbers are of these values, its ranks of the last evaluation.
+
+    What an evaluation in the slot in progress found is of these values, and is not computed again.
+    """
+    summary = standing.summary if standing else None
+    if not summary or ring.slot(summary.at) != ring.slot(now) or not _is_newest(summary, values, ring, now):
+        summary = _summary(values, final, ring, now)
+    return row(metric, market, summary, *(standing[1:] if standing else (None, None)))
+
+
+def sparks(values: np.ndarray, final: np.ndarray) -> list[list[float]]:
+    """The spark lines of windows ``values`` (n, rows), the first ``final`` (n,) slots of them final.
+
+    They are means of half hours of final slots; NaN for missing.
+    """
+    closed = np.where(np.arange(values.shape[1] - 1) < final[:, None], values[:, :-1], np.nan)
+    if closed.shape[1] < SPARKS:  # slots of an hour
+        closed = np.repeat(closed, SPARKS // closed.shape[1], axis=1)
+    mean, _ = stats.mean_present(closed.reshape(-1, closed.shape[1] // SPARKS))
+    return mean.reshape(-1, SPARKS).tolist()
+
+
+def _is_newest(summary: Summary, values: np.ndarray, ring: Ring, now: float) -> bool:
+    """Whether its newest sample is that of ``values``: none was stored since that is not evaluated yet."""
+    at = (summary.slot - ring.first(now)) // ring.step
+    return values.item(at) == summary.last and (at + 1 == len(values) or bool(np.isnan(values[at + 1 :]).all()))
+
+
+def _summary(values: np.ndarray, final: int, ring: Ring, now: float) -> Summary | None:
+    of = stats.describe(values[None], ring.step, np.array([final]))
+    if of.at[0] < 0:
+        return None
+    numbers = {name: float(getattr(of, name)[0]) for name in NUMBERS.values() if name != "slot"}
+    return Summary(slot=ring.first(now) + int(of.at[0]) * ring.step, at=now, **numbers)
+
+
+def _rank(rank: Rank | None) -> dict[str, Any] | None:
+    return {"position": rank.position, "of": rank.of, "text": rank.text} if rank else None

@@ -1,0 +1,25 @@
+"""How the sources do that samples come from."""
+
+from http import HTTPStatus
+
+from apiflask import APIBlueprint
+from flask import Response, current_app, jsonify
+
+from api.serving.problems import documented
+from api.v1 import schemas
+from tracker.sources import status
+
+bp = APIBlueprint("sources", __name__, tag="Sources")
+
+
+@bp.get("/sources")
+@bp.input(schemas.Query, location="query")
+@bp.output(schemas.Sources)
+@bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def sources(**_: object) -> Response:
+    """Is each source reachable, in budget, and are its markets fresh?
+
+    A source that is down, or a market that is stale, is a state of its own: it is no alert.
+    """
+    states = status.states(current_app.extensions["store"], current_app.extensions["settings"])
+    return jsonify(sources=[state.as_json() for state in states])

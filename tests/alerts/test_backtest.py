@@ -1,0 +1,192 @@
+"""Looking back: what a rule would have done is what it does when the same minutes are evaluated live."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.candle_files import FOLDER
+from tests.support.stack import CLEAN
+from tracker import pipeline
+from tracker.alerts import backtest
+from tracker.alerts.backtest import Past, of_files, report, run
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.rules import Ratio, Threshold
+from tracker.errors import TrackerError
+from tracker.models import Market
+from tracker.settings import load
+
+START = 1_700_000_040
+ROOT = Path(__file__).parents[2]
+
+
+def write(folder, pair, volumes, start=START):
+    lines = [f"{start + 60 * at},1,1,1,1,{volume}" for at, volume in enumerate(volumes) if volume is not None]
+    text = "\n".join(["open_time,open,high,low,close,volume", *lines]) + "\n"
+    (folder / f"{pair}.csv.gz").write_bytes(gzip.compress(text.encode()))
+
+
+def test_a_file_is_every_minute_and_silent_ones_have_no_volume(tmp_path):
+    write(tmp_path, "ethbtc", [5, None, None, 7])
+    write(tmp_path, "xmrbtc", [1, 2], start=START + 60)
+    past = of_files(tmp_path)
+    assert (past.start, past.step) == (START, 60)
+    volumes = dict(zip(past.metrics, past.values.tolist(), strict=True))
+    assert volumes["replay:ethbtc:volume"] == [5, 0, 0, 7]
+    np.testing.assert_array_equal(volumes["replay:xmrbtc:volume"], [np.nan, 1, 2, 0])
+
+
+def test_it_counts_what_is_above_the_edges_and_the_alerts():
+    values = np.full((1, 300), 100.0)
+    values[0, [100, 101, 103, 200]] = 1_000  # an edge of two minutes, another, and one after the cooldown
+    [tally] = run(Past(["x:ab:volume"], values, START, 60), Ratio())
+    assert (tally.above, tally.edges) == (4, [100, 103, 200])
+    assert [at for at, _ in tally.alerts] == [100, 200]
+    assert "1000 is 10.00 x its mean of 100" in tally.alerts[0][1]
+
+
+def test_it_counts_which_of_the_largest_levels_came_with_an_alert():
+    values = np.full((1, 300), 100.0)
+    values[0, 100:110] = 1_000
+    [tally] = run(Past(["x:ab:volume"], values, START, 60), Ratio())
+    assert [at for at, _ in tally.alerts] == [100]
+    assert (tally.told(60), tally.told(5), tally.told(0)) == (10, 6, 1)
+
+
+def test_real_candles_give_the_alerts_that_the_pipeline_gives(store, redis):
+    """Two days of two real markets, the second evaluated minute by minute in the store, beside the look back."""
+    rule = Ratio(name="jump", match=("*:volume",), cooldown=0)  # or what the first day had would count
+    whole = of_files(FOLDER)
+    markets = ["replay:powrbtc", "replay:ethbtc"]
+    rows = [whole.metrics.index(f"{market}:volume") for market in markets]
+    minutes = 2_880
+    past = Past([whole.metrics[row] for row in rows], whole.values[rows, :minutes], whole.start, 60)
+    first = 1_440
+    looked_back = {
+        (tally.metric, past.start + 60 * at) for tally in run(past, rule) for at, _ in tally.alerts if at >= first
+    }
+
+    store.watch("simulator", [Market(market, "a", "btc") for market in markets])
+    outbox, live = Outbox(redis), set()
+    slots = past.start + 60 * np.arange(minutes)
+    for row, market in enumerate(markets):
+        both = np.column_stack([np.ones(first), past.values[row, :first]])
+        store.write("simulator", market, slots[:first], both, float(slots[first - 1]), new=True)
+    for at in range(first, minutes):
+        now = float(slots[at]) + 59
+        for column in (at - 1, at):  # as a fetch does: the slot before is final now
+            both = np.column_stack([np.ones(2), past.values[:, column]])
+            store.write_slot(markets, int(slots[column]), both, final=column < at)
+        live |= {(alert.metric, alert.slot) for alert in pipeline.evaluate(store, outbox, [rule], markets, now).alerts}
+    assert {each for each in live if each[1] >= slots[first]} == looked_back
+    assert len(looked_back) > 100
+
+
+def test_a_day_in_the_store_is_looked_back_on(store_server, store, redis):
+    now = 1_700_000_070.0
+    slots = store.ring.slots(now)
+    volumes = np.full(len(slots), 100.0)
+    volumes[500] = 900
+    store.watch("simulator", [Market("x:ab", "a", "b")])
+    store.write("simulator", "x:ab", slots, np.column_stack([np.ones(len(slots)), volumes]), now, new=True)
+    settings = load({"REDIS_URL": store_server.url, "CLOCK_START": str(now), "CLOCK_SPEED": "1"})
+    text = report(type(settings)(**settings.__dict__ | {"clock_speed": 0}), None, "*:volume", None)
+    assert "x:ab:volume" in text and "x:ab:price" not in text
+    assert "900 is 9.00 x its mean of 100" in text
+    assert "^" in text
+
+
+def test_a_chart_is_in_its_upper_half_where_the_rule_was_above():
+    values = np.full((1, 960), 100.0)
+    values[0, 480] = 1_000
+    past = Past(["x:ab:volume"], values, START, 60)
+    for rule in (Ratio(), Threshold(above=500)):
+        chart = backtest._chart(past, rule, run(past, rule)[0]).splitlines()
+        assert chart[2].index("█") == chart[3].index("^") == 48
+        assert set(chart[2]) <= set(" ▁▂▃▄█")
+
+
+@pytest.mark.parametrize(
+    ("rule", "metric", "message"),
+    [("nosuch", None, "no rule nosuch"), (None, "nosuch:*", "no metric that matches nosuch:*")],
+)
+def test_what_there_is_not_is_said(tmp_path, rule, metric, message):
+    write(tmp_path, "ethbtc", [5] * 100)
+    with pytest.raises(TrackerError, match=message.replace("*", r"\*")):
+        report(load({}), rule, metric, str(tmp_path))
+
+
+def test_a_folder_without_candles_is_said(tmp_path):
+    with pytest.raises(TrackerError, match="no candle files"):
+        report(load({}), None, None, str(tmp_path))
+
+
+# The commands
+
+
+def tracker(*arguments, **variables):
+    done = subprocess.run(
+        [sys.executable, "-m", "tracker", *arguments],
+        cwd=ROOT, env=CLEAN | variables, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_command_backtests_a_folder(tmp_path):
+    write(tmp_path, "ethbtc", [5] * 100 + [50] + [5] * 20)
+    code, said = tracker("rules", "backtest", "--candles", str(tmp_path), "--metric", "*:volume")
+    assert code == 0
+    assert "replay:ethbtc:volume" in said and "50 is 10.00 x its mean of 5" in said
+
+
+def test_the_command_checks_the_rules_file(tmp_path):
+    file = tmp_path / "rules.toml"
+    file.write_text('[rules.high]\nkind = "threshold"\nabove = 5\nchannels = []\n')
+    code, said = tracker("rules", "check", RULES=str(file))
+    assert code == 0 and "high" in said and "threshold" in said and "nobody" in said
+    file.write_text('[rules.high]\nkind = "threshold"\nabove = "5"\n')
+    code, said = tracker("rules", "check", RULES=str(file))
+    assert (code, said) == (1, f"rules: {file}:3: rules.high.above = '5': expected a number from -1e+18 to 1e+18\n")
+    # and no part starts on it
+    for part in (["worker", "evaluate"], ["start"]):
+        code, said = tracker(*part, RULES=str(file), DATA_DIR=str(tmp_path / "var"))
+        assert code == 1 and f"{file}:3: rules.high.above" in said
+
+
+def test_the_command_tries_a_channel(tmp_path, server):
+    file = tmp_path / "rules.toml"
+    file.write_text(
+        f'[channels.hook]\nkind = "webhook"\nurl = "{server.url}/T0K3N"\nallow_private = true\n'
+        '[rules.high]\nkind = "threshold"\nabove = 5\n'
+    )
+    server.says(b"hello")
+    code, said = tracker("channels", "test", "hook", RULES=str(file))
+    assert (code, said) == (0, "sent: answered 200: 'hello'\n")
+    assert b"test of the channel hook" in server.posts[0].body
+    server.says(b"no", 403)
+    assert tracker("channels", "test", "hook", RULES=str(file)) == (
+        1,
+        "channels: hook did not take it: answered 403: 'no'\n",
+    )
+    code, said = tracker("channels", "test", "phone", RULES=str(file))
+    assert (code, said) == (1, "channels: no channel phone: there are log, hook\n")
+
+
+def test_the_command_lists_and_redrives_dead_letters(store_server, redis):
+    from tests.alerts.test_deliveries import ALERT, FAILED
+
+    outbox = Outbox(redis)
+    outbox.record(ALERT, 60, ["phone", "mail"])
+    for channel in ("phone", "mail"):
+        outbox.deliveries.settle(outbox.deliveries.get(f"{ALERT.id}/{channel}/firing"), "dead", FAILED)
+    url = {"REDIS_URL": store_server.url}
+    code, said = tracker("deliveries", "list", **url)
+    assert code == 0 and f"{ALERT.id}/phone/firing" in said and "answered 500" in said and "2 dead" in said
+    code, said = tracker("deliveries", "redrive", f"{ALERT.id}/phone/firing", **url)
+    assert (code, said) == (0, f"{ALERT.id}/phone/firing\n1 to be sent again\n")
+    assert tracker("deliveries", "redrive", "no/such/row", **url)[0] == 1
+    assert tracker("deliveries", "redrive", **url)[1].endswith("1 to be sent again\n")
+    assert len(outbox.deliveries.due(10)) == 2

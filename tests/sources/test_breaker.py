@@ -1,0 +1,254 @@
+"""When a source is no longer asked, and when again: the transitions, and the gate that keeps them in Redis."""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis
+
+from tests.support.servers import StoreServer, wait_for
+from tracker.errors import MustWait, SourceError
+from tracker.models import Market, Ticker
+from tracker.sources.breaker import BLOCKED, FAILURES, FIRST, LONGEST, Breaker
+from tracker.sources.guard import UNSEEN, Gate, Guarded
+from tracker.store.series import Store, connect
+
+NOW = 1_700_000_000.0
+REASONS = st.sampled_from(["unreachable", "too_slow", "http_503", "http_404", "unknown_market", "http_451"])
+
+
+def after(*reasons: str, now: float = NOW) -> Breaker:
+    breaker = Breaker()
+    for reason in reasons:
+        breaker = breaker.after(reason, reason == "http_451", now)
+    return breaker
+
+
+def test_it_opens_after_failures_in_a_row_and_is_probed_later_and_later() -> None:
+    assert after(*["unreachable"] * (FAILURES - 1)).state(NOW) == "closed"
+    waits = []
+    for more in range(7):
+        breaker = after(*["http_502"] * (FAILURES + more))
+        assert breaker.state(NOW) == "open"
+        waits.append(breaker.until - NOW)
+        assert breaker.state(breaker.until) == "probing"
+    assert waits == [15, 30, 60, 120, 240, LONGEST, LONGEST]
+    assert waits[0] == FIRST
+
+
+def test_what_speaks_of_a_market_is_no_failure_of_the_source() -> None:
+    assert after(*["http_404", "unknown_market", "negative"] * 10) == Breaker()
+
+
+def test_what_is_for_good_blocks_at_once_and_says_why() -> None:
+    breaker = after("http_451")
+    assert breaker.state(NOW) == "blocked"
+    assert breaker.blocked == "http_451"
+    assert breaker.state(NOW + BLOCKED) == "probing"
+
+
+@given(st.lists(REASONS))
+def test_whatever_fails_it_is_probed_again_within_an_hour(reasons: Sequence[str]) -> None:
+    breaker = after(*reasons)
+    assert breaker.until <= NOW + BLOCKED
+    assert breaker.state(breaker.until or NOW) in ("closed", "probing")
+
+
+class Fickle:
+    """A source that answers, or fails with ``error``; ``asked`` counts."""
+
+    skew = 1.5
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.asked = 0
+
+    def markets(self) -> list[Market]:
+        self.asked += 1
+        if self.error:
+            raise self.error
+        return []
+
+    def candles(self, market: Market, since: int) -> None:
+        raise AssertionError
+
+    def tickers(self, markets: Sequence[Market]) -> dict[str, Ticker]:
+        raise AssertionError
+
+
+@pytest.fixture
+def fickle() -> Fickle:
+    return Fickle()
+
+
+@pytest.fixture
+def guarded(fickle: Fickle, store: Store) -> Guarded:
+    return Guarded(fickle, store, "x")
+
+
+def fail(guarded: Guarded, error: Exception, times: int = 1) -> None:
+    guarded.source.error = error
+    for _ in range(times):
+        with pytest.raises(type(error)):
+            guarded.markets()
+
+
+def set_until(store: Store, breaker: Breaker) -> None:
+    Gate(store.redis, "x")._set(breaker)
+
+
+def test_an_open_breaker_keeps_every_worker_from_asking(guarded: Guarded, fickle: Fickle, store: Store) -> None:
+    fail(guarded, SourceError("unreachable", "no route"), FAILURES)
+    asked = fickle.asked
+    for each in (guarded, Guarded(fickle, store, "x")):
+        with pytest.raises(MustWait, match="failed too often") as raised:
+            each.markets()
+        assert 0 < raised.value.seconds <= FIRST
+    assert fickle.asked == asked
+
+
+def test_one_probe_closes_it_and_the_others_wait(guarded: Guarded, fickle: Fickle, store: Store) -> None:
+    set_until(store, Breaker(FAILURES, time.time() - 1))
+    gate = Gate(store.redis, "x")
+    probe = gate.enter(time.time())
+    with pytest.raises(MustWait, match="is being probed"):
+        guarded.markets()
+    gate.passed(probe)
+    guarded.markets()
+    assert fickle.asked == 1
+    assert gate.look()[0] == Breaker()
+
+
+def test_a_probe_that_fails_opens_it_for_longer(guarded: Guarded, store: Store) -> None:
+    set_until(store, Breaker(FAILURES, time.time() - 1))
+    fail(guarded, SourceError("too_slow", "still"))
+    breaker = Gate(store.redis, "x").look()[0]
+    assert breaker.failures == FAILURES + 1
+    assert breaker.until - time.time() > FIRST
+    assert not store.redis.exists("dt1:probe:x")  # the next one need not wait for this one's time to be over
+
+
+def test_each_of_the_failures_that_come_at_once_counts(store_server: StoreServer, redis: Redis) -> None:
+    # given a call of each of some workers that is under way
+    at_once, clients = threading.Barrier(FAILURES - 1), [connect(store_server.url) for _ in range(FAILURES - 1)]
+
+    def call(client: Redis) -> None:
+        gate = Gate(client, "x")
+        entered = gate.enter(time.time())
+        at_once.wait(30)
+        gate.failed(SourceError("too_slow", "all of them"), time.time(), entered)
+
+    # when all fail
+    with ThreadPoolExecutor(len(clients)) as threads:
+        list(threads.map(call, clients))
+    # then
+    assert Gate(redis, "x").look()[0] == Breaker(FAILURES - 1)
+    for client in clients:
+        client.close()
+
+
+def test_calls_that_were_under_way_when_it_opened_do_not_open_it_for_longer(redis: Redis) -> None:
+    gate, now = Gate(redis, "x"), time.time()
+    under_way = [gate.enter(now) for _ in range(2 * FAILURES)]
+    for breaker in under_way:
+        gate.failed(SourceError("unreachable", "no route"), now, breaker)
+    assert gate.look()[0] == Breaker(FAILURES, now + FIRST)
+    gate.failed(BLOCK, now, under_way[0])  # that is news
+    assert gate.look()[0].blocked == "http_451"
+
+
+def test_a_probe_that_the_budget_does_not_pay_for_is_left_to_another(guarded: Guarded, store: Store) -> None:
+    set_until(store, Breaker(FAILURES, time.time() - 1))
+    fail(guarded, MustWait(3, "spent"))
+    Gate(store.redis, "x").enter(time.time())
+
+
+def test_a_pause_holds_for_all_until_it_ends(guarded: Guarded, fickle: Fickle, store: Store, redis: Redis) -> None:
+    fail(guarded, SourceError("http_429", "too many requests", wait=40))
+    with pytest.raises(MustWait, match="asked for a pause: too many requests") as raised:
+        Guarded(fickle, store, "x").markets()
+    assert 30 < raised.value.seconds <= 40
+    redis.delete("dt1:pause:x")
+    fickle.error = None
+    guarded.markets()
+
+
+def test_a_block_says_why(guarded: Guarded) -> None:
+    fail(guarded, SourceError("http_451", "restricted location", permanent=True))
+    with pytest.raises(MustWait, match="http_451"):
+        guarded.markets()
+
+
+def test_the_clocks_difference_is_noted_first_at_once(
+    guarded: Guarded, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.sources.guard.COMPARED", 1e9)  # however short ago the machine was started
+    guarded.markets()
+    assert float(store.status("x")["clock_skew"]) == 1.5
+
+
+def test_a_block_is_probed_when_a_beat_starts_anew(guarded: Guarded, fickle: Fickle, store: Store) -> None:
+    fail(guarded, SourceError("http_401", "unknown key", permanent=True))
+    fickle.error = None
+    guarded.gate.reconsider(time.time())
+    guarded.markets()
+    assert guarded.gate.look()[0] == Breaker()
+    set_until(store, Breaker(FAILURES, time.time() + 60))
+    guarded.gate.reconsider(time.time())  # what is open stays open
+    with pytest.raises(MustWait):
+        guarded.markets()
+
+
+def is_closed(gate: Gate) -> bool:
+    try:
+        gate.enter(time.time())
+        return True
+    except MustWait:
+        return False
+
+
+PAUSE = SourceError("http_429", "too many requests", wait=40)
+BLOCK = SourceError("http_451", "restricted location", permanent=True)
+
+
+@pytest.mark.parametrize("error", [PAUSE, BLOCK], ids=["a pause", "a block"])
+def test_what_a_gate_finds_it_sees_at_once_and_the_others_soon(redis: Redis, error: SourceError) -> None:
+    # given two that have looked
+    one, other = Gate(redis, "x"), Gate(redis, "x")
+    breaker = one.enter(time.time())
+    other.enter(time.time())
+    # when one finds out, then
+    one.failed(error, time.time(), breaker)
+    assert not is_closed(one)
+    wait_for(lambda: not is_closed(other), "the other sees it", UNSEEN + 2)
+    # and when it is over
+    redis.delete("dt1:pause:x")
+    one.passed(Breaker(1))
+    assert is_closed(one)
+    wait_for(lambda: is_closed(other), "the other sees that", UNSEEN + 2)
+    assert breaker == Breaker()
+
+
+def test_what_another_thread_finds_out_meanwhile_stops_none(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, now, monotonic = Gate(redis, "x"), time.time(), time.monotonic
+    gate.enter(now)
+
+    def found_out() -> float:
+        gate._seen = None
+        return monotonic()
+
+    monkeypatch.setattr("tracker.sources.guard.time.monotonic", found_out)
+    assert gate.enter(now) == Breaker()
+
+
+def test_a_gate_does_not_look_each_time(redis: Redis) -> None:
+    gate, started = Gate(redis, "x"), time.monotonic()
+    redis.config_resetstat()
+    for _ in range(1_000):
+        gate.enter(time.time())
+    looks = redis.info("commandstats")["cmdstat_pttl"]["calls"]
+    assert 1 <= looks <= (time.monotonic() - started) / UNSEEN + 1

@@ -1,0 +1,468 @@
+import signal
+import threading
+import time
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from tests.support.servers import StoreServer, free_port
+from tracker.errors import SourceError, StoreError, TrackerError
+from tracker.models import Market, Metric, Rank, Summary
+from tracker.series.ring import DAY, Ring
+from tracker.series.stats import describe
+from tracker.sources.breaker import Breaker
+from tracker.sources.budget import Budget, Plan
+from tracker.sources.guard import Gate
+from tracker.store.series import Store, connect
+
+NOW = 1_700_000_100.0
+RING = Ring()
+
+
+def spread(stddev, mean=1_000.0):
+    """A window of that standard deviation."""
+    return mean + stddev * np.where(np.arange(RING.rows) % 2, 1.0, -1.0)
+
+
+def settled(store, metrics, stats, now):
+    store.settle([store.begin_save(metrics, stats, now)])
+
+
+def save(store, field, **stddevs):
+    """Saves what an evaluation finds of markets ``x:NAME``."""
+    rows = np.array(
+        [spread(stddev) if stddev is not None else np.full(RING.rows, np.nan) for stddev in stddevs.values()]
+    )
+    settled(store, [Metric(f"x:{name}", field) for name in stddevs], describe(rows, 60), NOW)
+
+
+def rank(store, name, field="volume"):
+    standing = store.standing(Metric(f"x:{name}", field))
+    return standing and standing[1].text
+
+
+# Ranks and summaries
+
+
+def test_the_largest_deviation_has_rank_1(store):
+    save(store, "volume", bntbtc=100, goldbtc=200, cbceth=300)
+    assert [rank(store, name) for name in ("bntbtc", "goldbtc", "cbceth")] == ["3/3", "2/3", "1/3"]
+    assert store.ranking("volume") == ["x:cbceth:volume", "x:goldbtc:volume", "x:bntbtc:volume"]
+
+
+def test_fields_are_ranked_apart(store):
+    # given: some saved together, some apart
+    metrics = [Metric("x:a", "volume"), Metric("x:a", "price"), Metric("x:b", "volume"), Metric("x:b", "price")]
+    settled(store, metrics, describe(np.array([spread(stddev) for stddev in (100, 2, 200, 1)]), 60), NOW)
+    save(store, "price", c=3)
+    # then
+    assert [rank(store, name, "price") for name in "abc"] == ["2/3", "3/3", "1/3"]
+    assert [rank(store, name, "volume") for name in "abc"] == ["2/2", "1/2", None]
+
+
+def test_equal_deviations_have_different_ranks_in_a_fixed_order(store):
+    for order in (["a", "b", "c"], ["c", "a", "b"]):
+        save(store, "volume", **dict.fromkeys(order, 50), least=1, most=99)
+        assert [rank(store, name) for name in ("most", "c", "b", "a", "least")] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+
+
+def test_constant_markets_are_ranked_too(store):
+    save(store, "volume", still=0, moving=1)
+    assert rank(store, "still") == "2/2"
+
+
+def test_ranks_follow_the_newest_evaluation(store):
+    save(store, "volume", a=100, b=200)
+    save(store, "volume", a=300)
+    assert (rank(store, "a"), rank(store, "b")) == ("1/2", "2/2")
+
+
+def test_a_market_whose_samples_are_gone_loses_rank_and_summary(store):
+    save(store, "volume", a=100, b=200)
+    save(store, "volume", b=None)
+    assert rank(store, "a") == "1/1"
+    assert store.standing(Metric("x:b", "volume")) is None
+    assert store.summaries("volume")[0] == ["x:a:volume"]
+
+
+def test_a_summary_says_what_was_computed(store):
+    # given samples up to the slot before the one in progress
+    values = spread(100.0)[None].copy()
+    values[0, -1] = np.nan
+    values[0, -2] = 1_234.5
+    # when
+    settled(store, [Metric("x:a", "price")], describe(values, 60), NOW)
+    # then
+    summary = store.standing(Metric("x:a", "price")).summary
+    assert Summary(*store.summaries("price")[1][0].item()) == summary
+    assert (summary.slot, summary.last) == (RING.slot(NOW) - 60, 1_234.5)
+    assert summary.mean == pytest.approx(values[0, :-1].mean(), rel=1e-12)
+    assert summary.stddev == pytest.approx(values[0, :-1].std(), rel=1e-12)
+    assert summary.mean_1h == pytest.approx(values[0, -61:-1].mean(), rel=1e-12)
+    assert summary.cv == summary.stddev / summary.mean
+    assert summary.change_24h == pytest.approx(1_234.5 / values[0, 0] - 1)
+    assert summary.change_1h == pytest.approx(1_234.5 / values[0, -61] - 1)
+    assert summary.at == NOW
+
+
+def test_the_coefficient_of_variation_has_ranks_of_its_own(store):
+    # given deviations against the means
+    rows = np.array([spread(100, mean=1_000), spread(200, mean=10_000), np.zeros(RING.rows)])
+    metrics = [Metric(f"x:{name}", "volume") for name in ("small", "large", "silent")]
+    # when
+    settled(store, metrics, describe(rows, 60), NOW)
+    # then: one whose mean is 0 has none
+    assert [store.standing(metric).rank.text for metric in metrics] == ["2/3", "1/3", "3/3"]
+    assert [store.standing(metric).cv_rank for metric in metrics] == [Rank(1, 2), Rank(2, 2), None]
+
+
+def test_a_summary_of_another_version_of_ours_is_none_until_the_next_evaluation(store, redis):
+    save(store, "volume", a=100, b=200)
+    redis.hset("dt1:summary:volume", "x:a:volume", bytes(40))
+    assert store.standing(Metric("x:a", "volume")) is None
+    assert store.summaries("volume")[0] == ["x:b:volume"]
+    save(store, "volume", a=300)
+    assert rank(store, "a") == "1/2"
+
+
+def test_a_version_differs_once_something_of_it_was_evaluated(store):
+    a, b = Metric("x:a", "volume"), Metric("x:b", "volume")
+    save(store, "volume", a=1, b=1)
+    all_before, a_before, both_before = store.version(), store.version([a]), store.version([a, b])
+    save(store, "volume", b=2)
+    assert store.version() != all_before
+    assert store.version([a]) == a_before
+    assert store.version([a, b]) != both_before
+
+
+def test_a_view_is_what_the_parts_say(store):
+    # given
+    market, metrics = Market("x:a", "a", "b"), [Metric("x:a", "price"), Metric("x:a", "volume")]
+    store.watch("two", [market])
+    store.write("two", "x:a", RING.slots(NOW), np.column_stack([spread(1), spread(2)]), NOW, new=True)
+    save(store, "volume", a=2)
+    # when
+    found, standings, values, final, version = store.view("x:a", metrics, ["one", "two"], NOW)
+    # then
+    assert found == market
+    assert standings == [None, store.standing(metrics[1])]
+    np.testing.assert_array_equal(values, store.windows(["x:a"], NOW).values[:, 0])
+    assert final == RING.rows - 1
+    assert version == store.version(metrics)
+    assert store.view("x:b", [], [], NOW)[:2] == (None, [])
+
+
+def begin_saves(store):
+    """Two, of which the second takes back some of the first."""
+    for name, price in (("ab", 1), ("bc", None)):
+        rows = np.array([spread(price or np.nan), spread(2), spread(3), spread(4)])
+        metrics = [Metric(f"x:{market}", field) for field in ("price", "volume") for market in name]
+        yield store.begin_save(metrics, describe(rows, 60), NOW)
+
+
+def saved(redis):
+    """All that is stored, as it is."""
+    return {key: redis.dump(key) for key in redis.scan_iter()}
+
+
+def test_saves_that_are_begun_and_settled_later_store_what_those_do_that_are_waited_for(store, redis):
+    # given
+    for save in begin_saves(store):
+        store.settle([save])
+    expected = saved(redis)
+    redis.flushall()
+    # when others are asked meanwhile
+    saves = []
+    for save in begin_saves(store):
+        saves.append(save)
+        assert store.ranked("volume") == len(saves) + 1
+    store.settle(saves)
+    # then
+    assert len(expected) == 7
+    assert saved(redis) == expected
+
+
+def test_a_begun_save_that_fails_is_told_when_they_are_settled(store, redis):
+    first = store.begin_save([Metric("x:a", "price")], describe(spread(1)[None], 60), NOW)
+    redis.set("dt1:summary:volume", "no hash")
+    last = store.begin_save([Metric("x:a", "volume")], describe(spread(1)[None], 60), NOW)
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        store.settle([first, last])
+
+
+def test_saves_that_were_begun_when_the_server_was_killed_are_not_lost(tmp_path):
+    with StoreServer(tmp_path) as server, connect(server.url, tries=4) as redis:
+        # given a server that has carried out none of them
+        store = Store(redis, RING)
+        assert store.ranked("price") == 0
+        server.process.send_signal(signal.SIGSTOP)
+        saves = list(begin_saves(store))
+        # when
+        server.kill()
+        server.start()
+        store.settle(saves)
+        # then
+        assert store.ranking("price") == ["x:c:price", "x:a:price"]
+        assert store.ranking("volume") == ["x:c:volume", "x:b:volume", "x:a:volume"]
+
+
+def test_nothing_evaluated_has_no_standing(store):
+    assert store.standing(Metric("x:a", "price")) is None
+    assert (store.ranking("price"), store.summaries("price")[0]) == ([], [])
+    settled(store, [], describe(np.empty((0, RING.rows)), 60), NOW)
+    assert store.ranking("price") == []
+
+
+# Series
+
+
+def test_a_full_ring_takes_at_most_13_5_kB_a_metric(store, redis):
+    # given: written in parts, a new one first
+    market = f"{'e' * 16}:{'p' * 16}"
+    slots = RING.slots(NOW)
+    values = np.random.default_rng(1).uniform(1, 2, (len(slots), 2))
+    for part in range(0, len(slots), 50):
+        store.write("one", market, slots[part:][:50], values[part:][:50], NOW, new=not part)
+    assert not np.isnan(store.windows([market], NOW).values).any()
+    # then
+    [key] = redis.keys("dt1:ring:*")
+    assert redis.memory_usage(key) / 2 <= 13_500
+
+
+def test_a_ring_outlives_its_window_and_no_more(store, redis):
+    store.write("one", "x:a", RING.slots(NOW)[-1:], np.ones((1, 2)), NOW, new=True)
+    [key] = redis.keys("dt1:ring:*")
+    assert DAY < redis.ttl(key) <= DAY + 3_600
+
+
+def test_a_market_that_has_no_ring_reads_as_missing(store):
+    assert np.isnan(store.newest("one", "x:a", NOW, 64)[1].values).all()
+    assert np.isnan(store.windows(["x:a", "x:b"], NOW).values).all()
+    assert store.windows([], NOW).values.shape == (2, 0, RING.rows)
+
+
+def test_nothing_to_write_writes_nothing(store):
+    store.write("one", "x:a", np.array([], np.int64), np.empty((0, 2)), NOW, new=True)
+    store.write("one", "x:a", np.array([], np.int64), np.empty((0, 2)), NOW)
+    assert np.isnan(store.windows(["x:a"], NOW).values).all()
+
+
+def test_writers_of_one_new_ring_lose_nothing_of_each_other(store_server, store):
+    # given: each has slots of its own, and none knows of the ring
+    slots = RING.slots(NOW)
+    writers = 8
+    barrier = threading.Barrier(writers)
+
+    def write(writer):
+        with connect(store_server.url) as redis:
+            own = slots[writer::writers]
+            barrier.wait()
+            Store(redis, RING).write("one", "x:a", own, np.column_stack([own, own + 0.5]), NOW, new=True)
+
+    # when
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    # then
+    np.testing.assert_array_equal(store.windows(["x:a"], NOW).values[:, 0], [slots, slots + 0.5])
+
+
+def write_rings(store):
+    """Rings of some of five markets, each with samples of its own; all five."""
+    markets = [f"x:{name}" for name in "abcde"]
+    for number in (0, 1, 3):
+        samples = np.column_stack([spread(1, mean=number + 2.0), spread(number)])
+        store.write("one", markets[number], RING.slots(NOW), samples, NOW, new=True)
+    return markets
+
+
+def walked(store, walk):
+    """The markets of a walk, whose windows must be theirs."""
+    found = []
+    for some, windows in walk:
+        np.testing.assert_array_equal(windows.values, store.windows(some, NOW).values)
+        found += some
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 100])
+def test_a_walk_finds_what_windows_do(store, count):
+    markets = write_rings(store)
+    for order in (markets, markets[::-1], ["x:a", "x:b", "x:d"], ["x:c"], []):  # some have no ring, or all, or none
+        assert walked(store, store.walk(order, NOW, count)) == order
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_a_walk_that_was_left_does_not_disturb_the_next(store, steps):
+    markets = write_rings(store)
+    left = store.walk(markets, NOW, 2)
+    assert len(walked(store, islice(left, steps))) == min(2 * steps, 5)
+    assert walked(store, store.walk(markets[::-1], NOW, 1)) == markets[::-1]
+
+
+def test_a_walk_goes_on_after_a_restart(tmp_path):
+    with StoreServer(tmp_path) as server, connect(server.url, tries=4) as redis:
+        store = Store(redis, RING)
+        markets = write_rings(store)
+        walk = store.walk(markets, NOW, 1)
+        assert walked(store, islice(walk, 2)) == markets[:2]
+        server.kill()
+        server.start()
+        assert walked(store, walk) == markets[2:]
+
+
+# Watch lists
+
+
+def test_a_watch_list_is_replaced_as_a_whole(store):
+    btc, eth, old = Market("k:btcusd", "btc", "usd"), Market("k:etheur", "eth", "eur"), Market("a:oldbtc", "old", "btc")
+    store.watch("one", [eth, old])
+    store.watch("one", [eth, btc])
+    assert store.watched("one") == {"k:btcusd": btc, "k:etheur": eth}
+    assert list(store.watched("one")) == ["k:btcusd", "k:etheur"]
+    store.watch("one", [])
+    assert store.watched("one") == {}
+
+
+def test_a_fetch_finds_its_market_on_the_list_of_its_source_and_the_newest_slots(store):
+    # given
+    btc = Market("k:btcusd", "btc", "usd", "BTC/USD")
+    store.watch("one", [btc])
+    store.write("one", btc.id, RING.slots(NOW), np.column_stack([spread(1), spread(2)]), NOW, new=True)
+    # when
+    found, newest, _ = store.newest("one", btc.id, NOW, 64)
+    # then
+    assert found == btc
+    np.testing.assert_array_equal(newest.values, store.windows([btc.id], NOW).values[:, :, -64:])
+    assert store.newest("two", btc.id, NOW, 64)[0] is None
+    assert store.newest("one", "k:other", NOW, 64)[0] is None
+
+
+# Ticks and statuses
+
+
+def test_the_first_task_to_claim_a_tick_has_it(store):
+    assert store.claim("one", 600, "task-a", life=60)
+    assert not store.claim("one", 600, "task-b", life=60)
+
+
+def test_a_redelivered_task_recognises_its_own_claim(store):
+    assert store.claim("one", 600, "task-a", life=60)
+    assert store.claim("one", 600, "task-a", life=60)
+    assert not store.claim("one", 600, "task-b", life=60)
+
+
+def test_other_ticks_and_sources_are_free(store):
+    assert store.claim("one", 600, "task-a", life=60)
+    assert store.claim("one", 660, "task-b", life=60)
+    assert store.claim("two", 600, "task-c", life=60)
+
+
+def test_a_claim_ends_after_its_life(store, redis):
+    store.claim("one", 600, "task-a", life=0.5)
+    [key] = redis.keys("*")
+    assert 0 < redis.pttl(key) <= 500
+
+
+def test_one_of_many_claimants_at_once_wins(store_server, redis):
+    barrier, won = threading.Barrier(10), []
+
+    def claim(task):
+        with connect(store_server.url) as own:
+            barrier.wait()
+            if Store(own, RING).claim("one", 600, task, life=60):
+                won.append(task)
+
+    threads = [threading.Thread(target=claim, args=(f"task-{number}",)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(won) == 1
+
+
+def test_a_status_counts_refusals_and_keeps_the_last_error(store):
+    slots, values = RING.slots(NOW)[-1:], np.ones((1, 2))
+    store.write("one", "x:a", slots, values, NOW, refused={"negative": 2, "future": 1})
+    store.failed("one", NOW + 1, "http_500", "x" * 1_000)
+    store.write("one", "x:a", slots, values, NOW + 2, refused={"negative": 1})
+    assert store.status("one") == {
+        "last_success": f"{NOW + 2:.3f}",
+        "newest_slot": str(slots[-1]),
+        "last_error": "x" * 500,
+        "last_error_at": f"{NOW + 1:.3f}",
+        "refused:negative": "3",
+        "refused:future": "1",
+        "refused:http_500": "1",
+    }
+    assert store.status("two") == {}
+
+
+# Faults
+
+
+BUSY = SourceError("http_429", "", wait=1)
+EVERY_CALL = {
+    "newest": lambda store: store.newest("one", "x:a", NOW, 2),
+    "walk": lambda store: list(store.walk(["x:a", "x:b"], NOW, 1)),
+    "windows": lambda store: store.windows(["x:a"], NOW),
+    "write": lambda store: store.write("one", "x:a", RING.slots(NOW), np.ones((RING.rows, 2)), NOW),
+    "save": lambda store: save(store, "price", a=1),
+    "summaries": lambda store: store.summaries("price"),
+    "version": lambda store: store.version(),
+    "view": lambda store: store.view("x:a", [Metric("x:a", "price")], ["one"], NOW),
+    "ranked": lambda store: store.ranked("price"),
+    "answered": lambda store: store.answered(["x:a"]),
+    "ranking": lambda store: store.ranking("price"),
+    "standing": lambda store: store.standing(Metric("x:a", "price")),
+    "watch": lambda store: store.watch("one", [Market("x:a", "a", "b")]),
+    "watched": lambda store: store.watched("one"),
+    "claim": lambda store: store.claim("one", 600, "task", 60),
+    "failed": lambda store: store.failed("one", NOW, "negative", "why"),
+    "status": lambda store: store.status("one"),
+    "write_prices": lambda store: store.write_prices("one", {"x:a": 1.0}, RING.slot(NOW), NOW),
+    "inherit": lambda store: store.inherit("x:a", "x:b", NOW),
+    "note": lambda store: store.note("one", deferred=1),
+    "unnote": lambda store: store.unnote("one", "deferred"),
+    "longest_ago": lambda store: store.longest_ago("one", ["x:a"]),
+    "unanswered": lambda store: store.unanswered("one", ["x:a"], NOW),
+    "a gate's look": lambda store: Gate(store.redis, "one").look(),
+    "a gate's failure": lambda store: Gate(store.redis, "one").failed(BUSY, NOW, Breaker()),
+    "a budget's spending": lambda store: Budget(store.redis, "one", Plan(1, 1)).spend("http://x/"),
+    "a budget's use": lambda store: Budget(store.redis, "one", Plan(1, 1)).used(),
+}
+
+
+@pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)
+def test_a_server_that_is_away_is_a_store_error_with_its_cause(call):
+    store = Store(connect(f"redis://127.0.0.1:{free_port()}/0", tries=1), RING)
+    with pytest.raises(StoreError, match="the store does not answer as it should") as failure:
+        call(store)
+    assert isinstance(failure.value, TrackerError)
+    assert failure.value.__cause__ is not None
+
+
+def test_a_key_of_another_type_is_a_store_error(store, redis):
+    redis.set("dt1:rank:price", "no sorted set")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        store.ranking("price")
+
+
+def test_a_server_that_restarts_is_waited_for(tmp_path):
+    # given a client that has spoken to a server
+    with StoreServer(tmp_path) as server, connect(server.url) as redis:
+        store = Store(redis, RING)
+        store.write("one", "x:a", RING.slots(NOW), np.ones((RING.rows, 2)), NOW, new=True)
+        # when it is killed and comes back while the client is calling
+        server.kill()
+        back = threading.Timer(0.5, server.start)
+        back.start()
+        started = time.monotonic()
+        store.watch("one", [Market("x:a", "a", "b")])
+        back.join()
+        # then
+        assert time.monotonic() - started < 10
+        assert list(store.watched("one")) == ["x:a"]

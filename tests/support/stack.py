@@ -1,0 +1,132 @@
+"""The whole tracker as a user runs it: ``./scripts/start``'s command on free ports and a folder of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import requests
+from redis import Redis, RedisError
+
+from tests.support.servers import free_port, wait_for
+from tracker.alerts.outbox import Outbox
+from tracker.series.ring import Ring
+from tracker.settings import load
+from tracker.store.embedded import password
+from tracker.store.series import Store
+
+ROOT = Path(__file__).parents[2]
+#: Nothing of the machine's own configuration reaches the tracker under test.
+CLEAN = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+
+
+class Stack:
+    """``python -m tracker start`` with ``arguments`` and the environment variables ``settings``."""
+
+    def __init__(self, folder: Path, *arguments: str, python: Path | str = sys.executable, **settings: str):
+        ports = {name: free_port() for name in ("STORE_PORT", "API_PORT", "FLOWER_PORT", "SIMULATOR_PORT")}
+        self.environment = (
+            CLEAN | {"DATA_DIR": str(folder)} | {name: str(port) for name, port in ports.items()} | settings
+        )
+        self.api = f"http://127.0.0.1:{self.environment['API_PORT']}"
+        self.flower = f"http://127.0.0.1:{self.environment['FLOWER_PORT']}"
+        configured = load(self.environment)
+        self.redis = Redis.from_url(replace(configured, store_password=password(configured)).redis_url)
+        self.store = Store(self.redis, Ring(60))
+        self.outbox = Outbox(self.redis)
+        self.folder = folder
+        self.command = [str(python), "-m", "tracker", "start", *arguments]
+        self.lines: list[str] = []
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def ready(self, seconds: float = 90) -> "Stack":
+        """Waits until it has shown its addresses: every market has its 24 h and its rank."""
+        wait_for(lambda: self.process.poll() is not None or self._welcomed(), f"started: {self.lines}", seconds)
+        assert self.process.poll() is None, self.lines
+        return self
+
+    def _welcomed(self) -> bool:
+        return any(line.startswith("Ctrl-C") for line in list(self.lines))
+
+    def run(self, *arguments: str) -> subprocess.Popen:
+        """Another part, ``python -m tracker ARGUMENTS``, in the same environment."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tracker", *arguments],
+            cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process it has started, however deep."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def find(self, *words: str) -> psutil.Process:
+        """The oldest process whose command line has all ``words``: a part's main process."""
+        matching = self.find_all(*words)
+        assert matching, f"no process with {words}"
+        return min(matching, key=lambda each: each.create_time())
+
+    def find_all(self, *words: str) -> list[psutil.Process]:
+        return [each for each in self.processes() if all(word in " ".join(_command(each)) for word in words)]
+
+    def get(self, path: str) -> dict:
+        answer = requests.get(self.api + path, timeout=10)
+        assert answer.status_code == 200, (answer.status_code, answer.text)
+        return answer.json()
+
+    def redis_answers(self) -> bool:
+        try:
+            return bool(self.redis.ping())
+        except RedisError:
+            return False
+
+    def stop(self, number: int = signal.SIGINT) -> list[psutil.Process]:
+        """Ends it as Ctrl-C does; returns the processes that it left behind."""
+        started = self.processes() if self.process.poll() is None else []
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(150)  # longer than it waits itself
+        self._reader.join(10)
+        return alive(started)
+
+    def __enter__(self) -> "Stack":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for left in self.stop():
+            left.kill()
+        self.redis.close()
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; one that has ended and that nobody has asked about is a zombie."""
+    return [each for each in processes if _status(each) not in (None, psutil.STATUS_ZOMBIE)]
+
+
+def _status(process: psutil.Process) -> str | None:
+    """None once it is gone, which it may be between two looks."""
+    try:
+        return process.status() if process.is_running() else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

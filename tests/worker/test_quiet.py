@@ -1,0 +1,35 @@
+import logging
+from collections.abc import Iterator
+
+import pytest
+from redis.exceptions import OutOfMemoryError
+
+from tracker.worker.quiet import OneLine
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[logging.Logger]:
+    caplog.handler.addFilter(quiet := OneLine())
+    yield logging.getLogger("celery.test")
+    caplog.handler.removeFilter(quiet)
+
+
+def fail(log: logging.Logger, error: Exception, message: str = "it failed") -> None:
+    try:
+        raise error
+    except type(error):
+        log.exception(message)
+
+
+def test_a_failure_of_the_store_is_one_line_for_a_while(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        fail(log, OutOfMemoryError("full"))
+    fail(log, OutOfMemoryError("full"), "another thing failed")
+    assert [record.getMessage() for record in caplog.records] == ["it failed (full)", "another thing failed (full)"]
+    assert "Traceback" not in caplog.text
+
+
+def test_a_fault_of_ours_keeps_its_stack(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        fail(log, ValueError("a fault"))
+    assert caplog.text.count("Traceback") == 2

@@ -1,0 +1,185 @@
+"""When would a rule have fired? Over the stored 24 hours, or over candle files, minute by minute as the tracker goes.
+
+The very functions that decide live decide here; every slot is looked at once, when it is complete.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tracker.alerts import rules
+from tracker.alerts.rulebook import Rulebook
+from tracker.alerts.rules import SeriesRule
+from tracker.clock import utc
+from tracker.errors import TrackerError
+from tracker.models import FIELDS, Candles, Metric, matches
+from tracker.series import candles
+from tracker.series.ring import DAY
+from tracker.settings import Settings
+from tracker.simulator.feeds import Replay
+from tracker.store.series import Store, connect
+
+#: Columns of a chart; charts and listed alerts, so that they stay on a screen.
+WIDTH = 96
+CHARTS = 10
+LISTED = 20
+#: The largest levels of a metric that an alert should have told of.
+LARGEST = 10
+BLOCKS = " ▁▂▃▄▅▆▇█"
+#: Markets whose windows are walked through at a time.
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Past:
+    """Series of metrics (n,): values (n, slots), NaN for missing, from the slot ``start`` (Unix seconds) on."""
+
+    metrics: list[str]
+    values: np.ndarray
+    start: int
+    step: int
+
+    @property
+    def days(self) -> float:
+        return self.values.shape[1] * self.step / DAY
+
+
+@dataclass
+class Tally:
+    """What a rule did on one metric: slots above its limit, rising edges, and of them the alerts, as (column, text)."""
+
+    metric: str
+    levels: np.ndarray
+    above: int = 0
+    edges: list[int] = field(default_factory=list)
+    alerts: list[tuple[int, str]] = field(default_factory=list)
+
+    def told(self, slots: int) -> int:
+        """How many of the LARGEST levels came with an alert, or within ``slots`` after one."""
+        known = np.flatnonzero(~np.isnan(self.levels))
+        largest = known[np.argsort(self.levels[known])[::-1][:LARGEST]]
+        return sum(any(0 <= at - alert <= slots for alert, _ in self.alerts) for at in largest.tolist())
+
+
+def report(settings: Settings, rule: str | None, metric: str | None, folder: str | None) -> str:
+    """What ``rules backtest`` prints; raises TrackerError for a rule, a metric or files that there are not."""
+    series = Rulebook(settings.rules).current().series
+    chosen = [each for each in series if rule in (None, each.name)]
+    if not chosen:
+        raise TrackerError(f"no rule {rule} on values of metrics: there are {', '.join(each.name for each in series)}")
+    past = of_files(Path(folder)) if folder else of_store(settings)
+    parts = []
+    for each in chosen:
+        rows = [row for row, id in enumerate(past.metrics) if each.matches(id) and matches((metric or "*",), id)]
+        if rows:
+            some = Past([past.metrics[row] for row in rows], past.values[rows], past.start, past.step)
+            parts.append(_report(some, each, run(some, each)))
+    if not parts:
+        raise TrackerError(
+            f"no metric that matches {metric or 'the rule'}: there are {', '.join(past.metrics[:5])} ..."
+        )
+    return "\n\n".join(parts)
+
+
+def of_store(settings: Settings) -> Past:
+    """The stored 24 hours of all watched markets."""
+    store, now = Store(connect(settings.redis_url, tries=1, patience=10), settings.ring), settings.clock.now()
+    markets = sorted({market for source in settings.sources for market in store.watched(source)})
+    if not markets:
+        raise TrackerError("nothing is stored yet: ./scripts/start, or give a folder of candle files")
+    chunks = [markets[at : at + CHUNK] for at in range(0, len(markets), CHUNK)]
+    values = np.concatenate([store.windows(chunk, now).values for chunk in chunks], 1)
+    metrics = [Metric(market, field).id for field in FIELDS for market in markets]
+    return Past(metrics, values.reshape(len(metrics), -1), store.ring.first(now), store.ring.step)
+
+
+def of_files(folder: Path) -> Past:
+    """All candles of a folder; a minute without a trade has volume 0 and the price of the last one."""
+    try:
+        files = Replay(folder, 0)
+    except (ValueError, OSError) as error:
+        raise TrackerError(f"{folder}: {error}") from error
+    step, end = 60, files.end - files.shift
+    filled = {
+        f"{market.exchange}:{market.pair}": _filled(files.candles(market.exchange, market.pair, -(2**40), 2**40), files)
+        for market in files.markets
+    }
+    start = min(int(slots[0]) for slots, _ in filled.values())
+    values = np.full((len(FIELDS), len(filled), (end - start) // step), np.nan)
+    for row, (slots, both) in enumerate(filled.values()):
+        values[:, row, (slots - start) // step] = both.T
+    metrics = [Metric(market, field).id for field in FIELDS for market in filled]
+    return Past(metrics, values.reshape(len(metrics), -1), start, step)
+
+
+def run(past: Past, rule: SeriesRule) -> list[Tally]:
+    """What ``rule`` does on every metric of ``past``."""
+    count, slots = past.values.shape
+    width = DAY // past.step
+    padded = np.hstack([np.full((count, width), np.nan), past.values])
+    tallies = [Tally(metric, np.full(slots, np.nan)) for metric in past.metrics]
+    for column in range(slots):
+        window = padded[:, column : column + width + 1]
+        level, above = rules.newest_level(window, rule, past.step)
+        for row in np.flatnonzero(~np.isnan(level)):
+            tallies[row].levels[column] = level[row]
+            tallies[row].above += bool(above[row])
+        for edge in rules.edges(window, rule, past.step):
+            _note(tallies[edge.row], rule, edge, column - width + edge.column, past)
+    return tallies
+
+
+def _note(tally: Tally, rule: SeriesRule, edge: rules.Edge, column: int, past: Past) -> None:
+    """An edge, once, and an alert of it unless the metric had one within the cooldown: as Outbox.record does."""
+    if column in tally.edges:
+        return
+    tally.edges.append(column)
+    if not tally.alerts or (column - tally.alerts[-1][0]) * past.step >= max(rule.cooldown, 1):
+        slot = past.start + column * past.step
+        tally.alerts.append((column, edge.alert(rule, tally.metric, slot, float(slot)).text))
+
+
+def _filled(rows: np.ndarray, files: Replay) -> tuple[np.ndarray, np.ndarray]:
+    slots = rows[:, 0].astype(np.int64) - files.shift
+    found = Candles(slots, rows[:, [4, 5]], int(slots[0]))
+    return candles.fill(found, files.end - files.shift - 60, 60, float("nan"))
+
+
+def _report(past: Past, rule: SeriesRule, tallies: Sequence[Tally]) -> str:
+    slots = rule.cooldown // past.step
+    title = f"{rule.name} ({rule.KIND}) over {past.days:.1f} days from {utc(past.start)}"
+    head = f"{'metric':32}{'above':>8}{'edges':>8}{'alerts':>8}{'a day':>8}{f'largest {LARGEST} told':>18}"
+    ranked = sorted(tallies, key=lambda tally: (-len(tally.alerts), tally.metric))
+    rows = [
+        f"{tally.metric:32}{tally.above:8}{len(tally.edges):8}{len(tally.alerts):8}"
+        f"{len(tally.alerts) / past.days:8.1f}{tally.told(slots):18}"
+        for tally in ranked
+    ]
+    charts = [_chart(past, rule, tally) for tally in ranked[:CHARTS] if tally.alerts]
+    lines = [
+        f"{utc(past.start + at * past.step)}  {text}" for tally in ranked[:1] for at, text in tally.alerts[-LISTED:]
+    ]
+    return "\n".join([title, head, *rows, *charts, *([f"the last of {ranked[0].metric}:", *lines] if lines else [])])
+
+
+def _chart(past: Past, rule: SeriesRule, tally: Tally) -> str:
+    """The largest level of each stretch of time, in the upper half where it is above the limit, and where it fired."""
+    stretch = -(-len(tally.levels) // WIDTH)
+    padded = np.full(stretch * WIDTH, np.nan)
+    padded[: len(tally.levels)] = tally.levels
+    peaks = np.fmax.reduce(padded.reshape(WIDTH, stretch), axis=1)
+    fired = {column // stretch for column, _ in tally.alerts}
+    bars = "".join(BLOCKS[height] for height in _heights(peaks, rule.limit)).rstrip()
+    marks = "".join("^" if at in fired else " " for at in range(WIDTH)).rstrip()
+    return f"\n{tally.metric}, {stretch * past.step // 60} min a column, upper half: above the limit\n{bars}\n{marks}"
+
+
+def _heights(peaks: np.ndarray, limit: float) -> list[int]:
+    """1 to 4 from the lowest to the limit, 5 to 8 above it, to the largest: by the root, for it towers; 0 for none."""
+    lowest, largest = np.fmin.reduce(peaks), np.fmax.reduce(peaks)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        low = 1 + np.floor(3 * (peaks - lowest) / (limit - lowest))
+        high = 4 + np.ceil(4 * np.sqrt(np.maximum(peaks - limit, 0) / (largest - limit)))
+    return np.nan_to_num(np.where(peaks > limit, high, low)).clip(0, len(BLOCKS) - 1).astype(int).tolist()

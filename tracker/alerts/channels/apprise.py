@@ -1,0 +1,110 @@
+"""People's channels, by Apprise: Twilio, Pushover, PagerDuty, Slack, Telegram, Discord, e-mail, ntfy and 130 more.
+
+One URL a channel (https://github.com/caronc/apprise/wiki): tries are our outbox's to make, for each service by itself.
+"""
+
+import logging
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import requests
+from apprise import Apprise, AppriseAsset, NotifyType
+from apprise.plugins import NotifyBase
+
+from tracker.alerts.channels.reach import guarded, masked
+from tracker.alerts.channels.webhook import permanent
+from tracker.alerts.options import Expected, flag, option, text
+from tracker.errors import ChannelError
+from tracker.http import seconds
+from tracker.models import RESOLVED, Notice
+
+#: Seconds to connect, and to wait for the next byte of an answer: one that is slower has taken the notice, maybe, and
+#: would get it again. E-mail has one limit for both.
+CONNECT_TIMEOUT = 5
+READ_TIMEOUT = 15
+TYPES = {"info": NotifyType.INFO, "warning": NotifyType.WARNING, "critical": NotifyType.FAILURE}
+#: No limit by a thread that would be left behind, no wait, no try of its own.
+ASSET = AppriseAsset(
+    app_id="data-tracker", app_desc="data-tracker", async_mode=False, default_service_retry=0, service_timeout=0,
+    secure_logging=True,
+)  # fmt: skip
+
+# What it logs may hold what is in the URL: it goes, masked, into the outbox instead.
+logging.getLogger("apprise").propagate = False
+
+
+def service_url(value: Any) -> str:
+    if not Apprise.instantiate(text(value), asset=ASSET, suppress_exceptions=True):
+        raise Expected("a URL of a service that Apprise knows, e.g. pover://user@token or mailto://user:password@host")
+    return value.strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """url: of the service, with the keys that it asks for; allow_private: also to addresses that are not public."""
+
+    PATIENCE: ClassVar[int] = 45
+    CEILING: ClassVar[int] = 5
+
+    url: str = option(service_url, secret=True)
+    allow_private: bool = option(flag, False)
+
+    def send(self, notice: Notice) -> str:
+        with guarded(self.allow_private):
+            return self._sent(notice)
+
+    def _sent(self, notice: Notice) -> str:
+        service = self._service(notice)
+        apprise = Apprise(asset=ASSET)
+        apprise.add(service)
+        answers: list[requests.Response] = []
+        noted = _answers.set(answers)
+        try:
+            results = apprise.notify(
+                body=notice.text, title=notice.title,
+                notify_type=NotifyType.SUCCESS if notice.event == RESOLVED else TYPES[notice.severity],
+            )  # fmt: skip
+        finally:
+            _answers.reset(noted)
+        said = masked("; ".join([
+            f"{result.name}: {result.status.name.lower()}{''.join(f': {line.message}' for line in result.logs())}"
+            for result in results
+        ]), self.url)  # fmt: skip
+        if not results:
+            raise ChannelError(said or "no service was found", *_verdict(answers))
+        return said
+
+    def _service(self, notice: Notice) -> NotifyBase:
+        """A new one for each notice: one that is kept waits between two notices, inside our time limit."""
+        service: Any = Apprise.instantiate(self.url, asset=ASSET)
+        service.retry = 0  # a URL may ask for more
+        service.socket_connect_timeout = min(max(CONNECT_TIMEOUT, service.socket_connect_timeout), READ_TIMEOUT)
+        service.socket_read_timeout = READ_TIMEOUT
+        if hasattr(service, "dedup"):  # PagerDuty and its kin: success resolves what has the same key
+            service.dedup, service.action = notice.key, "map"
+        return service
+
+
+def _verdict(answers: list[requests.Response]) -> tuple[bool, int | None, float | None]:
+    """(permanent, status, retry_after) by the last answer over HTTP that refused."""
+    refused = [answer for answer in answers if answer.status_code >= 400]
+    if not refused:
+        return False, None, None
+    status = refused[-1].status_code
+    return permanent(status), status, seconds(refused[-1].headers.get("Retry-After", ""))
+
+
+#: The answers that the requests of this context got: Apprise tells neither their status nor Retry-After.
+_answers: ContextVar[list[requests.Response] | None] = ContextVar("answers", default=None)
+_send = requests.Session.send
+
+
+def _noting_send(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+    answer = _send(session, request, **options)
+    if (answers := _answers.get()) is not None:
+        answers.append(answer)
+    return answer
+
+
+requests.Session.send = _noting_send  # type: ignore[method-assign, assignment]

@@ -1,0 +1,122 @@
+"""A webhook: notices as signed JSON, by POST to an address of the operator's.
+
+The body is signed with HMAC-SHA256 over ``TIMESTAMP.BODY`` (as Stripe does), so that a receiver can tell that it is
+ours and new; ``Idempotency-Key`` is the same for every try (draft-ietf-httpapi-idempotency-key-header).
+"""
+
+import hmac
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+import urllib3
+
+from tracker import http
+from tracker.alerts.channels.reach import guarded, masked
+from tracker.alerts.options import Expected, flag, option, text
+from tracker.clock import wall
+from tracker.errors import ChannelError
+from tracker.models import Notice
+
+#: Bytes of an answer that are looked at.
+ANSWER = 2_000
+#: Statuses that say "not now", besides those of 500 and above.
+LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+def address(value: Any) -> str:
+    parts = urlsplit(text(value))
+    try:
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or True)
+    except ValueError:
+        usable = False
+    if not usable or parts.username or parts.fragment:
+        raise Expected("an http:// or https:// URL that names a host, and no user or fragment")
+    return value.strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """url: where to POST; secret: signs, if given; allow_private: also to addresses that are not public."""
+
+    PATIENCE: ClassVar[int] = http.CONNECT_TIMEOUT * 2 + http.DEADLINE
+    CEILING: ClassVar[int] = 0
+
+    url: str = option(address, secret=True)
+    secret: str = option(text, "", secret=True)
+    allow_private: bool = option(flag, False)
+
+    def send(self, notice: Notice) -> str:
+        body = orjson.dumps(document(notice))
+        headers = {
+            "Content-Type": "application/json", "Accept-Encoding": "identity", "Idempotency-Key": notice.id,
+        }  # fmt: skip
+        if self.secret:
+            timestamp = str(int(wall()))
+            headers |= {
+                "X-Tracker-Timestamp": timestamp,
+                "X-Tracker-Signature": signature(self.secret, timestamp, body),
+            }
+        with guarded(self.allow_private):
+            return self._posted(body, headers)
+
+    def _posted(self, body: bytes, headers: dict[str, str]) -> str:
+        try:
+            with self._session.post(
+                self.url, data=body, headers=headers, stream=True, allow_redirects=False,
+                timeout=(http.CONNECT_TIMEOUT, http.READ_TIMEOUT),
+            ) as answer:  # fmt: skip
+                return _judged(answer, self.url)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise ChannelError(_fault(error)) from None  # the cause holds the URL, which may be a secret
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        return http.prepared(http.Plain(), {})
+
+
+def document(notice: Notice) -> dict[str, Any]:
+    """The body of a webhook, as docs/alerts.md describes it."""
+    told = {name: getattr(notice, name) for name in ("id", "key", "event", "severity", "title", "text", "at")}
+    return told | {"alert": asdict(notice.alert) | {"id": notice.alert.id} if notice.alert else None}
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    return "v1=" + hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
+
+
+def _judged(answer: requests.Response, url: str) -> str:
+    """What the receiver said; raises ChannelError unless it is that it took the notice."""
+    said = f"answered {answer.status_code}{_excerpt(answer, url)}"
+    if 200 <= answer.status_code < 300:
+        return said
+    status = answer.status_code
+    raise ChannelError(said, permanent(status), status, http.seconds(answer.headers.get("Retry-After", "")))
+
+
+def permanent(status: int) -> bool:
+    """Whether trying again will not help, by an HTTP status that is not a success."""
+    return status < 500 and status not in LATER
+
+
+def _excerpt(answer: requests.Response, url: str) -> str:
+    """The beginning of the body. Many servers repeat the path there, and a token with it."""
+    with suppress(urllib3.exceptions.HTTPError, OSError):  # the status alone says enough
+        if body := answer.raw.read1(ANSWER):
+            return f": {masked(body.decode('utf-8', 'replace'), url)[:200]!r}"
+    return ""
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate was not accepted"
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+        return "did not answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "could not be reached, or closed the connection"
+    return f"did not answer as HTTP servers do ({type(error).__name__})"

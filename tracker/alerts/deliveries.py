@@ -1,0 +1,350 @@
+"""The outbox's rows in Redis: one for each notice and channel, from pending to delivered, dead, digested or silenced.
+
+``dt1:delivery:{id}`` hash, a row; ``dt1:due`` sorted set, ids of pending rows by when they are next looked at;
+``dt1:dead`` sorted set, ids of dead rows by when they died; ``dt1:sent:{channel}:{bucket}`` string, attempts in a
+ceiling's window; ``dt1:digest:{id}`` set, the rows that a digest stands for; ``dt1:held`` set, the silences that hold
+rows back; ``dt1:held:{silence}`` sorted set, their ids by when they were held. {id} is ``alert/channel/event``.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from secrets import token_hex
+from typing import Any, TypeVar
+
+from redis import Redis, WatchError
+
+from tracker.alerts.waiting import PROBE, Waiting
+from tracker.models import DIGEST, FIRING, RESOLVED, Attempt, Delivery
+from tracker.series.ring import DAY
+from tracker.store.series import PREFIX, translated
+
+#: Seconds that alerts and their rows are kept.
+LIFE = 7 * DAY
+#: Seconds that a published task has to claim its row before it counts as lost and another is published.
+GRACE = 15
+#: Attempts kept of a row, the newest.
+ATTEMPTS = 20
+DIED = "its worker died in the midst of it, or took too long"
+#: Seconds for which a row is tried from its first failure on, before it is dead.
+GIVE_UP = 6 * 3_600
+#: Rows of an ended silence that one sweep makes due.
+RELEASED = 10_000
+
+DUE = f"{PREFIX}:due"
+DEAD = f"{PREFIX}:dead"
+HOLDING = f"{PREFIX}:held"
+T = TypeVar("T")
+Stored = dict[bytes, bytes]
+
+
+class Deliveries:
+    """Rows, and who works on them. Times are Unix seconds of ``now``. Every method may raise StoreError."""
+
+    def __init__(self, redis: Redis, now: Callable[[], float]):
+        self.redis: Any = redis  # as in Store
+        self.now = now
+        self.waiting = Waiting(redis, now)
+
+    def add(self, pipe: Any, row: Delivery, after: float = 0) -> None:
+        """Adds ``row`` to the transaction ``pipe``; its task is published just after that, or when ``after`` comes."""
+        pipe.hset(_key(row.id), mapping={"state": "pending", "tries": 0, "attempts": "[]", "after": after})
+        pipe.expire(_key(row.id), LIFE)
+        pipe.zadd(DUE, {row.id: after or self.now() + GRACE})
+
+    def get(self, id: str) -> Delivery | None:
+        """The row of that id, None if there is none (any more)."""
+        return next(iter(self.all([id])), None)
+
+    def all(self, ids: Sequence[str]) -> list[Delivery]:
+        """The rows of ``ids`` that there are."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for id in ids:
+                pipe.hgetall(_key(id))
+                pipe.zscore(DUE, id)
+            found = pipe.execute()
+        return [_row(id, stored, due) for id, stored, due in zip(ids, found[::2], found[1::2], strict=True) if stored]
+
+    # Work on a row: claimed for the time of a lease, then settled or put off by who claimed it
+
+    def claim(self, id: str, lease: float) -> tuple[Delivery, str] | None:
+        """The row, and the token of who may send it now; None if it is settled, not due, or claimed by another.
+
+        A claim ends after ``lease`` seconds: nobody waits for one that died any longer. That was a try that failed.
+        A silenced row can be claimed too: it is returned as it was, and is pending from now on.
+        """
+        token = token_hex(8)
+        claimed: list[Delivery] = []
+
+        def change(pipe: Any, stored: Stored) -> tuple[Delivery, str] | None:
+            if _text(stored, "claimant") == token:
+                return claimed[-1], token  # by the try before, and only its answer was lost
+            settled = _text(stored, "state") not in ("pending", "silenced")
+            if settled:
+                pipe.zrem(DUE, id)
+            if settled or self.now() < max(_time(stored, "after"), _time(stored, "until")):
+                return None
+            row = _row(id, stored)
+            if _text(stored, "claimant"):
+                died = Attempt(self.now(), False, None, DIED)
+                row = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, died))
+            until = self.now() + lease
+            pipe.hset(_key(id), mapping={"state": "pending", "claimant": token, "until": until, **_known(row)})
+            pipe.zadd(DUE, {id: until})
+            self.waiting.remove(pipe, id)
+            claimed.append(row)
+            return row, token
+
+        return self._change([_key(id)], change)
+
+    def settle(self, row: Delivery, state: str, attempt: Attempt) -> None:
+        """Ends the work on ``row``. What was delivered stays so, whoever else had claimed it in the meantime."""
+
+        def change(pipe: Any, stored: Stored) -> None:
+            if not stored:
+                return  # a week old
+            known = _row(row.id, stored)
+            if known.state == "pending" or (known.state in ("dead", "silenced") and state == "delivered"):
+                self._settle(pipe, known, state, attempt)
+
+        self._change([_key(row.id)], change)
+
+    def put_off(self, row: Delivery, token: str, after: float) -> None:
+        """Leaves ``row`` pending, not to be looked at before ``after``."""
+
+        def change(pipe: Any, stored: Stored) -> None:
+            if _text(stored, "claimant") == token:  # else another goes on from here, or this is done already
+                self._wait(pipe, row, after)
+
+        self._change([_key(row.id)], change)
+
+    def fail(self, row: Delivery, token: str, attempt: Attempt, wait: float, asked: float = 0) -> bool:
+        """Notes a try that failed: ``row`` is tried again after ``wait`` seconds. False: it is dead instead.
+
+        asked: seconds for which the receiver asked not to be called; no success of others wakes the row sooner.
+        """
+
+        def change(pipe: Any, stored: Stored) -> bool:
+            if _text(stored, "claimant") != token:
+                return True  # as in put_off
+            now = self.now()
+            since = _time(stored, "since") or now
+            if now + wait - since > GIVE_UP:
+                self._settle(pipe, row, "dead", attempt)
+                return False
+            tried = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, attempt))
+            self._wait(pipe, tried, now + wait, since=since, earliest=now + max(asked, PROBE))
+            self.waiting.add(pipe, row.id, now + wait, LIFE)
+            return True
+
+        return self._change([_key(row.id)], change)
+
+    def wake(self, row: Delivery, most: int) -> None:
+        """Lets up to ``most`` rows that failed on the channel of ``row`` be tried again at once."""
+
+        def change(id: str, pipe: Any, stored: Stored) -> None:
+            after = max(self.now(), _time(stored, "earliest"))
+            waits = _text(stored, "state") == "pending" and not _text(stored, "claimant")
+            if waits and after < _time(stored, "after"):
+                pipe.hset(_key(id), "after", after)
+                pipe.zadd(DUE, {id: after})
+
+        for id in self.waiting.pop(row.id, most):
+            self._change([_key(id)], partial(change, id))
+
+    # What a silence holds back
+
+    def hold(self, row: Delivery, token: str, silence: str, why: str) -> None:
+        """Leaves ``row`` silenced until ``release`` makes it due again."""
+
+        def change(pipe: Any, stored: Stored) -> None:
+            if _text(stored, "claimant") != token:
+                return  # as in put_off
+            held, now = _held_key(silence), self.now()
+            self._settle(pipe, row, "silenced", Attempt(now, True, None, why))
+            pipe.zadd(held, {row.id: now})
+            pipe.zremrangebyscore(held, 0, now - LIFE)
+            pipe.expire(held, LIFE)
+            pipe.sadd(HOLDING, silence)
+
+        self._change([_key(row.id)], change)
+
+    def holding(self) -> set[str]:
+        """Ids of the silences that hold rows back, or did until they ended."""
+        with translated():
+            return {id.decode() for id in self.redis.smembers(HOLDING)}
+
+    def release(self, silence: str) -> None:
+        """Makes up to RELEASED rows due that ``silence`` holds back; ``holding`` names it as long as there are more."""
+        held = _held_key(silence)
+
+        def change(pipe: Any, rows: list[bytes]) -> None:
+            if rows:
+                pipe.zadd(DUE, dict.fromkeys(rows, self.now()))
+                pipe.zrem(held, *rows)
+            if len(rows) < RELEASED:
+                pipe.srem(HOLDING, silence)
+
+        self._change([held], change, lambda pipe: pipe.zrange(held, 0, RELEASED - 1))
+
+    # What is due, what is dead
+
+    def due(self, count: int) -> list[str]:
+        """Up to ``count`` ids of rows whose time has come: to be tried again, or whose task or claimant was lost.
+
+        None of them is due again for GRACE, which the task has that is published for it now.
+        """
+        with translated():
+            ids = [id.decode() for id in self.redis.zrangebyscore(DUE, 0, self.now(), start=0, num=count)]
+            if not ids:
+                return []
+            pipe = self.redis.pipeline(transaction=False)
+            for id in ids:
+                pipe.exists(_key(id))
+            there = dict(zip(ids, pipe.execute(), strict=True))
+            if gone := [id for id in ids if not there[id]]:  # a week old
+                self.redis.zrem(DUE, *gone)
+            self.redis.zadd(DUE, dict.fromkeys(ids, self.now() + GRACE), xx=True)
+        return [id for id in ids if there[id]]
+
+    def pending(self, count: int = 1_000) -> list[Delivery]:
+        """Up to ``count`` pending rows, by when they are looked at next."""
+        with translated():
+            ids = [id.decode() for id in self.redis.zrange(DUE, 0, count - 1)]
+        return [row for row in self.all(ids) if row.state == "pending"]
+
+    def dead(self, count: int = 1_000) -> list[Delivery]:
+        """The ``count`` newest dead rows, newest first."""
+        with translated():
+            self.redis.zremrangebyscore(DEAD, 0, self.now() - LIFE)
+            ids = [id.decode() for id in self.redis.zrevrange(DEAD, 0, count - 1)]
+        return [row for row in self.all(ids) if row.state == "dead"]
+
+    def redrive(self, ids: Sequence[str] | None = None, channel: str | None = None) -> list[str]:
+        """Makes dead rows pending and due again, as if never tried; returns their ids.
+
+        Those of ``ids``, or all; of ``channel``, or of all channels. A resolved notice that was left out because
+        nobody was told of the firing one is looked at again after it.
+        """
+        if ids is None:
+            ids = [row.id for row in self.dead()]
+
+        def change(id: str, pipe: Any, stored: Stored) -> bool:
+            if _text(stored, "state") != "dead":
+                return False
+            pipe.hset(_key(id), mapping={"state": "pending", "tries": 0, "after": 0, "until": 0})
+            pipe.zrem(DEAD, id)
+            pipe.zadd(DUE, {id: self.now()})
+            if id.endswith(f"/{FIRING}"):
+                pipe.zadd(DUE, {id.removesuffix(FIRING) + RESOLVED: self.now()})
+            return True
+
+        wanted = [id for id in ids if channel in (None, *id.split("/")[1:2])]
+        return [id for id in wanted if self._change([_key(id)], partial(change, id))]
+
+    # A channel's ceiling: what is above it, one digest tells
+
+    def above(self, channel: str, ceiling: int, window: int) -> bool:
+        """Counts a try on ``channel``; whether it is above ``ceiling`` in this ``window`` of seconds."""
+        key = f"{PREFIX}:sent:{channel}:{self._bucket(window)}"
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.incr(key)
+            pipe.expire(key, 2 * window)
+            return pipe.execute()[0] > ceiling
+
+    def digest(self, row: Delivery, window: int) -> None:
+        """Leaves it to the digest at this ``window``'s end to tell ``row``; one that was ever claimed is closed."""
+        bucket = self._bucket(window)
+        while not self._join(row, Delivery(f"digest:{bucket}", row.channel, DIGEST), bucket + window):
+            bucket += window
+
+    def digested(self, digest: Delivery) -> list[Delivery]:
+        """The rows that ``digest`` tells, by id."""
+        with translated():
+            ids = sorted(id.decode() for id in self.redis.smembers(_members_key(digest.id)))
+        return self.all(ids)
+
+    def _bucket(self, window: int) -> int:
+        return int(self.now() // window * window)
+
+    def _join(self, row: Delivery, digest: Delivery, after: float) -> bool:
+        def change(pipe: Any, stored: Stored) -> bool:
+            if b"claimant" in stored:
+                return False
+            if not stored:
+                self.add(pipe, digest, after)
+            pipe.sadd(_members_key(digest.id), row.id)
+            pipe.expire(_members_key(digest.id), LIFE)
+            told = Attempt(self.now(), True, None, f"above the ceiling of {row.channel}: {digest.id} tells it")
+            self._settle(pipe, row, "digested", told)
+            return True
+
+        return self._change([_key(digest.id), _key(row.id)], change)
+
+    def _wait(self, pipe: Any, row: Delivery, after: float, **more: float) -> None:
+        pipe.hset(_key(row.id), mapping={"claimant": "", "until": 0, "after": after} | more | _known(row))
+        pipe.zadd(DUE, {row.id: after})
+
+    def _settle(self, pipe: Any, row: Delivery, state: str, attempt: Attempt) -> None:
+        settled = replace(row, attempts=_newest(row.attempts, attempt))
+        pipe.hset(_key(row.id), mapping={"state": state, "claimant": "", "until": 0, "since": 0, **_known(settled)})
+        pipe.zrem(DUE, row.id)
+        pipe.zrem(DEAD, row.id)
+        if state == "dead":
+            pipe.zadd(DEAD, {row.id: self.now()})
+
+    def _change(self, keys: Sequence[str], change: Callable[[Any, Any], T], read: Callable | None = None) -> T:
+        """A transaction: what ``change`` adds to the pipeline, given the hash at the first of ``keys``, or ``read``.
+
+        Repeated until none of ``keys`` changes meanwhile; also after a lost connection, so ``change`` must know its
+        own work again.
+        """
+        with translated(), self.redis.pipeline(transaction=True) as pipe:
+            while True:
+                try:
+                    pipe.watch(*keys)
+                    stored = read(pipe) if read else pipe.hgetall(keys[0])
+                    pipe.multi()
+                    outcome = change(pipe, stored)
+                    pipe.execute()
+                    return outcome
+                except WatchError:
+                    continue
+
+
+def _key(id: str) -> str:
+    return f"{PREFIX}:delivery:{id}"
+
+
+def _members_key(id: str) -> str:
+    return f"{PREFIX}:digest:{id}"
+
+
+def _held_key(silence: str) -> str:
+    return f"{PREFIX}:held:{silence}"
+
+
+def _text(stored: Stored, name: str) -> str:
+    return stored.get(name.encode(), b"").decode()
+
+
+def _time(stored: Stored, name: str) -> float:
+    return float(_text(stored, name) or 0)
+
+
+def _row(id: str, stored: Stored, due: float | None = None) -> Delivery:
+    attempts = tuple(Attempt(**each) for each in json.loads(_text(stored, "attempts")))
+    alert, channel, event = id.split("/")
+    return Delivery(alert, channel, event, _text(stored, "state"), int(_text(stored, "tries")), attempts, due)
+
+
+def _newest(attempts: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
+    return (*attempts, attempt)[-ATTEMPTS:]
+
+
+def _known(row: Delivery) -> dict[str, Any]:
+    """What is stored of a row's tries."""
+    return {"tries": row.tries, "attempts": json.dumps([asdict(attempt) for attempt in row.attempts])}

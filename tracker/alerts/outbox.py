@@ -1,0 +1,177 @@
+"""Alerts in Redis: recorded once, together with their rows of the outbox, before anything is sent.
+
+``dt1:alert:{id}`` hash, the alert, its rule as it was, the ids of its rows; ``dt1:alerts`` stream of ids, as recorded;
+``dt1:fired:{rule}:{metric}`` string, the slot of the metric's last alert and a token of who wrote it;
+``dt1:firing`` hash, ``{rule}:{metric}`` -> slot of the alert that is not resolved yet.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from secrets import token_hex
+from typing import Any
+
+from redis import Redis, WatchError
+
+from tracker.alerts.deliveries import LIFE, Deliveries
+from tracker.clock import wall
+from tracker.models import FIRING, RESOLVED, Alert, Delivery
+from tracker.store.raw import Line
+from tracker.store.series import PREFIX, translated
+
+#: Alerts kept: at most this many, and at most LIFE.
+KEPT = 10_000
+#: Alerts read at a time when looking for some.
+PAGE = 200
+ALERTS = f"{PREFIX}:alerts"
+FIRING_NOW = f"{PREFIX}:firing"
+
+
+class Outbox:
+    """The alerts that were decided; ``deliveries``: their rows. Every method may raise StoreError."""
+
+    def __init__(self, redis: Redis, now: Callable[[], float] = wall):
+        self.redis: Any = redis  # as in Store
+        self.deliveries = Deliveries(redis, now)
+        self._line = Line.of(redis)
+
+    def record(
+        self, alert: Alert, cooldown: int, channels: Sequence[str] = (), definition: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Stores ``alert`` with a row for each of ``channels``, and the ``definition`` of its rule.
+
+        False if it is stored already or its metric had one within ``cooldown`` seconds. Checked and written in one
+        transaction per (rule, metric), so two evaluations at once make one alert.
+        """
+        fired = f"{PREFIX}:fired:{alert.rule}:{alert.metric}"
+        mine = f"{alert.slot}:{token_hex(8)}"
+        rows = [Delivery(alert.id, channel, FIRING) for channel in channels]
+        with translated(), self.redis.pipeline(transaction=True) as pipe:
+            while True:
+                try:
+                    pipe.watch(fired)
+                    last = (pipe.get(fired) or b"").decode()
+                    if last == mine:
+                        return True  # written by the try before, and only its answer was lost
+                    if last and alert.slot - int(last.partition(":")[0]) < max(cooldown, 1):
+                        return False
+                    pipe.multi()
+                    pipe.set(fired, mine, ex=max(cooldown, LIFE))
+                    known = asdict(alert) | {"definition": definition or {}, "rows": [row.id for row in rows]}
+                    pipe.hset(_alert_key(alert.id), mapping=_encoded(known))
+                    pipe.expire(_alert_key(alert.id), LIFE)
+                    pipe.hset(FIRING_NOW, f"{alert.rule}:{alert.metric}", alert.slot)
+                    pipe.xadd(ALERTS, {"id": alert.id}, maxlen=KEPT, approximate=True)
+                    for row in rows:
+                        self.deliveries.add(pipe, row)
+                    pipe.execute()
+                    return True
+                except WatchError:
+                    continue  # another evaluation of the metric was faster, or the connection was lost: look again
+
+    def firing(self) -> dict[str, int]:
+        """``rule:metric`` -> slot of its alert, of all alerts that are not resolved."""
+        [firing] = self._line.ask([("HGETALL", FIRING_NOW)])
+        return {subject.decode(): int(slot) for subject, slot in firing.items()}
+
+    def forget(self, subjects: Sequence[str]) -> None:
+        """Alerts of these ``rule:metric`` are not waited for any more."""
+        with translated():
+            if subjects:
+                self.redis.hdel(FIRING_NOW, *subjects)
+
+    def resolve(self, id: str, at: float, channels: Sequence[str] = ()) -> list[str]:
+        """Ends an alert, once: returns the ids of the rows of its resolved notices, one for each of ``channels``.
+
+        ``at``: Unix seconds of the evaluation that found it clear.
+        """
+        rows = [Delivery(id, channel, RESOLVED) for channel in channels]
+        with translated(), self.redis.pipeline(transaction=True) as pipe:
+            while True:
+                try:
+                    pipe.watch(_alert_key(id), FIRING_NOW)
+                    stored = _decoded(pipe.hgetall(_alert_key(id)))
+                    subject, _, slot = id.rpartition(":")
+                    newest = pipe.hget(FIRING_NOW, subject) == slot.encode()
+                    pipe.multi()
+                    if newest:
+                        pipe.hdel(FIRING_NOW, subject)
+                    fresh = bool(stored) and stored["state"] == FIRING
+                    if fresh:
+                        known = {
+                            "state": RESOLVED,
+                            "resolved_at": at,
+                            "rows": stored["rows"] + [row.id for row in rows],
+                        }
+                        pipe.hset(_alert_key(id), mapping=_encoded(known))
+                        for row in rows:
+                            self.deliveries.add(pipe, row)
+                    pipe.execute()
+                    return [row.id for row in rows] if fresh else []
+                except WatchError:
+                    continue
+
+    def acknowledge(self, id: str, by: str, comment: str, at: float) -> bool:
+        """Notes who has taken the alert on; False if there is none of that id."""
+        with translated():
+            if not self.redis.exists(_alert_key(id)):
+                return False
+            note = {"acknowledged": {"by": by, "at": at, "comment": comment}}
+            self.redis.hset(_alert_key(id), mapping=_encoded(note))
+            return True
+
+    def get(self, id: str) -> Alert | None:
+        """The alert of that id, None if there is none (any more)."""
+        with translated():
+            return _alert(self.redis.hgetall(_alert_key(id)))
+
+    def explained(self, id: str) -> tuple[Alert, dict[str, Any], list[Delivery]] | None:
+        """An alert, its rule as it was, and its rows; None if there is none of that id (any more)."""
+        with translated():
+            stored = self.redis.hgetall(_alert_key(id))
+        alert, known = _alert(stored), _decoded(stored)
+        return (alert, known["definition"], self.deliveries.all(known["rows"])) if alert else None
+
+    def newest(self, count: int = 100) -> list[Alert]:
+        """The ``count`` alerts that were recorded last, the last one first."""
+        return [alert for _, alert in zip(range(count), (alert for _, alert in self.walk()), strict=False)]
+
+    def walk(self, before: str = "") -> Iterator[tuple[str, Alert]]:
+        """(place, alert) from behind the place ``before``, the alert that was recorded last first.
+
+        A place is ``MILLISECONDS-NUMBER`` by the store's clock, and never goes back. ``at`` may: it is by the clock of
+        the worker that found the alert, and is some seconds old when the alert is recorded.
+        """
+        last = f"({before}" if before else "+"
+        while True:
+            with translated():
+                entries = self.redis.xrevrange(ALERTS, max=last, count=PAGE)
+                pipe = self.redis.pipeline(transaction=False)
+                for _, entry in entries:
+                    pipe.hgetall(_alert_key(entry[b"id"].decode()))
+                found = pipe.execute()
+            for (position, _), stored in zip(entries, found, strict=True):
+                if alert := _alert(stored):
+                    yield position.decode(), alert
+            if len(entries) < PAGE:
+                return
+            last = f"({entries[-1][0].decode()}"
+
+
+def _alert_key(id: str) -> str:
+    return f"{PREFIX}:alert:{id}"
+
+
+def _encoded(known: Mapping[str, Any]) -> dict[str, str]:
+    return {name: json.dumps(value) for name, value in known.items()}
+
+
+def _decoded(stored: dict[bytes, bytes]) -> dict[str, Any]:
+    return {name.decode(): json.loads(value) for name, value in stored.items()}
+
+
+def _alert(stored: dict[bytes, bytes]) -> Alert | None:
+    known = _decoded(stored)
+    if "rule" not in known:
+        return None
+    return Alert(**{each.name: known[each.name] for each in fields(Alert)})

@@ -1,0 +1,105 @@
+"""From what rules find to what the outbox records: new alerts, alerts that are over, and the rows to send now."""
+
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from tracker.alerts import rules
+from tracker.alerts.deliveries import LIFE
+from tracker.alerts.outbox import Outbox
+from tracker.models import FIELDS, FIRING, Alert, Delivery, Metric
+from tracker.store.series import Store
+
+
+@dataclass
+class Found:
+    """New alerts, and the ids of rows of the outbox that are to be sent now."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
+
+
+class Recorder:
+    """Records what is found at ``now``, Unix seconds. ``wants_resolved``: channels that are told when an alert is over.
+
+    firing: ``rule:metric`` -> slot, of the alerts that were not resolved before.
+    """
+
+    def __init__(self, outbox: Outbox, now: float, wants_resolved: Collection[str]):
+        self.outbox, self.now, self.wants_resolved = outbox, now, wants_resolved
+        self.found = Found()
+        firing = outbox.firing()
+        self.firing = {subject: slot for subject, slot in firing.items() if slot > now - LIFE}
+        outbox.forget([*(firing.keys() - self.firing.keys())])  # of rules or metrics that are no more
+
+    def fire(self, rule: rules.Rule, alert: Alert) -> None:
+        """A firing, if it is a new one. The one before it, if that was not seen to end, is over."""
+        subject = f"{alert.rule}:{alert.metric}"
+        if self.firing.get(subject) == alert.slot:
+            return
+        if self.outbox.record(alert, rule.cooldown, rule.channels, rule.definition()):
+            self.found.alerts.append(alert)
+            self.found.rows += [Delivery(alert.id, channel, FIRING).id for channel in rule.channels]
+            self.end(rule, subject)
+
+    def end(self, rule: rules.Rule, subject: str) -> None:
+        """The alert that is firing for ``rule:metric``, if one is, is over."""
+        if subject in self.firing:
+            told = [channel for channel in rule.channels if channel in self.wants_resolved]
+            self.found.rows += self.outbox.resolve(f"{subject}:{self.firing[subject]}", self.now, told)
+
+    def check(
+        self, series: Sequence[rules.SeriesRule], metrics: Sequence[str], values: np.ndarray, first: int, step: int,
+        steps: int = rules.FRESH_STEPS,
+    ) -> None:  # fmt: skip
+        """Checks the rules on windows ``values`` (n, rows) of ``metrics`` (n,), whose first slot is ``first``."""
+        for rule, edge in rules.firings(values, metrics, series, step, steps):
+            self.fire(rule, edge.alert(rule, metrics[edge.row], first + edge.column * step, self.now))
+        for rule in series:
+            rows = [row for row, metric in enumerate(metrics) if f"{rule.name}:{metric}" in self.firing]
+            subjects = [f"{rule.name}:{metrics[row]}" for row in rows]
+            since = np.array([(self.firing[subject] - first) // step for subject in subjects], int)
+            for subject in itertools.compress(subjects, rules.cleared(values[rows], rule, since, step)):
+                self.end(rule, subject)
+
+
+def check_sources(
+    store: Store, outbox: Outbox, stale: Sequence[rules.Stale], sources: Sequence[str], now: float,
+    wants_resolved: Collection[str] = (),
+) -> Found:  # fmt: skip
+    """Records which ``sources`` the rules find stale, each once, and which are not any more."""
+    recorder = Recorder(outbox, now, wants_resolved)
+    newest = cache(lambda field: _newest_slots(store, field))  # read once for all sources and rules
+    for source, rule in itertools.product(sources, stale):
+        heard = _heard(store, rule, source, now, newest)
+        if heard is not None and rule.fires(now - heard):
+            recorder.fire(rule, rule.alert(source, heard, store.ring.step, now))
+        elif heard is not None and rule.clears(now - heard):
+            recorder.end(rule, f"{rule.name}:source:{source}")
+    return recorder.found
+
+
+def _newest_slots(store: Store, field: str) -> dict[str, int]:
+    ids, summaries = store.summaries(field)
+    return dict(zip(ids, summaries["slot"].tolist(), strict=True))
+
+
+def _heard(
+    store: Store, rule: rules.Stale, source: str, now: float, newest: Callable[[str], Mapping[str, int]]
+) -> float | None:
+    """When ``source`` last gave a sample of a metric that ``rule`` matches; None if it has no such metric.
+
+    newest: field -> the newest slots of its metrics.
+    """
+    watched = [Metric(market, field) for market in store.watched(source) for field in FIELDS]
+    matching = [metric for metric in watched if rule.matches(metric.id)]
+    if watched and not matching:
+        return None
+    success = store.status(source).get("last_success")
+    if success is None:
+        return store.waiting_since(source, now)
+    slot = max((newest(metric.field).get(metric.id, 0) for metric in matching), default=0)
+    return min(float(success), slot + store.ring.step) if slot else float(success)

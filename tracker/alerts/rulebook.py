@@ -1,0 +1,200 @@
+"""The rules file: which rules there are and which channels, read, judged, and read again when it changes.
+
+``[rules.NAME]`` tables have the options of their kind's class in rules.py, ``[channels.NAME]`` tables those of their
+kind's class under channels/ and of Outlet. docs/alerts.md describes them all.
+"""
+
+import logging
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tracker.alerts import channels
+from tracker.alerts.channels import Outlet
+from tracker.alerts.options import NAME, BadOption, Expected, build, declared_by, shown
+from tracker.alerts.rules import DEFAULT_RULES, KINDS, Rule, SeriesRule, Stale
+from tracker.errors import SettingsError
+from tracker.files import Unreadable, read_text
+
+log = logging.getLogger(__name__)
+
+#: Characters of a name or of TOML's own complaint that are shown.
+SHOWN = 200
+#: A name that TOML has without quotes.
+BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: A name of so many parts that TOML's parser takes minutes for it.
+DOTTED = re.compile(r"""(?<![\w"'-])(?:["']?[\w-]{1,1000}["']?[ \t]*\.[ \t]*){100}""")
+
+
+@dataclass(frozen=True)
+class Book:
+    """Rules, in the file's order, and the channels they name: name -> outlet. ``log`` is always there."""
+
+    rules: tuple[Rule, ...]
+    outlets: Mapping[str, Outlet]
+
+    @property
+    def series(self) -> tuple[SeriesRule, ...]:
+        """The rules on values of metrics."""
+        return tuple(rule for rule in self.rules if isinstance(rule, SeriesRule))
+
+    @property
+    def stale(self) -> tuple[Stale, ...]:
+        """The rules on sources."""
+        return tuple(rule for rule in self.rules if isinstance(rule, Stale))
+
+    @property
+    def wants_resolved(self) -> frozenset[str]:
+        """The channels that want to be told when an alert is over."""
+        return frozenset(name for name, outlet in self.outlets.items() if outlet.resolved)
+
+
+class Rulebook:
+    """The book of the file at ``path``; without a path the built-in one. Raises SettingsError if it is bad at first.
+
+    When the file changes later, the new one is in force from the next look on; while it is bad, the old one stays, and
+    the log says so.
+    """
+
+    def __init__(self, path: str):
+        self._path = Path(path) if path else None
+        self._seen = self._stamp()
+        self._book = read(self._path) if self._path else built_in()
+
+    def current(self) -> Book:
+        """The book in force; a look costs one ``stat``."""
+        stamp = self._stamp()
+        if self._path and stamp != self._seen:
+            self._seen = stamp
+            try:
+                self._book = read(self._path)
+                log.warning("%s has changed: %d rules are in force", self._path, len(self._book.rules))
+            except SettingsError as error:
+                log.error("THE RULES ARE NOT RELOADED, the old ones stay in force: %s", error)
+        return self._book
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat() if self._path else None
+        except OSError:
+            return None
+        return found and (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def built_in() -> Book:
+    """The mission's rule, told to the log."""
+    return Book(DEFAULT_RULES, {"log": _log()})
+
+
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> Book:
+    """The book of the file at ``path``; raises SettingsError with the line and option that is not usable."""
+    try:
+        source = read_text(path)
+    except Unreadable as error:
+        raise SettingsError(f"RULES={shown(str(path))}: expected a file that can be read: it {error}") from error
+    if DOTTED.search(source):
+        raise SettingsError(f"{path}: expected TOML with names of a few parts")
+    try:
+        tables = tomllib.loads(source)
+    except RecursionError:
+        raise SettingsError(f"{path}: expected TOML with fewer brackets inside one another") from None
+    except ValueError as error:
+        text = str(error)  # its end has the line
+        cut = text if len(text) < SHOWN else f"{text[: SHOWN - 60]} ... {text[-40:]}"
+        raise SettingsError(f"{path}: expected TOML: {cut}") from error
+    return _Reader(path, source, environment).book(tables)
+
+
+def _log() -> Outlet:
+    return Outlet(name="log", kind="log", channel=channels.kind("log")())
+
+
+class _Reader:
+    """Turns the tables of one file into a book."""
+
+    def __init__(self, path: Path, source: str, environment: Mapping[str, str]):
+        self.path, self.lines, self.environment = path, source.split("\n"), environment
+
+    def book(self, tables: dict[str, Any]) -> Book:
+        for name in tables.keys() - {"rules", "channels"}:
+            self._refuse((name,), "", "only tables [rules.NAME] and [channels.NAME]")
+        outlets = {"log": _log()} | {
+            name: self._outlet(name, table) for name, table in self._named(tables, "channels").items()
+        }
+        rules = tuple(self._rule(name, table) for name, table in self._named(tables, "rules").items())
+        if not rules:
+            self._refuse(("rules",), "", "at least one table [rules.NAME]")
+        for rule in rules:
+            if missing := [name for name in rule.channels if name not in outlets]:
+                expected = f"only channels that there are: {', '.join(outlets)}"
+                self._refuse(("rules", rule.name, "channels"), repr(missing[0]), expected)
+        return Book(rules, outlets)
+
+    def _named(self, tables: dict[str, Any], section: str) -> dict[str, dict[str, Any]]:
+        found = tables.get(section, {})
+        if not isinstance(found, dict) or not all(isinstance(table, dict) for table in found.values()):
+            self._refuse((section,), "", f"only tables [{section}.NAME]")
+        for name in found:
+            if not NAME.fullmatch(name):
+                self._refuse((section, name), "", "a name of lower-case letters, digits and hyphens")
+        return found
+
+    def _rule(self, name: str, table: dict[str, Any]) -> Rule:
+        kind = self._kind(("rules", name), table, KINDS)
+        return self._built(KINDS[kind], ("rules", name), table, name=name)
+
+    def _outlet(self, name: str, table: dict[str, Any]) -> Outlet:
+        place = ("channels", name)
+        kind = self._kind(place, table, channels.KINDS)
+        if name == "log" and kind != "log":
+            self._refuse((*place, "kind"), shown(kind), "another name for it: `log` is always there, and is the log")
+        common = declared_by(Outlet).keys()
+        own = {option: value for option, value in table.items() if option not in common}
+        channel = self._built(channels.kind(kind), place, own)
+        rest = {option: value for option, value in table.items() if option in common}
+        return self._built(Outlet, place, rest, name=name, kind=kind, channel=channel)
+
+    def _kind(self, place: tuple[str, ...], table: dict[str, Any], kinds: Mapping[str, object]) -> str:
+        kind = table.pop("kind", None)
+        if not isinstance(kind, str) or kind not in kinds:
+            self._refuse((*place, "kind"), "(missing)" if kind is None else shown(kind), f"one of {', '.join(kinds)}")
+        return kind
+
+    def _built(self, of: type, place: tuple[str, ...], table: dict[str, Any], **given: Any) -> Any:
+        try:
+            return build(of, table, self._secret, **given)
+        except BadOption as bad:
+            self._refuse((*place, bad.name), bad.shown, bad.expected)
+
+    def _secret(self, how: str, value: str) -> str:
+        if how == "env":
+            if not self.environment.get(value):
+                raise Expected("the name of an environment variable that is set")
+            return self.environment[value]
+        try:
+            return read_text(self.path.parent / value).strip()
+        except Unreadable as error:
+            raise Expected(f"the path of a text file that can be read: it {error}") from None
+
+    def _refuse(self, place: tuple[str, ...], value: str, expected: str) -> NoReturn:
+        name = ".".join(each if BARE.fullmatch(each) else shown(each) for each in place)
+        given = f" = {value}" if value else ""
+        raise SettingsError(f"{self.path}:{self._line(place)}: {name}{given}: expected {expected}")
+
+    def _line(self, place: tuple[str, ...]) -> int:
+        """Where ``place`` is written, or else the table it is missing from: TOML parsers keep no positions."""
+        header = r"\s*\[\s*" + r"\s*\.\s*".join(f"[\"']?{re.escape(name)}[\"']?" for name in place[:2]) + r"\s*[\].]"
+        start = next((at for at, line in enumerate(self.lines) if re.match(header, line)), None)
+        if start is None:
+            return next((at for at, line in enumerate(self.lines, 1) if place[-1] in line), 1)
+        option = rf'\s*["\']?{re.escape(place[-1])}["\']?\s*[.=]'
+        for at, line in enumerate(self.lines[start + 1 :], start + 1):
+            if len(place) < 3 or line.lstrip().startswith("["):
+                break
+            if re.match(option, line):
+                return at + 1
+        return start + 1

@@ -1,0 +1,211 @@
+"""Sending what the outbox holds, without Celery: one row at a time, at least once, each as its channel wants it.
+
+A row's task may run twice, late or not at all: a row is claimed before it is sent and settled after, and what is still
+pending when its time comes is published again.
+"""
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Mapping
+from math import isfinite
+
+from tracker.alerts.channels import Outlet
+from tracker.alerts.deliveries import DIED
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.silences import Silences
+from tracker.alerts.waiting import PROBE
+from tracker.errors import ChannelError
+from tracker.models import DIGEST, FIRING, RESOLVED, TEST, Alert, Attempt, Delivery, Notice
+
+log = logging.getLogger(__name__)
+
+#: Seconds between the tries of a row: doubled each time, from FIRST to LONGEST.
+FIRST, LONGEST = 1, 600
+#: Rows of a channel that one success wakes, and those have others.
+WOKEN = 20
+#: Workers that a row may take along when it is sent, before it is dead.
+DEATHS = 8
+#: A receiver's Retry-After is honoured up to this.
+LONGEST_ASKED = 3_600
+#: Seconds a claim outlasts the longest send.
+MARGIN = 5
+#: Seconds after which a resolved notice looks again whether its firing one was sent: at least, and at most.
+AFTER_FIRING, AFTER_FIRING_AT_MOST = 5, PROBE
+#: Alerts that a digest spells out.
+SPELT_OUT = 10
+#: Characters of what a channel said that are kept.
+DETAIL = 300
+
+
+def deliver(outbox: Outbox, outlets: Mapping[str, Outlet], id: str) -> None:
+    """Sends the notice of the row ``id``, if it is this task's to send now, and notes how that went."""
+    outlet = outlets.get(id.split("/")[1])
+    claimed = outbox.deliveries.claim(id, (outlet.channel.PATIENCE if outlet else 0) + MARGIN)
+    if not claimed:
+        return
+    row, token = claimed
+    if _deaths(row) >= DEATHS:
+        _give_up(outbox, row, f"{DEATHS} workers died in the midst of it")
+    elif outlet is None:
+        _give_up(outbox, row, f"there is no channel {row.channel} any more: add it and redrive")
+    elif notice := _due_notice(outbox, outlet, row, token):
+        _send(outbox, outlet, row, token, notice)
+    elif row.tries:
+        _see_to_a_probe(outbox, row)
+
+
+def due(outbox: Outbox, count: int) -> list[str]:
+    """Up to ``count`` ids of rows whose time has come. Rows that a silence held back are due once it has ended."""
+    deliveries = outbox.deliveries
+    if holding := deliveries.holding():
+        in_force = {silence.id for silence in Silences(outbox.redis).all(deliveries.now())}
+        for silence in holding - in_force:
+            deliveries.release(silence)
+    return deliveries.due(count)
+
+
+def backoff(tries: int) -> float:
+    """Seconds to wait after ``tries`` that failed: doubled each time, with jitter."""
+    return min(FIRST * 2 ** (tries - 1), LONGEST) * random.uniform(0.75, 1.25)
+
+
+def trial(channel: str, now: float) -> Notice:
+    """What ``channels test`` sends."""
+    text = f"This is a test of the channel {channel}: notices of alerts will look like this."
+    return Notice(f"test:{channel}:{now:.0f}", f"test:{channel}", TEST, "info", "Test", text, now)
+
+
+def _due_notice(outbox: Outbox, outlet: Outlet, row: Delivery, token: str) -> Notice | None:
+    """The notice to send now; None if it is not to be sent, or not now, which is noted."""
+    if row.event == DIGEST:
+        return _digest(outbox, row)
+    alert = outbox.get(row.alert)
+    wanted = _resolved_is_wanted if row.event == RESOLVED else _firing_is_wanted
+    if not alert:
+        _give_up(outbox, row, "its alert is no longer stored")
+    elif not wanted(outbox, alert, row, token):
+        return None
+    elif outlet.most and outbox.deliveries.above(outlet.name, outlet.most, outlet.window):
+        outbox.deliveries.digest(row, outlet.window)
+    else:
+        return _notice(alert, row)
+    return None
+
+
+def _firing_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
+    """Whether a firing notice is to be sent now; if not, that is noted. A silence holds it back until it ends.
+
+    ``alert`` was read after the claim. If it is resolved later than that, its resolved notice finds this row pending,
+    and waits for it.
+    """
+    if row.state == "silenced" and alert.state == RESOLVED:
+        _end(outbox, row, "silenced", "it was over before the silence ended")
+    elif silence := Silences(outbox.redis).covering(alert.metric, outbox.deliveries.now()):
+        outbox.deliveries.hold(row, token, silence.id, f"by silence {silence.id}: {silence.reason}"[:DETAIL])
+    else:
+        return True
+    return False
+
+
+def _resolved_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
+    """Whether a resolved notice is to be sent now: once the firing one was sent, whatever silences there are.
+
+    A firing notice that was tried in vain may have arrived all the same, so it counts as sent.
+    """
+    firing, now = outbox.deliveries.get(Delivery(row.alert, row.channel, FIRING).id), outbox.deliveries.now()
+    if firing and firing.state == "pending":
+        next_try = firing.next_try if firing.tries and firing.next_try else now
+        outbox.deliveries.put_off(row, token, min(max(next_try, now + AFTER_FIRING), now + AFTER_FIRING_AT_MOST))
+    elif not firing or (firing.state in ("dead", "silenced") and not firing.tries):
+        _end(outbox, row, "silenced", "nobody was told that it fires")
+    else:
+        return True
+    return False
+
+
+def _send(outbox: Outbox, outlet: Outlet, row: Delivery, token: str, notice: Notice) -> None:
+    deliveries = outbox.deliveries
+    try:
+        said = outlet.channel.send(notice)
+    except ChannelError as error:
+        failed = error
+    except Exception as error:  # a fault of ours, or the time limit; its text may hold a secret
+        log.error("%s: the channel failed: %s", row.id, type(error).__name__)
+        failed = ChannelError(f"the channel failed: {type(error).__name__}")
+    else:
+        deliveries.settle(row, "delivered", Attempt(deliveries.now(), True, None, said[:DETAIL]))
+        deliveries.wake(row, WOKEN)
+        return
+    attempt = Attempt(deliveries.now(), False, failed.status, str(failed)[:DETAIL])
+    if failed.permanent:
+        log.error("%s: given up after %d tries: %s", row.id, row.tries + 1, attempt.detail)
+        deliveries.settle(row, "dead", attempt)
+    else:
+        _try_again(outbox, row, token, attempt, min(failed.retry_after or 0, LONGEST_ASKED))
+    _see_to_a_probe(outbox, row)
+
+
+def _try_again(outbox: Outbox, row: Delivery, token: str, attempt: Attempt, asked: float) -> None:
+    wait = backoff(row.tries + 1)
+    if not outbox.deliveries.waiting.is_probed(row.id):
+        wait = min(wait, PROBE)
+    wait = max(wait, asked)
+    if outbox.deliveries.fail(row, token, attempt, wait, asked):
+        log.warning("%s: try %d failed, next in %.1f s: %s", row.id, row.tries + 1, wait, attempt.detail)
+    else:
+        log.error("%s: given up after %d tries: %s", row.id, row.tries + 1, attempt.detail)
+
+
+def _see_to_a_probe(outbox: Outbox, row: Delivery) -> None:
+    """Leaves no channel unprobed on which rows wait: ``row`` may have been its probe, and waits no longer."""
+    if not outbox.deliveries.waiting.is_probed(row.id):
+        outbox.deliveries.wake(row, 1)
+
+
+def _deaths(row: Delivery) -> int:
+    """Workers that died since the row was last redriven."""
+    tries = row.attempts[-row.tries :] if row.tries else ()
+    return sum(attempt.detail == DIED for attempt in tries)
+
+
+def _give_up(outbox: Outbox, row: Delivery, why: str) -> None:
+    log.error("%s: given up: %s", row.id, why)
+    _end(outbox, row, "dead", why)
+
+
+def _end(outbox: Outbox, row: Delivery, state: str, why: str) -> None:
+    outbox.deliveries.settle(row, state, Attempt(outbox.deliveries.now(), state != "dead", None, why[:DETAIL]))
+
+
+def _notice(alert: Alert, row: Delivery) -> Notice:
+    if row.event == RESOLVED:
+        text, at = f"over: {alert.text}", alert.resolved_at or alert.at
+        return Notice(
+            f"{alert.id}:{RESOLVED}", alert.id, RESOLVED, "info", f"Resolved: {alert.metric}", text, at, alert
+        )
+    return Notice(
+        alert.id, alert.id, FIRING, alert.severity, f"{alert.rule}: {alert.metric}", alert.text, alert.at, alert
+    )
+
+
+def _digest(outbox: Outbox, row: Delivery) -> Notice | None:
+    """One notice for all that a channel's ceiling held back."""
+    told = [(each, alert) for each in outbox.deliveries.digested(row) if (alert := outbox.get(each.alert))]
+    if not told:
+        _give_up(outbox, row, "its alerts are no longer stored")
+        return None
+    told.sort(key=lambda each: _size(each[1]), reverse=True)
+    rules = Counter(f"{alert.rule}{' resolved' if each.event == RESOLVED else ''}" for each, alert in told)
+    lines = [f"{count} x {rule}" for rule, count in rules.most_common()]
+    lines += [f"{'over: ' if each.event == RESOLVED else ''}{alert.text}" for each, alert in told[:SPELT_OUT]]
+    lines += [f"and {len(told) - SPELT_OUT} more"] if len(told) > SPELT_OUT else []
+    severity = next(each for each in ("critical", "warning", "info") if any(a.severity == each for _, a in told))
+    title = f"{len(told)} more alert{'s' if len(told) > 1 else ''}"
+    return Notice(row.id, row.id, DIGEST, severity, title, "\n".join(lines), outbox.deliveries.now())
+
+
+def _size(alert: Alert) -> float:
+    """How far an alert is from its baseline: what a digest spells out is what is largest."""
+    ratio = abs(alert.value / alert.baseline) if alert.baseline else 0.0
+    return ratio if isfinite(ratio) else 0.0

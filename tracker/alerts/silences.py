@@ -1,0 +1,63 @@
+"""Silences in Redis: alerts of matching metrics are recorded, and not sent before the silence ends.
+
+``dt1:silences`` hash, id -> a silence as JSON.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from secrets import token_hex
+from typing import Any
+
+from redis import Redis
+
+from tracker.errors import TrackerError
+from tracker.models import matches
+from tracker.store.series import PREFIX, translated
+
+KEY = f"{PREFIX}:silences"
+#: Silences at a time: each is looked at before each notice.
+MOST = 200
+
+
+@dataclass(frozen=True)
+class Silence:
+    """match: globs on metric ids; until: Unix seconds; reason: for the people who wonder."""
+
+    id: str
+    match: tuple[str, ...]
+    until: float
+    reason: str
+
+
+class Silences:
+    """The silences in force. Every method may raise StoreError; ``now`` is in Unix seconds."""
+
+    def __init__(self, redis: Redis):
+        self.redis: Any = redis  # as in Store
+
+    def add(self, match: tuple[str, ...], until: float, reason: str, now: float) -> Silence:
+        """A new one; raises TrackerError when there are MOST already."""
+        if len(self.all(now)) >= MOST:
+            raise TrackerError(f"there are {MOST} silences already: remove some, or let one match more")
+        silence = Silence(token_hex(6), match, until, reason)
+        with translated():
+            self.redis.hset(KEY, silence.id, json.dumps(asdict(silence)))
+        return silence
+
+    def all(self, now: float) -> list[Silence]:
+        """Those in force, the first to end first; forgets those that have ended."""
+        with translated():
+            stored = [json.loads(each) for each in self.redis.hvals(KEY)]
+            found = [Silence(**each | {"match": tuple(each["match"])}) for each in stored]
+            if ended := [silence.id for silence in found if silence.until <= now]:
+                self.redis.hdel(KEY, *ended)
+        return sorted((each for each in found if each.until > now), key=lambda each: (each.until, each.id))
+
+    def remove(self, id: str) -> bool:
+        """Whether there was one of that id."""
+        with translated():
+            return bool(self.redis.hdel(KEY, id))
+
+    def covering(self, metric: str, now: float) -> Silence | None:
+        """One that silences alerts of ``metric``."""
+        return next((each for each in self.all(now) if matches(each.match, metric)), None)

@@ -1,0 +1,391 @@
+"""Everything on one machine: checks what it needs, runs supervisord.conf, shows the backfill, stops all on Ctrl-C."""
+
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from tracker import ports as ports_of
+from tracker.alerts.rulebook import Rulebook
+from tracker.commands import leftovers
+from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.series.ring import DAY
+from tracker.settings import FLOWER_HIDDEN, Settings, load
+from tracker.sources import budget
+from tracker.store import embedded, keys, repairs
+from tracker.store.keeper import die_with_parent
+from tracker.store.series import Store, connect, server_version
+from tracker.worker import deadline
+
+ROOT = Path(__file__).parents[2]
+#: Seconds the programs have to stop: more than supervisord.conf gives them one after the other.
+STOP = 100
+#: Seconds they have while the store hangs, which holds up each of them.
+STOP_WITHOUT_STORE = 6
+#: Seconds without progress after which the backfill is no longer watched; fewer once every market was answered for.
+PATIENCE = 30
+QUIET = 8
+#: The oldest major version of the server whose commands are used.
+OLDEST = 7
+#: Seconds after which a store that does not answer is told.
+SILENT_STORE = 10
+FIRST_START = "first-start.json"
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Stopped(Exception):
+    """A signal asked for the end."""
+
+
+def run(settings: Settings) -> None:
+    """Runs until a signal; raises TrackerError, before anything is started, for what stands in the way."""
+    folder = _folder(settings)
+    if settings.simulator_candles:
+        _check_candles(settings, folder)  # first: a replay that is refused begins no folder
+    lock = _writable(folder)
+    if not settings.redis_given:
+        settings = replace(settings, store_password=embedded.password(settings))
+    _end_leftovers(folder)
+    _check_ports(settings)
+    Rulebook(settings.rules)
+    budget.check(settings)
+    if settings.redis_given:
+        _check_store(settings)
+    _check_access(settings, folder)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    _adopt_orphans()
+    environment = _environment(settings, folder)
+    settings = load(environment)  # those of the programs, with the clock of this replay
+    supervisor = None
+    try:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
+            preexec_fn=die_with_parent,
+        )
+        _wait_for_store(settings, folder, supervisor)
+        _show_progress(settings, supervisor)
+        if supervisor.poll() is None:
+            print("\n".join([*_repaired(settings), _welcome(settings, folder)]), flush=True)
+        supervisor.wait()
+    except Stopped:
+        pass
+    finally:
+        _stop_all(supervisor, settings)
+        lock.close()
+    if supervisor and supervisor.returncode:
+        raise TrackerError(f"the supervisor ended with status {supervisor.returncode}: see {folder}/log")
+
+
+def _folder(settings: Settings) -> Path:
+    """The data folder; each replay, seed and speed has one of its own, since its past is not the past of another."""
+    candles = settings.simulator_candles and str(Path(settings.simulator_candles).resolve())
+    start = settings.simulator_start, settings.clock_start
+    replay = (candles, settings.simulator_at, settings.clock_speed, settings.simulator_seed, *start)
+    if replay == ("", None, 1, 1, None, 0):
+        return settings.data_dir.resolve()
+    return settings.data_dir.resolve() / f"replay-{hashlib.sha256(repr(replay).encode()).hexdigest()[:8]}"
+
+
+def _writable(folder: Path):
+    """Makes the folder; returns the open file whose lock keeps a second start out."""
+    for path in (folder, ROOT):
+        if "%" in str(path):
+            raise SettingsError(f"'{path}': expected a path without %, which supervisord.conf gives a meaning")
+    try:
+        os.umask(0o077)  # what is made here and by all programs is for this user alone
+        (folder / "log").mkdir(parents=True, exist_ok=True)
+        (folder / "log").chmod(0o700)  # also one of an earlier start
+        lock = (folder / "start.lock").open("w")
+    except OSError as error:
+        raise SettingsError(f"DATA_DIR='{folder}': expected a writable folder ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise TrackerError(f"it runs already on the data in {folder}: stop that one, or set another DATA_DIR") from None
+    return lock
+
+
+def _end_leftovers(folder: Path) -> None:
+    if left := leftovers.find(folder, _socket_path(folder)):
+        print(f"ending {len(left)} processes of an earlier start in {folder} that was killed", flush=True)
+        leftovers.end(left)
+
+
+def _check_ports(settings: Settings) -> None:
+    ports = {"API_PORT": settings.api_port, "FLOWER_PORT": settings.flower_port}
+    if _runs_simulator(settings):
+        ports["SIMULATOR_PORT"] = settings.simulator_port
+    if not settings.redis_given:
+        ports["STORE_PORT"] = settings.store_port
+    for name, port in ports.items():
+        if clash := [other for other in ports if other != name and ports[other] == port]:
+            raise SettingsError(f"{name}={port}: expected a port of its own, {clash[0]} is the same")
+        hosts = {"STORE_PORT": "127.0.0.1", "FLOWER_PORT": settings.flower_bind}
+        ports_of.check(name, hosts.get(name, settings.bind), port)
+
+
+def _check_store(settings: Settings) -> None:
+    where = urlsplit(settings.redis_url)
+    shown = f"{where.scheme}://{where.hostname or ''}:{where.port or 6379}{where.path}"
+    try:
+        version = server_version(connect(settings.redis_url, tries=1))
+    except StoreError as error:
+        raise SettingsError(f"REDIS_URL={shown}: expected a server that answers: {error}") from error
+    if int(version.partition(".")[0]) < OLDEST:
+        raise SettingsError(f"REDIS_URL={shown}: expected Redis or Valkey {OLDEST} or newer, it is {version}")
+
+
+def _check_access(settings: Settings, folder: Path) -> None:
+    """Others may not reach an API that has no key. The embedded store is asked too, for which it is run once before."""
+    if not keys.needs_one(settings):
+        return
+    store = None
+    if not settings.redis_given:
+        with (folder / "log" / "store.log").open("a") as log:
+            store = subprocess.Popen(
+                [sys.executable, "-m", "tracker", "store"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
+                env=os.environ | {"DATA_DIR": str(folder), "CLOCK_SPEED": "1"}, preexec_fn=die_with_parent,
+            )  # fmt: skip
+    try:
+        if store:
+            _wait_for_store(settings, folder, store)
+        keys.check_start(settings)
+    finally:
+        if store:
+            store.terminate()
+            store.wait()
+
+
+def _check_candles(settings: Settings, folder: Path) -> None:
+    """The files are good, and the replay that this folder began, if it did, has not ended a day ago."""
+    from tracker.simulator.feeds import Replay
+
+    start = settings.simulator_start or _first_start(folder)
+    try:
+        feed = Replay(Path(settings.simulator_candles), start, settings.simulator_at)
+    except (ValueError, OSError) as error:
+        at = "" if settings.simulator_at is None else f" SIMULATOR_AT={settings.simulator_at}"
+        raise SettingsError(f"SIMULATOR_CANDLES='{settings.simulator_candles}'{at}: {error}") from error
+    if feed.end + DAY < replace(settings.clock, start=start).now():
+        raise TrackerError(f"the replay that is in {folder} has ended: delete that folder to begin it anew")
+
+
+def _runs_simulator(settings: Settings) -> bool:
+    return "simulator" in settings.sources and not settings.simulator_given
+
+
+def _environment(settings: Settings, folder: Path) -> dict[str, str]:
+    began = _first_start(folder)
+    (folder / FIRST_START).write_text(json.dumps(began))
+    start = str(int(began))  # not rounded up: a replay of that minute would begin with the next
+    clock = {"CLOCK_START": start} if settings.clock_speed != 1 and not settings.clock_start else {}
+    shift = {"SIMULATOR_START": start} if settings.simulator_candles and settings.simulator_start is None else {}
+    candles = (
+        {"SIMULATOR_CANDLES": str(Path(settings.simulator_candles).resolve())} if settings.simulator_candles else {}
+    )
+    # By file: a replay has a folder of its own, and a worker beside it is told only of DATA_DIR.
+    password = {} if os.environ.get("STORE_PASSWORD") else {"STORE_PASSWORD_FILE": str(settings.password_file)}
+    rules = {"RULES": str(Path(settings.rules).resolve())} if settings.rules else {}
+    return os.environ | clock | shift | candles | rules | ({} if settings.redis_given else password) | {
+        "PYTHON": sys.executable,
+        "CLOCK_SPEED": f"{settings.clock_speed:g}",
+        "DATA_DIR": str(folder),
+        "SUPERVISOR_SOCKET": _socket_path(folder),
+        "START_STORE": str(not settings.redis_given).lower(),
+        "START_SIMULATOR": str(_runs_simulator(settings)).lower(),
+        "PYTHONUNBUFFERED": "1",
+    }  # fmt: skip
+
+
+def _first_start(folder: Path) -> float:
+    """When this data folder was first started, else now: a replay goes on from there, it does not begin anew."""
+    try:
+        return float(json.loads((folder / FIRST_START).read_text()))
+    except FileNotFoundError:
+        return time.time()
+
+
+def _socket_path(folder: Path) -> str:
+    """In the data folder, unless that makes it longer than a socket's path can be."""
+    path = str(folder / "supervisor.sock")
+    if len(path) < 90:
+        return path
+    return f"{tempfile.gettempdir()}/data-tracker-{hashlib.sha256(path.encode()).hexdigest()[:16]}.sock"
+
+
+def _wait_for_store(settings: Settings, folder: Path, starter: subprocess.Popen) -> None:
+    """Until the store answers or ``starter``, which starts it, has ended; says why if it takes long, once a reason."""
+    redis, began, told = connect(settings.redis_url, tries=1), time.monotonic(), set()
+    log = folder / "log" / "store.log"
+    read_from = log.stat().st_size if log.exists() else 0
+    while starter.poll() is None:
+        try:
+            server_version(redis)
+            return
+        except StoreError as error:
+            why = _last_of_store(log, read_from) or str(error)
+        if time.monotonic() - began > SILENT_STORE and why not in told:
+            told.add(why)
+            print(f"the store does not answer: {why} (more in {log})", flush=True)
+        time.sleep(0.2)
+
+
+def _last_of_store(log: Path, read_from: int) -> str:
+    """What ``python -m tracker store`` said last by itself, not its server."""
+    try:
+        with log.open(errors="replace") as file:
+            file.seek(read_from)
+            said = [line.strip() for line in file if line.startswith("store: ")]
+    except OSError:
+        return ""
+    return said[-1].removeprefix("store: ") if said else ""
+
+
+def _repaired(settings: Settings) -> list[str]:
+    """A line on the last repair of the store, if there was one within a week."""
+    try:
+        repaired = repairs.latest(connect(settings.redis_url, tries=1))
+    except StoreError:
+        return []
+    return [f"Repaired  {repaired}"] if repaired else []
+
+
+def _show_progress(settings: Settings, supervisor: subprocess.Popen) -> None:
+    """Until every market is ranked up to now: a line that is written over on a terminal, a line a change elsewhere.
+
+    Gives up when nothing changes any more, and if that is because a source does not answer says how to find out why.
+    """
+    store = Store(connect(settings.redis_url, tries=1), settings.ring)
+    began, since = time.monotonic(), settings.clock.now()
+    terminal, shown, changed, up = sys.stdout.isatty(), "", began, False
+    while supervisor.poll() is None:
+        now = time.monotonic()
+        fetched, answered, of = _progress(store, settings, since)
+        text = f"24 h of {fetched} of {of} markets fetched" if of else f"starting{_waits(store, settings)}"
+        if text != shown or terminal:
+            sys.stdout.write(f"\r\033[K{text} ({now - began:.0f} s)" if terminal else f"{text} ({now - began:.1f} s)\n")
+            sys.stdout.flush()
+        was_up, up = up, up or _answers(settings.bind, settings.api_port)
+        if (text, up) != (shown, was_up):
+            shown, changed = text, now
+        complete = of and fetched >= of and up
+        silent = now - changed > (QUIET if up and of and answered >= of else PATIENCE)
+        if complete or silent:
+            print("\n" if terminal else "", end="")
+            if not complete:
+                print(_why(fetched, answered, of))
+            return
+        time.sleep(max(0.2, 3 * (time.monotonic() - now)))  # looking must not slow down what is looked at
+
+
+def _why(fetched: int, answered: int, of: int) -> str:
+    if of and answered >= of:
+        return f"{of - fetched} of {of} markets have no past: no trade in 24 h, or a source asked for tickers"
+    return f"no progress for {PATIENCE} s: .venv/bin/python -m tracker sources, and the logs, say why"
+
+
+def _progress(store: Store, settings: Settings, since: float) -> tuple[int, int, int]:
+    """(markets fetched and ranked since ``since``, markets that their source has answered for, markets watched)."""
+    try:
+        watched = {market for source in settings.sources for market in store.watched(source)}
+        ids, summaries = store.summaries("price")
+        current = summaries["slot"] >= settings.ring.slot(since)
+        fetched = sum(id.rpartition(":")[0] in watched for id, is_new in zip(ids, current, strict=True) if is_new)
+        heard = any(float(store.status(source).get("last_success", 0)) >= since for source in settings.sources)
+        return fetched, store.answered(list(watched)) if heard else 0, len(watched)
+    except StoreError:
+        return 0, 0, 0  # not up yet
+
+
+def _waits(store: Store, settings: Settings) -> str:
+    """What the sources wait for whose catalogue is not read yet."""
+    try:
+        said = {name: store.status(name).get("waiting") for name in settings.sources}
+    except StoreError:
+        return ""
+    return "".join(f"; {name}: {why}" for name, why in said.items() if why)
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _welcome(settings: Settings, folder: Path) -> str:
+    lines = [
+        f"Dashboard {settings.local_url(settings.api_port)}/",
+        f"API       {settings.local_url(settings.api_port)}/v1/metrics",
+        f"Flower    {_flower(settings)}",
+    ]
+    if _runs_simulator(settings):
+        lines.append(f"Exchange  {settings.local_url(settings.simulator_port)} (simulated)")
+    lines.append(f"Logs      {folder}/log")
+    lines.append(f"Processes SUPERVISOR_SOCKET={shlex.quote(_socket_path(folder))} .venv/bin/supervisorctl status")
+    if settings.clock_speed != 1:
+        clock = f"CLOCK_START={settings.clock_start:.15g} CLOCK_SPEED={settings.clock_speed:g}"
+        lines.append(f"Time      {clock}: whatever is started beside this needs both")
+    return "\n".join([*lines, "Ctrl-C stops everything."])
+
+
+def _flower(settings: Settings) -> str:
+    if settings.flower_hidden:
+        return f"http://127.0.0.1:{settings.flower_port} ({FLOWER_HIDDEN})"
+    return settings.local_url(settings.flower_port)
+
+
+def _stop(number: int, frame: object) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)  # once is enough: stopping is under way
+    raise Stopped
+
+
+def _stop_all(supervisor: subprocess.Popen | None, settings: Settings) -> None:
+    """Asks the supervisor to stop all, in order; then ends whatever is left, as after a supervisor that was killed."""
+    print("\nstopping ...", flush=True)
+    patience = 10
+    if supervisor and supervisor.poll() is None:
+        supervisor.terminate()
+        if not _stops(supervisor, settings):
+            patience = 0  # they have been asked
+    leftovers.end_all(psutil.Process().children(recursive=True), patience)
+    print("stopped", flush=True)
+
+
+def _stops(supervisor: subprocess.Popen, settings: Settings) -> bool:
+    """Waits for the supervisor to end; False if it does not, in STOP seconds or while the store hangs."""
+    began = heard = time.monotonic()
+    while time.monotonic() - began < STOP and time.monotonic() - heard < STOP_WITHOUT_STORE:
+        if not deadline.hangs(settings):
+            heard = time.monotonic()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            supervisor.wait(0.2)
+            return True
+    return False
+
+
+def _adopt_orphans() -> None:
+    """What a killed supervisor leaves behind becomes a child of this process, which ends it (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)

@@ -1,0 +1,83 @@
+"""One dry fetch of a source, explained: what is asked, what comes of it. Nothing is stored."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from tracker.errors import MustWait, SettingsError, SourceError, StoreError
+from tracker.models import Candles, Market
+from tracker.settings import Settings
+from tracker.sources import Pay, exists, free, kind, open_source, watchlist
+from tracker.sources.budget import Budget, Plan, plan
+from tracker.sources.watchlist import wanted
+from tracker.store.series import connect
+
+#: Slots asked for.
+SLOTS = 10
+#: Seconds of a clock's difference that are worth a word: candles of the wrong minute.
+SKEW = 5
+#: Seconds that a request waits for the budget.
+PATIENCE = 20
+
+
+def check(name: str, settings: Settings) -> Iterator[str]:
+    """Lines, as they come to be known; raises SourceError, or MustWait, where the source is not usable."""
+    if not exists(name):
+        raise SettingsError(f"{name!r}: expected a name as in SOURCES, which docs/sources.md explains")
+    limit = plan(name, settings)
+    pay, paid_from = _purse(name, settings, limit)
+    yield f"{name} ({kind(name)}), {paid_from}"
+    source = open_source(name, settings, pay)
+    try:
+        listed = source.markets()
+        watchlist.check(len(listed), 0)
+        markets = watchlist.select(listed, wanted(name, settings))
+        some = ", ".join(each.id for each in markets[:5])
+        yield f"catalogue: {len(listed)} markets, {len(markets)} wanted: {some}{', ...' if len(markets) > 5 else ''}"
+        market = markets[len(markets) // 2]
+        since = settings.ring.slot(settings.clock.now()) - SLOTS * settings.step
+        began = time.monotonic()
+        candles = source.candles(market, since)
+        yield f"candles of {market.id}: {_told(candles, market)}, in {time.monotonic() - began:.2f} s"
+    except SourceError as error:
+        pause = f" (it asks for a pause of {error.wait:.0f} s)" if error.wait else ""
+        advice = " (no retry mends this)" if error.permanent else pause
+        raise SourceError(error.reason, f"{error.reason}: {error}{advice}") from error
+    if source.skew is not None:
+        yield f"clock: {abs(source.skew):.1f} s {'ahead of' if source.skew > 0 else 'behind'} ours" + (
+            ": candles may be refused as future, or come late" if abs(source.skew) > SKEW else ""
+        )
+    yield "ok"
+
+
+def _purse(name: str, settings: Settings, limit: Plan | None) -> tuple[Pay, str]:
+    """How requests are paid for: out of the budget that workers share, where the store that counts it answers."""
+    if not limit:
+        return free, "without a budget"
+    budget = Budget(connect(settings.redis_url, tries=1, patience=3), name, limit)
+    shown = f"{limit.amount:g} in {limit.seconds} s"
+    try:
+        used = budget.used()
+    except StoreError:
+        return free, f"budget {shown} (not counted: the store does not answer)"
+    return partial(_spend, budget), f"budget {shown}, {used:g} used"
+
+
+def _spend(budget: Budget, url: str) -> None:
+    """Pays for a request, once the budget allows it; raises MustWait if that takes too long."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return budget.spend(url)
+        except MustWait as wait:
+            if time.monotonic() + wait.seconds > until:
+                raise MustWait(wait.seconds, f"{budget.name}: {wait}: try again in {wait.seconds:.0f} s") from None
+            time.sleep(wait.seconds)
+
+
+def _told(candles: Candles, market: Market) -> str:
+    if not len(candles.slots):
+        return f"no trade in {SLOTS} slots"
+    price, volume = candles.values[-1].tolist()
+    refused = f", refused {candles.refused}" if candles.refused else ""
+    return f"{len(candles.slots)}, the newest closes at {price:g} {market.quote} with {volume:g} {market.base}{refused}"

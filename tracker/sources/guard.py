@@ -1,0 +1,169 @@
+"""What stands before a source, the same for all workers: its pause, its breaker, its budget. In Redis:
+
+``dt1:breaker:{source}`` string, a Breaker as JSON; ``dt1:probe:{source}`` string, held by who probes;
+``dt1:pause:{source}`` string, why the source asked for a pause, until it ends; ``dt1:budget:...``, see budget.py.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
+
+import orjson
+from redis import Redis
+
+from tracker.clock import wall
+from tracker.errors import MustWait, SourceError
+from tracker.models import Candles, Market, Ticker
+from tracker.settings import Settings
+from tracker.sources import Source, free, open_source
+from tracker.sources.breaker import Breaker
+from tracker.sources.budget import Budget, plan
+from tracker.store.raw import Line
+from tracker.store.series import PREFIX, Store, translated
+
+#: Seconds that a probe may take, and others wait for it before they look again.
+PROBE, AGAIN = 60, 5
+#: Seconds for which what others found of the source may go unseen: less than a request is under way.
+UNSEEN = 0.1
+#: Seconds after which a clock is compared anew.
+COMPARED = 60
+
+T = TypeVar("T")
+
+
+class Gate:
+    """Lets calls to the source ``name`` through, or raises MustWait. May raise StoreError."""
+
+    def __init__(self, redis: Redis, name: str):
+        self._redis, self._line = redis, Line.of(redis)
+        self.name = name
+        self._breaker, self._probe, self._pause = (f"{PREFIX}:{kind}:{name}" for kind in ("breaker", "probe", "pause"))
+        self._seen: tuple[float, tuple[Breaker, float, str]] | None = None  # when, by time.monotonic, and what
+
+    def enter(self, now: float) -> Breaker:
+        """Before a call; returns the breaker that let it through.
+
+        Goes by a look that was taken in the last UNSEEN seconds: with fast sources it costs as much as what it guards.
+        """
+        seen = self._seen  # another thread of the pool may forget it
+        if not seen or time.monotonic() - seen[0] > UNSEEN:
+            seen = self._seen = time.monotonic(), self.look()
+        breaker, pause, why = seen[1]
+        if pause:
+            raise MustWait(pause, f"{self.name} asked for a pause: {why}")
+        state = breaker.state(now)
+        if state in ("open", "blocked"):
+            raise MustWait(breaker.until - now, f"{self.name} is not asked: {breaker.blocked or 'it failed too often'}")
+        if state == "probing" and not self._claim():
+            raise MustWait(AGAIN, f"{self.name} is being probed")
+        return breaker
+
+    def passed(self, breaker: Breaker) -> None:
+        """After a call that was answered."""
+        if breaker != Breaker():
+            self._set(Breaker())
+
+    def failed(self, error: SourceError, now: float, entered: Breaker) -> None:
+        """After a call that ``entered`` let through and that was not answered, or not well."""
+
+        def count(before: Breaker) -> Breaker:
+            if before.until and not entered.until and not error.permanent:
+                return before  # it was under way when others found out: each would double the time to the probe
+            return Breaker() if error.wait else before.after(error.reason, error.permanent, now)
+
+        self._change(count)
+        if error.wait:
+            why, wait = str(error)[:500].encode(errors="replace"), max(int(error.wait * 1_000), 1)
+            self._line.ask([("SET", self._pause, why, "PX", wait)])
+
+    def left(self) -> None:
+        """After a call that was not made after all: someone else may probe."""
+        self._line.ask([("DEL", self._probe)])
+
+    def reconsider(self, now: float) -> None:
+        """Lets a source that is blocked be probed: its key, or its address, may be another now."""
+        self._change(lambda breaker: replace(breaker, until=now) if breaker.blocked else breaker)
+
+    def look(self) -> tuple[Breaker, float, str]:
+        """(the breaker, seconds of a pause that are left, why it was asked for)."""
+        stored, left, why = self._line.ask([("GET", self._breaker), ("PTTL", self._pause), ("GET", self._pause)])
+        return _loaded(stored), max(left, 0) / 1_000, (why or b"").decode()
+
+    def _claim(self) -> bool:
+        return self._line.ask([("SET", self._probe, "", "NX", "EX", PROBE)]) != [None]
+
+    def _change(self, change: Callable[[Breaker], Breaker]) -> None:
+        """Sets what ``change`` makes of the breaker; of changes at the same time, none is lost."""
+
+        def transact(pipe: Any) -> None:
+            before = _loaded(pipe.get(self._breaker))
+            pipe.multi()
+            if (after := change(before)) != before:
+                pipe.set(self._breaker, _stored(after)).delete(self._probe)
+
+        with translated():
+            self._redis.transaction(transact, self._breaker)
+        self._seen = None
+
+    def _set(self, breaker: Breaker) -> None:
+        self._seen = None
+        self._line.ask([("SET", self._breaker, _stored(breaker)), ("DEL", self._probe)])
+
+
+def _stored(breaker: Breaker) -> bytes:
+    return orjson.dumps(asdict(breaker))
+
+
+def _loaded(stored: bytes | None) -> Breaker:
+    return Breaker(**orjson.loads(stored)) if stored else Breaker()
+
+
+class Guarded:
+    """A source behind its gate. See Source; every call may raise MustWait."""
+
+    def __init__(self, source: Source, store: Store, name: str):
+        self.source = source
+        self.store = store
+        self.name = name
+        self.gate = Gate(store.redis, name)
+        self._compared = -math.inf
+
+    @property
+    def skew(self) -> float | None:
+        return self.source.skew
+
+    def markets(self) -> list[Market]:
+        return self._asked(self.source.markets)
+
+    def candles(self, market: Market, since: int) -> Candles:
+        return self._asked(lambda: self.source.candles(market, since))
+
+    def tickers(self, markets: Sequence[Market]) -> dict[str, Ticker]:
+        return self._asked(lambda: self.source.tickers(markets))
+
+    def _asked(self, call: Callable[[], T]) -> T:
+        breaker = self.gate.enter(wall())
+        try:
+            answer = call()
+        except SourceError as error:
+            self.gate.failed(error, wall(), breaker)
+            raise
+        except MustWait:
+            if breaker.until:
+                self.gate.left()
+            raise
+        self.gate.passed(breaker)
+        if time.monotonic() - self._compared > COMPARED:
+            self._compared = time.monotonic()
+            if (skew := self.skew) is not None:
+                self.store.note(self.name, clock_skew=f"{skew:.3f}")
+        return answer
+
+
+def guarded(name: str, settings: Settings, store: Store) -> Guarded:
+    """The source of that name, as workers ask it: every request is paid for out of the shared budget."""
+    limit = plan(name, settings)
+    pay = Budget(store.redis, name, limit).spend if limit else free
+    return Guarded(open_source(name, settings, pay), store, name)

@@ -1,0 +1,1 @@
+"""All that speaks Redis for everybody, and the server that comes with the tracker."""

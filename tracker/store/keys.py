@@ -1,0 +1,129 @@
+"""API keys in Redis: made, listed and revoked by ``python -m tracker keys``, looked at by the API.
+
+``dt1:keys`` hash: id -> JSON of name, scope, digest and time of making. A key is ``dt-{id}-{secret}``; of the secret
+only a digest of the whole key is stored. SHA-256 in one round does: the secret has 256 random bits, there is nothing to
+guess that salt or work would protect, and every request pays for the check.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from secrets import token_hex, token_urlsafe
+from typing import Any
+
+import orjson
+from redis import Redis
+
+from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.plain import plain
+from tracker.settings import Settings
+from tracker.store.series import PREFIX, connect, translated
+
+#: What a key allows, the least first: each allows what those before it do.
+SCOPES = ("read", "admin")
+#: More keys than this are not made: the API reads all of them, often.
+MOST = 1_000
+_HASH = f"{PREFIX}:keys"
+_KEY = re.compile(r"dt-([0-9a-f]{8})-[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is known of an API key. ``created``: Unix seconds."""
+
+    id: str
+    name: str
+    scope: str
+    created: float
+    digest: str = field(repr=False)
+
+
+class Keys:
+    """The keys at a server. Every method may raise StoreError."""
+
+    def __init__(self, redis: Redis):
+        self.redis: Any = redis
+
+    def create(self, name: str, scope: str, now: float) -> str:
+        """A new key as its owner sends it. It is not stored, and cannot be shown again."""
+        text = f"dt-{token_hex(4)}-{token_urlsafe(32)}"
+        key = Key(text[3:11], name, scope, now, _digest(text))
+        if len(self.all()) >= MOST:
+            raise TrackerError(f"there are {MOST} keys already: revoke some")
+        with translated():
+            if not self.redis.hsetnx(_HASH, key.id, orjson.dumps(asdict(key))):
+                return self.create(name, scope, now)  # one in four billion
+        return text
+
+    def all(self) -> dict[str, Key]:
+        """By id, the oldest first."""
+        with translated():
+            stored = self.redis.hvals(_HASH)
+        keys = sorted((Key(**orjson.loads(each)) for each in stored), key=lambda key: key.created)
+        return {key.id: key for key in keys}
+
+    def revoke(self, id: str) -> bool:
+        """Whether there was such a key; the API takes it no more within a second or so."""
+        with translated():
+            return bool(self.redis.hdel(_HASH, id))
+
+
+def match(keys: Mapping[str, Key], text: str) -> Key | None:
+    """The key of ``keys`` that ``text`` is. Its digest is compared in constant time."""
+    form = _KEY.fullmatch(text)
+    key = keys.get(form[1]) if form else None
+    return key if key and hmac.compare_digest(_digest(text), key.digest) else None
+
+
+def is_public(settings: Settings) -> bool:
+    """Whether others than this machine may reach the API: on an address of the network, or through a proxy."""
+    return bool(settings.trusted_proxies) or settings.on_network
+
+
+def needs_one(settings: Settings) -> bool:
+    """Whether the API may not start without a key: others would reach it, and API_OPEN does not say that they may."""
+    return settings.on_network and not settings.api_open
+
+
+def check_start(settings: Settings) -> None:
+    """Raises SettingsError where the API may not start, StoreError where that is not known."""
+    if not needs_one(settings):
+        return
+    expected = (
+        "expected an API key to be there before others can reach the API: make one with `python -m tracker keys create "
+        "NAME`, or set API_OPEN=yes to let everybody read and nobody write"
+    )
+    try:
+        if not Keys(connect(settings.redis_url, tries=6, patience=3)).all():
+            raise SettingsError(f"BIND_ADDRESS={settings.bind}: {expected}")
+    except StoreError as error:
+        raise StoreError(
+            f"BIND_ADDRESS={settings.bind}: {expected}; whether there is one is not known: {error}"
+        ) from error
+
+
+def command(settings: Settings, action: str, argument: str, scope: str) -> Iterable[str]:
+    """Does what ``python -m tracker keys`` was asked to, and tells it in lines."""
+    keys = Keys(connect(settings.redis_url, tries=1, patience=3))
+    match action:
+        case "create":
+            yield keys.create(argument, scope, settings.clock.now())
+        case "revoke":
+            if not keys.revoke(argument):
+                raise TrackerError(f"there is no key {argument!r}: `python -m tracker keys list` shows those that are")
+            yield f"revoked {argument}"
+        case "list":
+            yield from (
+                f"{key.id}  {key.scope:5}  {_day(key.created)}  {plain(key.name)}" for key in keys.all().values()
+            )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()

@@ -1,0 +1,79 @@
+"""What was repaired of the store, kept in the store itself, and how much it holds of what no exchange gives back.
+
+``dt1:repaired`` string: what the guard of the embedded store tells of its last repair; ``dt1:refetch`` hash, market ->
+slot: what is to be fetched again from there on, since some of what was stored may be lost.
+"""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from tracker.alerts.deliveries import DUE, LIFE
+from tracker.alerts.outbox import ALERTS
+from tracker.alerts.silences import KEY as SILENCES
+from tracker.series.ring import DAY
+from tracker.store.raw import Line
+from tracker.store.series import PREFIX, REFETCH, translated
+
+REPAIRED = f"{PREFIX}:repaired"
+#: What cannot be fetched from an exchange, and the command that counts it.
+COUNTED = {
+    "API keys": ("HLEN", f"{PREFIX}:keys"),
+    "silences": ("HLEN", SILENCES),
+    "alerts": ("XLEN", ALERTS),
+    "notices to be sent": ("ZCARD", DUE),
+}
+
+
+class Counts:
+    """How many of each there are, in a file beside the store's own: what a damaged store held can be told from it."""
+
+    def __init__(self, folder: Path):
+        self._path = folder / "counts.json"
+        self._last = self.read()
+
+    def read(self) -> dict[str, int]:
+        with suppress(OSError, ValueError):
+            found = json.loads(self._path.read_text())
+            return {name: int(found[name]) for name in COUNTED if name in found}
+        return {}
+
+    def ask(self, redis: Redis) -> dict[str, int]:
+        """Raises StoreError."""
+        return dict(zip(COUNTED, Line.of(redis).ask(COUNTED.values()), strict=True))
+
+    def keep(self, redis: Redis) -> None:
+        """Writes them down if they have changed; raises StoreError, or OSError where the file cannot be written."""
+        now = self.ask(redis)
+        if now != self._last:
+            fresh = self._path.with_suffix(".new")
+            fresh.write_text(json.dumps(now))
+            fresh.replace(self._path)
+            self._last = now
+
+
+def compare(known: dict[str, int], now: dict[str, int]) -> str:
+    """What is left of what no exchange gives back, in a sentence."""
+    parts = [f"{name}: {count} of {max(known[name], count)} remain" if name in known else f"{name}: {count} remain"
+             for name, count in now.items()]  # fmt: skip
+    return f"What no exchange gives back: {'; '.join(parts) or 'not known'}."
+
+
+def record(redis: Redis, text: str, refetch: bool) -> None:
+    """Notes a repair for a week; ``refetch``: every market is to be fetched from the beginning. Raises StoreError."""
+    client: Any = redis
+    with translated():
+        client.set(REPAIRED, text, ex=LIFE)
+        markets = [key.removeprefix(f"{PREFIX}:ring:".encode()) for key in client.scan_iter(f"{PREFIX}:ring:*", 1_000)]
+        if refetch and markets:
+            client.hset(REFETCH, mapping=dict.fromkeys(markets, 0))
+            client.expire(REFETCH, DAY)
+
+
+def latest(redis: Redis) -> str:
+    """What was repaired within a week, or an empty text; raises StoreError."""
+    with translated():
+        return (redis.get(REPAIRED) or b"").decode()  # type: ignore[union-attr]

@@ -1,0 +1,60 @@
+"""Compares this machine's clock with the store's, so that a wrong one does no harm; see clock.py."""
+
+import logging
+import threading
+import time
+
+from redis import RedisError
+
+from tracker import clock
+from tracker.errors import StoreError
+from tracker.settings import Settings
+from tracker.store.series import connect
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two comparisons, and the difference that is left as it is: ticks and budgets have room for it.
+EVERY, TOLERATED = 10, 2
+
+_due = 0.0  # by time.monotonic
+
+
+def keep(settings: Settings) -> None:
+    """Compares the clocks unless that was done a moment ago. Without a store, what was found last goes on to count."""
+    global _due
+    if time.monotonic() < _due:
+        return
+    _due = time.monotonic() + EVERY
+    try:
+        # A connection of its own: a worker compares before it forks, and its children must not share one.
+        with connect(settings.redis_url, tries=1, patience=1, local=settings.redis_socket) as redis:
+            redis.ping()  # connected: what follows is one short exchange
+            sent = time.time()
+            seconds, microseconds = redis.time()
+            received = time.time()
+    except (RedisError, StoreError):
+        return
+    found = correction((sent + received) / 2 - seconds - microseconds / 1e6)
+    if bool(found) != bool(clock.ahead()):
+        if found:
+            log.warning("this machine's clock differs by %+.1f s from the store's, which is used: set it right", found)
+        else:
+            log.warning("this machine's clock agrees with the store's again")
+    clock.set_ahead(found)
+
+
+def correction(ahead: float) -> float:
+    """Seconds to take off a clock that is ``ahead`` of the store's."""
+    return ahead if abs(ahead) > TOLERATED else 0.0
+
+
+def watch(settings: Settings) -> None:
+    """Compares the clocks for as long as this process runs, beside what else it does."""
+
+    def forever() -> None:
+        while True:
+            keep(settings)
+            time.sleep(EVERY)
+
+    keep(settings)
+    threading.Thread(target=forever, name="skew", daemon=True).start()

@@ -1,0 +1,1 @@
+"""How a worker and a beat differ from stock Celery ones, and why."""

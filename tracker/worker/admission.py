@@ -1,0 +1,205 @@
+"""Which messages a worker takes: those that can be tasks of ours. The others are refused once, see refused.py.
+
+A message is checked in the worker's main process, before Celery makes anything of it: an error there may end the worker
+or a child, and then the message comes back.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from celery import current_app
+from kombu import Message
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
+
+from tracker.clock import wall
+from tracker.errors import StoreError
+from tracker.settings import settings
+from tracker.store.series import connect
+from tracker.worker.envelope import Strict, first, guard
+from tracker.worker.refused import REASON, SHOWN, Refused, printable
+
+log = logging.getLogger(__name__)
+
+#: A task that was delivered again more often than this is refused: it may be what kills whoever works on it.
+REDELIVERIES = 5
+#: Seconds until a task may begin, and that it may take: the visibility timeout. Later, it would be delivered again.
+LONGEST = 180
+
+
+@lru_cache
+def _known(name: str) -> str:
+    if name.startswith("celery.") or name not in current_app.tasks:
+        raise ValueError("no task of ours")
+    return name
+
+
+def _time(text: str) -> str:
+    if not 0 <= _timestamp(text) < 2**32:
+        raise ValueError("out of range")
+    return text
+
+
+def _soon(text: str) -> str:
+    if _timestamp(text) > wall() + LONGEST:
+        raise ValueError(f"more than {LONGEST} s ahead")
+    return _time(text)
+
+
+def _timestamp(text: str) -> float:
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+Name = Annotated[str, AfterValidator(_known)]
+Id = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
+Text = Annotated[str, Field(max_length=4_096)]
+Count = Annotated[int, Field(ge=0, le=10_000)]
+Seconds = Annotated[float, Field(ge=0, le=LONGEST)]
+Scalar = bool | int | float | Text | None
+#: Nothing deep: what is nested deeper than Python recurses cannot be handed to a child.
+Plain = Scalar | list[Scalar] | dict[str, Scalar]
+
+
+class Headers(Strict):
+    """Those of version 2 of Celery's message protocol. A tracing library may add others, if they are plain."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Plain]
+
+    task: Name
+    id: Id
+    root_id: Id | None = None
+    parent_id: Id | None = None
+    group: Id | None = None
+    group_index: Count | None = None
+    shadow: Text | None = None
+    lang: Text | None = None
+    origin: Text | None = None
+    argsrepr: Text = ""
+    kwargsrepr: Text = ""
+    eta: Annotated[str, AfterValidator(_soon)] | None = None
+    expires: Annotated[str, AfterValidator(_time)] | None = None
+    retries: Count = 0
+    timelimit: Annotated[list[Seconds | None], Field(min_length=2, max_length=2)] | None = None
+    ignore_result: bool | None = None
+    replaced_task_nesting: Count = 0
+    stamped_headers: list[Text] | None = None
+    stamps: dict[str, Plain] | None = None
+    redelivered: bool = False
+
+
+class Properties(Strict):
+    correlation_id: Id | None = None
+    reply_to: Text | None = None
+    priority: Annotated[int, Field(ge=0, le=255)] | None = None
+
+
+class Signature(Strict):
+    """A task that follows. Its arguments are checked when its own message comes."""
+
+    task: Name
+    args: list[Any]
+    kwargs: dict[str, Any]
+    options: dict[str, Plain]
+
+
+class Embedded(Strict):
+    callbacks: list[Signature] | None = None
+    errbacks: list[Signature] | None = None
+    chain: list[Signature] | None = None
+    chord: None = None
+
+
+class Received(Strict):
+    """What can be known of a message without its task."""
+
+    content_type: Literal["application/json"]
+    content_encoding: Literal["utf-8"]
+    headers: Headers
+    properties: Properties
+
+
+class Body(Strict):
+    """JSON has no tuples, hence the one that is not strict."""
+
+    body: Annotated[tuple[list[Any], dict[str, Any], Embedded], Field(strict=False)]
+
+
+def fault(message: Message) -> str:
+    """Why ``message`` cannot be a task of ours; empty if it can."""
+    parts = {name: getattr(message, name) for name in Received.model_fields}
+    try:
+        task = Received.model_validate(parts).headers.task
+        args, kwargs, _ = Body.model_validate({"body": message.decode()}).body
+        _check_arguments(task, args, kwargs)
+    except ValidationError as error:
+        return first(error)
+    except TypeError as error:
+        return f"arguments: {error}"
+    except Exception as error:  # whatever the parsers raise
+        return f"body not readable: {type(error).__name__}"
+    return ""
+
+
+def _check_arguments(task: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Raises ValidationError for wrong types, TypeError for a wrong number, of the arguments of ``task``."""
+    signature, model = _arguments(task)
+    model.model_validate(signature.bind(*args, **kwargs).arguments)
+
+
+@lru_cache
+def _arguments(task: str) -> tuple[inspect.Signature, type[Strict]]:
+    signature = inspect.signature(current_app.tasks[task].run)
+    fields: Any = {
+        name: (each.annotation, ... if each.default is each.empty else each.default)
+        for name, each in signature.parameters.items()
+    }
+    return signature, create_model("arguments", __base__=Strict, **fields)
+
+
+class Admission:
+    """The messages that a ``consumer`` of Celery's passes on to ``take``."""
+
+    def __init__(self, consumer: Any, take: Callable[[Message], None]):
+        self._take = take
+        self._errors = consumer.connection_errors
+        # A store that is away holds up the worker's loop no longer than this.
+        self._refused = Refused(connect(settings().redis_url, tries=1, patience=3, local=settings().redis_socket))
+        guard(consumer.task_consumer.channel, self._refuse)
+
+    def __call__(self, message: Message) -> None:
+        reason = fault(message) or self._comes_back(message)
+        if reason:
+            self._refuse(message.delivery_info.get("routing_key", ""), reason, _text(message))
+            message.reject_log_error(log, self._errors)
+        else:
+            self._take(message)
+
+    def _comes_back(self, message: Message) -> str:
+        """Why a message that was delivered again is not taken once more; empty if it is."""
+        if not (message.headers.get("redelivered") or message.delivery_info.get("redelivered")):
+            return ""
+        try:
+            times = self._refused.redelivered(message.headers["id"])
+        except StoreError as error:
+            log.warning("how often a task was delivered is not known: %s", error)
+            return ""
+        return f"delivered again {times} times: it may be what its workers die of" if times > REDELIVERIES else ""
+
+    def _refuse(self, queue: str, reason: str, text: str | bytes) -> None:
+        told = printable(queue, REASON), printable(reason, REASON)
+        log.error("refused a message in %s: %s (python -m tracker refused list)", *told)
+        try:
+            self._refused.add(queue, reason, text)
+        except StoreError as error:
+            log.error("the refused message was not kept: %s", error)
+
+
+def _text(message: Message) -> str:
+    """What to show of it: the body first, for the headers have parts of it again."""
+    body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
+    return f"{printable(body, SHOWN // 2)} {message.headers}"

@@ -1,0 +1,44 @@
+"""The schedule of a beat: Celery's, by the store's clock, and short of words while the store takes no tasks."""
+
+import logging
+import time
+from typing import Any
+
+from celery.beat import ScheduleEntry, Scheduler
+
+from tracker import clock
+from tracker.settings import settings
+from tracker.store import skew
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two lines that say that ticks cannot be sent: with a line for each, the log would be full of them.
+SAID_EVERY = 60
+
+
+class OurScheduler(Scheduler):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._unsent, self._say_from = 0, 0.0  # by time.monotonic
+        skew.keep(settings())  # before the entries note when they were due last
+        super().__init__(*args, **kwargs)
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        before = clock.ahead()
+        skew.keep(settings())
+        if clock.ahead() != before:  # an entry that seems to have been due in the future would wait for it
+            for entry in self.schedule.values():
+                entry.last_run_at = min(entry.last_run_at, self.app.now())
+            self._heap = None
+        return super().tick(*args, **kwargs)
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        """Sends a tick. One that cannot be sent is given up: the next one does its work."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except Exception as error:
+            self._unsent += 1
+            if time.monotonic() >= self._say_from:
+                log.error("ticks not sent: %d, the last: %s", self._unsent, error)
+                self._unsent, self._say_from = 0, time.monotonic() + SAID_EVERY
+        else:
+            log.debug("%s sent", entry.name)
