@@ -33,7 +33,7 @@ from tracker.sources.budget import plan
 from tracker.sources.guard import Gate, Guarded, guarded
 from tracker.sources.watchlist import wanted
 from tracker.store import skew
-from tracker.store.raw import Command, Line
+from tracker.store.raw import Command, RawPipeline
 from tracker.store.series import Store, connect
 from tracker.worker.message import published
 from tracker.worker.quiet import OneLine
@@ -105,9 +105,9 @@ def store() -> Store:
     return Store(connect(settings().redis_url, local=settings().redis_socket), settings().ring)
 
 
-def line() -> Line:
+def raw() -> RawPipeline:
     """The store is the broker too."""
-    return Line.of(store().redis)
+    return RawPipeline.of(store().redis)
 
 
 @cache
@@ -282,7 +282,7 @@ def publish_notices(rows: Sequence[str]) -> None:
 
 def publish(messages: Sequence[Command]) -> None:
     """Publishes, in one exchange. Where that breaks on the way, some are published twice."""
-    line().ask(messages)
+    raw().ask(messages)
 
 
 def life(name: str) -> float:
@@ -292,5 +292,5 @@ def life(name: str) -> float:
 
 def queue_length(name: str) -> int:
     """Messages in a queue."""
-    [length] = line().ask([("LLEN", name)])  # where kombu keeps them
+    [length] = raw().ask([("LLEN", name)])  # where kombu keeps them
     return length

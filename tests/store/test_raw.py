@@ -1,4 +1,4 @@
-"""The fast line to the store: right replies, whole again after a restart, and quick to say that it is away."""
+"""The raw pipeline to the store: right replies, whole again after a restart, and quick to say that it is away."""
 
 import signal
 import socket
@@ -22,32 +22,32 @@ from tests.support.servers import StoreServer, free_port, wait_for
 from tracker import tasks
 from tracker.errors import StoreError
 from tracker.settings import load
-from tracker.store.raw import RECEIVED, Command, Line, StringLine
+from tracker.store.raw import RECEIVED, Command, RawPipeline, StringLine
 from tracker.store.series import connect
 
 GET: Command = ("GET", "text")
 
 
 def test_replies_come_in_the_order_of_the_commands(redis: Redis) -> None:
-    line, large = Line(redis), bytes(300_000)
-    assert line.ask([("SET", "a", large), ("GET", "a"), ("GET", "b"), ("INCR", "n")]) == [b"OK", large, None, 1]
-    assert line.ask([("HSET", "h", "f", b"\0\r\n"), ("HGET", "h", "f")]) == [1, b"\0\r\n"]
-    assert line.ask([]) == []
+    raw, large = RawPipeline(redis), bytes(300_000)
+    assert raw.ask([("SET", "a", large), ("GET", "a"), ("GET", "b"), ("INCR", "n")]) == [b"OK", large, None, 1]
+    assert raw.ask([("HSET", "h", "f", b"\0\r\n"), ("HGET", "h", "f")]) == [1, b"\0\r\n"]
+    assert raw.ask([]) == []
 
 
 def test_a_refused_command_is_an_error_and_the_next_is_answered(redis: Redis) -> None:
-    line = Line(redis)
+    raw = RawPipeline(redis)
     redis.set("text", "x")
     with pytest.raises(StoreError, match="WRONGTYPE"):
-        line.ask([("HGET", "text", "f"), ("GET", "text")])
-    assert line.ask([("GET", "text")]) == [b"x"]
+        raw.ask([("HGET", "text", "f"), ("GET", "text")])
+    assert raw.ask([("GET", "text")]) == [b"x"]
 
 
 def test_threads_have_connections_of_their_own(redis: Redis) -> None:
-    line, found = Line(redis), {}
+    raw, found = RawPipeline(redis), {}
 
     def ask(number: int) -> None:
-        found[number] = [line.ask([("ECHO", str(number))])[0] for _ in range(200)]
+        found[number] = [raw.ask([("ECHO", str(number))])[0] for _ in range(200)]
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -59,9 +59,9 @@ def test_threads_have_connections_of_their_own(redis: Redis) -> None:
 
 def test_a_restart_while_nobody_asks_is_not_noticed(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, connect(server.url, tries=1) as redis:
-        lines = Line(redis), StringLine(redis)
-        for line in lines:
-            line.ask([("GET", "a")])
+        lines = RawPipeline(redis), StringLine(redis)
+        for raw in lines:
+            raw.ask([("GET", "a")])
         server.kill()
         server.start()
         assert lines[0].ask([("PING",)]) == [b"PONG"]
@@ -70,45 +70,45 @@ def test_a_restart_while_nobody_asks_is_not_noticed(tmp_path: Path) -> None:
 
 def test_a_line_goes_on_after_a_restart(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, connect(server.url, tries=2, patience=1, pause=0.01) as redis:
-        line = Line(redis)
-        line.ask([("PING",)])
+        raw = RawPipeline(redis)
+        raw.ask([("PING",)])
         server.kill()
         with pytest.raises(StoreError):
-            line.ask([("PING",)])
+            raw.ask([("PING",)])
         server.start()
         time.sleep(0.02)  # the pause
-        assert line.ask([("PING",)]) == [b"PONG"]
+        assert raw.ask([("PING",)]) == [b"PONG"]
 
 
 def test_a_line_to_a_server_that_is_silent_is_given_up_once_and_its_late_reply_is_nobodys(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, connect(server.url, tries=2, patience=1, pause=0.01) as redis:
-        line = Line(redis)
-        line.ask([("SET", "a", "late")])
+        raw = RawPipeline(redis)
+        raw.ask([("SET", "a", "late")])
         assert server.process
         server.process.send_signal(signal.SIGSTOP)
         try:
             with pytest.raises(StoreError, match="no answer in time"):
-                line.ask([("GET", "a")])
+                raw.ask([("GET", "a")])
         finally:
             server.process.send_signal(signal.SIGCONT)
         time.sleep(0.02)
-        assert line.ask([("ECHO", "new")]) == [b"new"]
+        assert raw.ask([("ECHO", "new")]) == [b"new"]
 
 
 def test_after_a_failure_all_connections_fail_at_once_for_a_while() -> None:
     with connect(f"redis://127.0.0.1:{free_port()}/0", tries=2, patience=5, pause=60) as redis:
-        line = Line(redis)
+        raw = RawPipeline(redis)
         with pytest.raises(StoreError, match="refused"):
-            line.ask([("PING",)])
-        for ask in (lambda: line.ask([("PING",)]), redis.ping, lambda: Line(redis).ask([("PING",)])):
+            raw.ask([("PING",)])
+        for ask in (lambda: raw.ask([("PING",)]), redis.ping, lambda: RawPipeline(redis).ask([("PING",)])):
             with pytest.raises((StoreError, ConnectionError), match="a moment ago"):
                 ask()
 
 
 def test_those_who_work_with_one_client_share_its_line(store_server: StoreServer, redis: Redis) -> None:
     with connect(store_server.url) as other:
-        assert Line.of(redis) is Line.of(redis)
-        assert Line.of(redis) is not Line.of(other)
+        assert RawPipeline.of(redis) is RawPipeline.of(redis)
+        assert RawPipeline.of(redis) is not RawPipeline.of(other)
 
 
 # Begun, and finished later
@@ -119,64 +119,64 @@ def test_those_who_work_with_one_client_share_its_line(store_server: StoreServer
 def test_what_is_begun_has_its_own_replies_whatever_is_finished_first(
     redis: Redis, order: tuple[int, ...], between: bool
 ) -> None:
-    line, found = Line(redis), {}
-    asked = [line.begin([("ECHO", number)] * number) for number in range(3)]
+    raw, found = RawPipeline(redis), {}
+    asked = [raw.begin([("ECHO", number)] * number) for number in range(3)]
     for number in order:
         if between:
-            assert line.ask([("ECHO", "between")]) == [b"between"]
-        found[number] = line.finish(asked[number])
+            assert raw.ask([("ECHO", "between")]) == [b"between"]
+        found[number] = raw.finish(asked[number])
     assert found == {0: [], 1: [b"1"], 2: [b"2", b"2"]}
 
 
 def test_the_server_works_before_what_is_begun_is_finished(redis: Redis) -> None:
-    line = Line(redis)
-    line.ask([("PING",)])
-    asked = line.begin([("SET", "a", "b")])
+    raw = RawPipeline(redis)
+    raw.ask([("PING",)])
+    asked = raw.begin([("SET", "a", "b")])
     wait_for(lambda: redis.get("a") == b"b", "the command is carried out")
-    assert line.finish(asked) == [b"OK"]
+    assert raw.finish(asked) == [b"OK"]
 
 
 def test_an_error_is_raised_by_its_own_finish_only(redis: Redis) -> None:
-    line = Line(redis)
+    raw = RawPipeline(redis)
     redis.set("text", "x")
-    before, wrong, after = (line.begin([command, ("GET", "text")]) for command in (GET, ("HGET", "text", "f"), GET))
-    assert line.finish(after) == [b"x", b"x"]
+    before, wrong, after = (raw.begin([command, ("GET", "text")]) for command in (GET, ("HGET", "text", "f"), GET))
+    assert raw.finish(after) == [b"x", b"x"]
     with pytest.raises(StoreError, match="WRONGTYPE"):
-        line.finish(wrong)
-    assert line.finish(before) == [b"x", b"x"]
+        raw.finish(wrong)
+    assert raw.finish(before) == [b"x", b"x"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_what_was_begun_when_the_server_was_killed_is_sent_again(tmp_path: Path, when: str) -> None:
     with StoreServer(tmp_path) as server, connect(server.url, tries=4) as redis:
         # given a server that has carried nothing out
-        line = Line(redis)
-        line.ask([("PING",)])
+        raw = RawPipeline(redis)
+        raw.ask([("PING",)])
         stopped(server) if when == "after" else server.kill()
-        asked = [line.begin([("SET", name, name), ("GET", name)]) for name in "abc"]
+        asked = [raw.begin([("SET", name, name), ("GET", name)]) for name in "abc"]
         # when
         server.kill()
         server.start()
         # then
-        assert line.finish(asked[1]) == [b"OK", b"b"]
-        assert line.ask([("MGET", *"abc")]) == [[b"a", b"b", b"c"]]
-        assert [line.finish(each) for each in (asked[2], asked[0])] == [[b"OK", b"c"], [b"OK", b"a"]]
+        assert raw.finish(asked[1]) == [b"OK", b"b"]
+        assert raw.ask([("MGET", *"abc")]) == [[b"a", b"b", b"c"]]
+        assert [raw.finish(each) for each in (asked[2], asked[0])] == [[b"OK", b"c"], [b"OK", b"a"]]
 
 
 def test_a_finish_that_failed_leaves_nothing_over_to_be_sent_when_it_is_out_of_date(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, connect(server.url, tries=1) as redis:
-        line = Line(redis)
-        line.ask([("PING",)])
+        raw = RawPipeline(redis)
+        raw.ask([("PING",)])
         stopped(server)
-        failing, other = line.begin([("INCR", "failing")]), line.begin([("INCR", "other")])
+        failing, other = raw.begin([("INCR", "failing")]), raw.begin([("INCR", "other")])
         server.kill()
         with pytest.raises(StoreError):
-            line.finish(failing)
+            raw.finish(failing)
         server.start()
-        assert line.ask([("GET", "failing")]) == [None]
+        assert raw.ask([("GET", "failing")]) == [None]
         with pytest.raises(StoreError, match="given up"):
-            line.finish(other)
-        assert line.ask([("MGET", "failing", "other")]) == [[None, None]]
+            raw.finish(other)
+        assert raw.ask([("MGET", "failing", "other")]) == [[None, None]]
 
 
 def stopped(server: StoreServer) -> None:
@@ -187,13 +187,13 @@ def stopped(server: StoreServer) -> None:
 
 # Of both kinds
 
-KINDS = pytest.mark.parametrize("kind", [Line, StringLine])
+KINDS = pytest.mark.parametrize("kind", [RawPipeline, StringLine])
 
 
-def strings(line: Line, *commands: Command) -> list[bytes]:
+def strings(raw: RawPipeline, *commands: Command) -> list[bytes]:
     """The replies to ``commands``, of a line of either kind."""
-    replies = line.ask(commands)
-    return [bytes(line.buffer[reply]) for reply in replies] if isinstance(line, StringLine) else replies
+    replies = raw.ask(commands)
+    return [bytes(raw.buffer[reply]) for reply in replies] if isinstance(raw, StringLine) else replies
 
 
 class Loading(socketserver.BaseRequestHandler):
@@ -218,18 +218,18 @@ class Loading(socketserver.BaseRequestHandler):
 
 
 @KINDS
-def test_a_server_that_is_loading_is_waited_for_as_one_that_is_away(kind: type[Line]) -> None:
+def test_a_server_that_is_loading_is_waited_for_as_one_that_is_away(kind: type[RawPipeline]) -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Loading) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         with connect(f"redis://127.0.0.1:{server.server_address[1]}/0?protocol=2", tries=3) as redis:
-            line = kind(redis)
+            raw = kind(redis)
             Loading.refusals = 2
-            assert strings(line, GET) == [b"x"]
+            assert strings(raw, GET) == [b"x"]
             Loading.refusals = 3
             with pytest.raises(StoreError, match="loading"):
-                line.ask([GET])
-            assert strings(line, GET) == [b"x"]
+                raw.ask([GET])
+            assert strings(raw, GET) == [b"x"]
         server.shutdown()
 
 
@@ -255,25 +255,25 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 @KINDS
-def test_a_reply_that_came_after_a_time_limit_is_nobodys(redis: Redis, kind: type[Line]) -> None:
-    line = kind(redis)
+def test_a_reply_that_came_after_a_time_limit_is_nobodys(redis: Redis, kind: type[RawPipeline]) -> None:
+    raw = kind(redis)
     with time_limit(0.1):
-        line.ask([("ECHO", "old"), ("BLPOP", "nothing", 0.3), ("ECHO", "late")])
-    assert strings(line, ("ECHO", "new")) == [b"new"]
+        raw.ask([("ECHO", "old"), ("BLPOP", "nothing", 0.3), ("ECHO", "late")])
+    assert strings(raw, ("ECHO", "new")) == [b"new"]
 
 
 @KINDS
-def test_commands_that_a_time_limit_cut_off_are_nobodys(tmp_path: Path, kind: type[Line]) -> None:
+def test_commands_that_a_time_limit_cut_off_are_nobodys(tmp_path: Path, kind: type[RawPipeline]) -> None:
     with StoreServer(tmp_path) as server, connect(server.url) as redis:
-        line = kind(redis)
-        strings(line, ("ECHO", "old"))
+        raw = kind(redis)
+        strings(raw, ("ECHO", "old"))
         large = bytes(30_000_000)  # more than the system takes for one who does not read
         stopped(server)
         with time_limit(0.5):
-            line.ask([("SET", "a", large)])
+            raw.ask([("SET", "a", large)])
         assert server.process
         server.process.send_signal(signal.SIGCONT)
-        assert strings(line, ("ECHO", "new")) == [b"new"]
+        assert strings(raw, ("ECHO", "new")) == [b"new"]
         assert not redis.exists("a")
 
 
@@ -295,46 +295,46 @@ def test_strings_are_where_their_replies_say(store_server: StoreServer, values: 
         redis.flushall()
         if present := {str(at): value for at, value in enumerate(values) if value is not None}:
             redis.mset(present)
-        line, commands = StringLine(redis), [("GET", str(at)) for at in range(len(values))]
+        raw, commands = StringLine(redis), [("GET", str(at)) for at in range(len(values))]
         expected = [value or b"" for value in values]
-        assert strings(line, *commands) == expected
-        assert strings(line, *reversed(commands)) == expected[::-1]
+        assert strings(raw, *commands) == expected
+        assert strings(raw, *reversed(commands)) == expected[::-1]
 
 
 def test_a_refused_command_among_strings_is_an_error_and_the_next_are_right(redis: Redis) -> None:
-    line, large = StringLine(redis), bytes(300_000)
+    raw, large = StringLine(redis), bytes(300_000)
     redis.mset({"text": "x", "large": large})
     redis.hset("hash", "f", "v")
     with pytest.raises(StoreError, match="WRONGTYPE"):
-        line.ask([("GET", "text"), ("GET", "hash"), ("GET", "large")])
-    assert strings(line, GET, ("GET", "large")) == [b"x", large]
+        raw.ask([("GET", "text"), ("GET", "hash"), ("GET", "large")])
+    assert strings(raw, GET, ("GET", "large")) == [b"x", large]
 
 
 def test_a_string_may_end_wherever_the_memory_does(redis: Redis) -> None:
     for size in range(RECEIVED - 15, RECEIVED + 2):
-        line, text = StringLine(redis), bytes(size)
+        raw, text = StringLine(redis), bytes(size)
         redis.mset({"text": text, "other": "x"})
-        assert strings(line, GET) == [text]
-        assert strings(line, ("GET", "other")) == [b"x"]
+        assert strings(raw, GET) == [text]
+        assert strings(raw, ("GET", "other")) == [b"x"]
 
 
 @pytest.mark.parametrize("size", [1, 300_000])
 @pytest.mark.parametrize("times", [1, 3])
 def test_strings_that_nobody_waits_for_are_not_taken_for_the_next_ones(redis: Redis, size: int, times: int) -> None:
-    line = StringLine(redis)
+    raw = StringLine(redis)
     redis.mset({"text": "x", "other": bytes(size)})
     for _ in range(2):
         for _ in range(times):
-            line.begin([("GET", "other")])
-        asked = line.begin([GET])
+            raw.begin([("GET", "other")])
+        asked = raw.begin([GET])
         redis.ping()  # all is answered
-        [reply] = line.finish(asked)
-        assert line.buffer[reply] == b"x"
+        [reply] = raw.finish(asked)
+        assert raw.buffer[reply] == b"x"
 
 
-def family(line: Line) -> socket.AddressFamily:
-    line.ask([("PING",)])
-    return line._local.socket.family
+def family(raw: RawPipeline) -> socket.AddressFamily:
+    raw.ask([("PING",)])
+    return raw._local.socket.family
 
 
 def test_the_embedded_store_is_reached_by_its_socket_where_there_is_one(tmp_path: Path) -> None:
@@ -343,15 +343,15 @@ def test_the_embedded_store_is_reached_by_its_socket_where_there_is_one(tmp_path
         path = settings.redis_socket
         assert path and path.stat().st_mode & 0o777 == 0o700
         with connect(settings.redis_url, local=path) as redis:
-            assert redis.ping() and family(Line(redis)) == socket.AF_UNIX
+            assert redis.ping() and family(RawPipeline(redis)) == socket.AF_UNIX
             assert family(StringLine(redis)) == socket.AF_INET
 
             server.kill()  # which leaves the socket behind
             server.command = server.command[: server.command.index("--unixsocket")]
             server.start()
-            assert path.exists() and redis.ping() and family(Line(redis)) == socket.AF_INET
+            assert path.exists() and redis.ping() and family(RawPipeline(redis)) == socket.AF_INET
             path.unlink()
-            assert family(Line(redis)) == socket.AF_INET
+            assert family(RawPipeline(redis)) == socket.AF_INET
 
 
 def test_the_api_and_the_tasks_look_for_it_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +366,7 @@ def test_a_folder_too_deep_for_a_socket_s_path_leaves_the_port(tmp_path: Path) -
     with StoreServer(deep) as server:
         settings = load(server.variables)
         with connect(settings.redis_url, local=settings.redis_socket) as redis:
-            assert redis.ping() and family(Line(redis)) == socket.AF_INET
+            assert redis.ping() and family(RawPipeline(redis)) == socket.AF_INET
 
 
 def test_a_server_that_was_given_has_no_socket_of_the_embedded_one() -> None:

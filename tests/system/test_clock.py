@@ -15,7 +15,7 @@ from tracker.clock import Clock
 from tracker.series.ring import Ring
 from tracker.simulator.feeds import Generated
 from tracker.simulator.server import create_app
-from tracker.store.raw import Line
+from tracker.store.raw import RawPipeline
 from tracker.store.series import Store, connect
 from tracker.worker.message import published
 
@@ -70,7 +70,7 @@ def test_a_worker_whose_clock_is_wrong_stores_what_is_right(
     variables = {"REDIS_URL": server.url, "SIMULATOR_URL": exchange.url, "WORKER_POOL": pool, "BUDGET": "1000/60"}
     with Parts(tmp_path, **variables) as parts, connect(server.url) as redis:
         worker = parts.start("worker", "--concurrency", "2", prompt="ready.", off=off)
-        store, line = Store(redis, Ring()), Line.of(redis)
+        store, line = Store(redis, Ring()), RawPipeline.of(redis)
 
         def send(countdown: float = 0) -> None:
             tasks = [("tracker.tasks.fetch", "fetch", ("simulator", [each]), 30, countdown) for each in MARKETS]

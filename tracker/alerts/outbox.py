@@ -16,7 +16,7 @@ from redis import Redis, WatchError
 from tracker.alerts.deliveries import LIFE, Deliveries
 from tracker.clock import wall
 from tracker.models import FIRING, RESOLVED, Alert, Delivery
-from tracker.store.raw import Line
+from tracker.store.raw import RawPipeline
 from tracker.store.series import PREFIX, translated
 
 #: Alerts kept: at most this many, and at most LIFE.
@@ -33,7 +33,7 @@ class Outbox:
     def __init__(self, redis: Redis, now: Callable[[], float] = wall):
         self.redis: Any = redis  # as in Store
         self.deliveries = Deliveries(redis, now)
-        self._line = Line.of(redis)
+        self._raw = RawPipeline.of(redis)
 
     def record(
         self, alert: Alert, cooldown: int, channels: Sequence[str] = (), definition: Mapping[str, Any] | None = None
@@ -71,7 +71,7 @@ class Outbox:
 
     def firing(self) -> dict[str, int]:
         """``rule:metric`` -> slot of its alert, of all alerts that are not resolved."""
-        [firing] = self._line.ask([("HGETALL", FIRING_NOW)])
+        [firing] = self._raw.ask([("HGETALL", FIRING_NOW)])
         return {subject.decode(): int(slot) for subject, slot in firing.items()}
 
     def forget(self, subjects: Sequence[str]) -> None:

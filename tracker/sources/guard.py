@@ -20,7 +20,7 @@ from tracker.settings import Settings
 from tracker.sources import Source, free, open_source
 from tracker.sources.breaker import Breaker
 from tracker.sources.budget import Budget, plan
-from tracker.store.raw import Line
+from tracker.store.raw import RawPipeline
 from tracker.store.series import PREFIX, Store, translated
 
 #: Seconds that a probe may take, and others wait for it before they look again.
@@ -37,7 +37,7 @@ class Gate:
     """Lets calls to the source ``name`` through, or raises MustWait. May raise StoreError."""
 
     def __init__(self, redis: Redis, name: str):
-        self._redis, self._line = redis, Line.of(redis)
+        self._redis, self._raw = redis, RawPipeline.of(redis)
         self.name = name
         self._breaker, self._probe, self._pause = (f"{PREFIX}:{kind}:{name}" for kind in ("breaker", "probe", "pause"))
         self._seen: tuple[float, tuple[Breaker, float, str]] | None = None  # when, by time.monotonic, and what
@@ -76,11 +76,11 @@ class Gate:
         self._change(count)
         if error.wait:
             why, wait = str(error)[:500].encode(errors="replace"), max(int(error.wait * 1_000), 1)
-            self._line.ask([("SET", self._pause, why, "PX", wait)])
+            self._raw.ask([("SET", self._pause, why, "PX", wait)])
 
     def left(self) -> None:
         """After a call that was not made after all: someone else may probe."""
-        self._line.ask([("DEL", self._probe)])
+        self._raw.ask([("DEL", self._probe)])
 
     def reconsider(self, now: float) -> None:
         """Lets a source that is blocked be probed: its key, or its address, may be another now."""
@@ -88,11 +88,11 @@ class Gate:
 
     def look(self) -> tuple[Breaker, float, str]:
         """(the breaker, seconds of a pause that are left, why it was asked for)."""
-        stored, left, why = self._line.ask([("GET", self._breaker), ("PTTL", self._pause), ("GET", self._pause)])
+        stored, left, why = self._raw.ask([("GET", self._breaker), ("PTTL", self._pause), ("GET", self._pause)])
         return _loaded(stored), max(left, 0) / 1_000, (why or b"").decode()
 
     def _claim(self) -> bool:
-        return self._line.ask([("SET", self._probe, "", "NX", "EX", PROBE)]) != [None]
+        return self._raw.ask([("SET", self._probe, "", "NX", "EX", PROBE)]) != [None]
 
     def _change(self, change: Callable[[Breaker], Breaker]) -> None:
         """Sets what ``change`` makes of the breaker; of changes at the same time, none is lost."""
@@ -109,7 +109,7 @@ class Gate:
 
     def _set(self, breaker: Breaker) -> None:
         self._seen = None
-        self._line.ask([("SET", self._breaker, _stored(breaker)), ("DEL", self._probe)])
+        self._raw.ask([("SET", self._breaker, _stored(breaker)), ("DEL", self._probe)])
 
 
 def _stored(breaker: Breaker) -> bytes:

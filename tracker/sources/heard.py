@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from redis import Redis
 
 from tracker.errors import MustWait, SourceError
-from tracker.store.raw import Line
+from tracker.store.raw import RawPipeline
 from tracker.store.series import PREFIX
 
 #: Bytes of answers, unpacked, that are kept at most.
@@ -29,7 +29,7 @@ def kept(redis: Redis, source: str) -> Iterator[None]:
 
     Ends as its body does; may raise StoreError.
     """
-    key, line = f"{PREFIX}:heard:{source}", Line.of(redis)
+    key, line = f"{PREFIX}:heard:{source}", RawPipeline.of(redis)
     [stored] = line.ask([("HGETALL", key)])
     answers = {request.decode(): zlib.decompress(body) for request, body in stored.items()}
     token = _answers.set(answers)

@@ -38,18 +38,18 @@ class Asked:
     refused: RedisError | None = None
 
 
-class Line:
+class RawPipeline:
     """One connection a thread, of the kind that ``redis`` makes. For commands that may be repeated.
 
     ``ask`` waits for the replies. Between ``begin`` and ``finish`` the server works, and so may the caller; what others
     ask meanwhile comes after it.
     """
 
-    _lines: ClassVar["WeakKeyDictionary[Redis, Line]"] = WeakKeyDictionary()
+    _lines: ClassVar["WeakKeyDictionary[Redis, RawPipeline]"] = WeakKeyDictionary()
 
     @classmethod
-    def of(cls, redis: Redis) -> "Line":
-        """The one line of all who work with ``redis``."""
+    def of(cls, redis: Redis) -> "RawPipeline":
+        """The one raw pipeline of all who work with ``redis``."""
         return cls._lines.get(redis) or cls._lines.setdefault(redis, cls(redis))
 
     def __init__(self, redis: Redis):
@@ -162,7 +162,7 @@ class Line:
         self._local.socket = None
 
 
-class StringLine(Line):
+class StringLine(RawPipeline):
     """A line for replies that are strings, large ones: they stay where they were received, and are not copied.
 
     A reply is its place in ``buffer``, empty for none, until the next ``finish`` of the thread. One exchange at a time:
@@ -209,7 +209,7 @@ class StringLine(Line):
 
 
 class _Local(threading.local):
-    """What a thread has of a line."""
+    """What a thread has of a raw pipeline."""
 
     def __init__(self) -> None:
         self.asked: deque[Asked] = deque()

@@ -15,7 +15,7 @@ from tracker.alerts.deliveries import DUE, LIFE
 from tracker.alerts.outbox import ALERTS
 from tracker.alerts.silences import KEY as SILENCES
 from tracker.series.ring import DAY
-from tracker.store.raw import Line
+from tracker.store.raw import RawPipeline
 from tracker.store.series import PREFIX, REFETCH, translated
 
 REPAIRED = f"{PREFIX}:repaired"
@@ -43,7 +43,7 @@ class Counts:
 
     def ask(self, redis: Redis) -> dict[str, int]:
         """Raises StoreError."""
-        return dict(zip(COUNTED, Line.of(redis).ask(COUNTED.values()), strict=True))
+        return dict(zip(COUNTED, RawPipeline.of(redis).ask(COUNTED.values()), strict=True))
 
     def keep(self, redis: Redis) -> None:
         """Writes them down if they have changed; raises StoreError, or OSError where the file cannot be written."""

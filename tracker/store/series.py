@@ -28,7 +28,7 @@ from tracker.series.ring import DAY, HOUR, Ring, Windows
 from tracker.series.stats import Stats
 from tracker.store.failfast import FailFast
 from tracker.store.local import LocalConnection
-from tracker.store.raw import Asked, Command, Line, StringLine, ours
+from tracker.store.raw import Asked, Command, RawPipeline, StringLine, ours
 
 PREFIX = "dt1"
 VERSION = f"{PREFIX}:version"
@@ -103,7 +103,7 @@ class Store:
     def __init__(self, redis: Redis, ring: Ring):
         self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
         self.ring = ring
-        self._line = Line.of(redis)
+        self._raw = RawPipeline.of(redis)
         self._strings = StringLine(redis)
 
     # Series
@@ -114,7 +114,7 @@ class Store:
         The last is None if no sample is lost.
         """
         ranges = self.ring.tail_ranges(now, count)
-        listed, again, *pieces = self._line.ask([
+        listed, again, *pieces = self._raw.ask([
             ("HGET", _markets_key(source), market),
             ("HGET", REFETCH, market),
             *(("GETRANGE", _ring_key(market), first, last) for first, last in ranges),
@@ -124,11 +124,11 @@ class Store:
 
     def refetched(self, market: str, until: int | None) -> None:
         """``market`` has been fetched again up to the slot ``until``; None: up to now."""
-        self._line.ask([("HDEL", REFETCH, market) if until is None else ("HSET", REFETCH, market, until)])
+        self._raw.ask([("HDEL", REFETCH, market) if until is None else ("HSET", REFETCH, market, until)])
 
     def windows(self, markets: Sequence[str], now: float) -> Windows:
         """The windows of ``markets``, one column a field."""
-        return self.ring.decode(self._line.ask([("GET", _ring_key(market)) for market in markets]), now)
+        return self.ring.decode(self._raw.ask([("GET", _ring_key(market)) for market in markets]), now)
 
     def walk(self, markets: Sequence[str], now: float, count: int) -> Iterator[tuple[Sequence[str], Windows]]:
         """Yields (markets, windows) in chunks of ``count``. The array is reused: copy what must outlive the next chunk.
@@ -163,7 +163,7 @@ class Store:
         many candles of its answer were ``refused`` for what. ``new``: the market may have no ring yet. A new ring is
         made whole at first: SETRANGE beyond a string's end reserves twice its size.
         """
-        self._line.ask([
+        self._raw.ask([
             *self._written(market, slots, values, now, new, settled),
             *_answered(source, [market], now, int(slots[-1]) if len(slots) else None),
             *(("HINCRBY", _status_key(source), f"refused:{reason}", count) for reason, count in refused.items()),
@@ -181,7 +181,7 @@ class Store:
 
     def write_slot(self, markets: Sequence[str], slot: int, values: np.ndarray, final: bool = False) -> None:
         """Stores one slot, now in the window, of many ``markets`` that have rings: ``values`` (markets, fields)."""
-        self._line.ask(self._slot_written(markets, slot, values, final))
+        self._raw.ask(self._slot_written(markets, slot, values, final))
 
     def _slot_written(self, markets: Sequence[str], slot: int, values: np.ndarray, final: bool) -> list[Command]:
         offset, rows = self.ring.encode_slot(slot, values, final)
@@ -196,9 +196,9 @@ class Store:
         markets = list(prices)
         values = np.full((len(markets), len(FIELDS)), np.nan)
         values[:, PRICE] = list(prices.values())
-        present = self._line.ask([("EXPIRE", _ring_key(market), RING_LIFE) for market in markets])
+        present = self._raw.ask([("EXPIRE", _ring_key(market), RING_LIFE) for market in markets])
         absent = [market for market, there in zip(markets, present, strict=True) if not there]
-        self._line.ask([
+        self._raw.ask([
             *(("SET", _ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent),
             *self._slot_written(markets, slot, values, final=True),
             *_answered(source, markets, now, slot),
@@ -211,7 +211,7 @@ class Store:
         taken = np.isnan(own).all(axis=1) & ~np.isnan(old).all(axis=1) & (np.arange(len(old)) < final[1])
         if not taken.any():
             return
-        self._line.ask(self._written(market, self.ring.slots(now)[taken], old[taken], now, new=True))
+        self._raw.ask(self._written(market, self.ring.slots(now)[taken], old[taken], now, new=True))
 
     # Summaries and ranks
 
@@ -229,12 +229,12 @@ class Store:
             for key, values in scores.items():
                 commands += _scored(key(field), ids, [values[row] for row in rows])
             commands += _hashed(_summary_key(field), ids, [packed[row] for row in rows])
-        return self._line.begin([*commands, ("INCR", VERSION)])
+        return self._raw.begin([*commands, ("INCR", VERSION)])
 
     def settle(self, saves: Iterable[Asked]) -> None:
         """Waits for all of ``saves``."""
         for save in saves:
-            self._line.finish(save)
+            self._raw.finish(save)
 
     def _packed(self, stats: Stats, now: float) -> list[bytes | None]:
         """The summary of each series as it is stored; None without statistics."""
@@ -249,30 +249,30 @@ class Store:
 
     def summaries(self, field: str) -> tuple[list[str], np.ndarray]:
         """The metric ids of ``field`` that have a summary, in no order, and these as a table of dtype SUMMARY."""
-        [known] = self._line.ask([("HGETALL", _summary_key(field))])
+        [known] = self._raw.ask([("HGETALL", _summary_key(field))])
         stored = {id: raw for id, raw in known.items() if _readable(raw)}
         return [id.decode() for id in stored], np.frombuffer(b"".join(stored.values()), SUMMARY)
 
     def version(self, metrics: Sequence[Metric] = ()) -> bytes:
         """Differs from before once any of ``metrics`` was evaluated; without any named, once anything was."""
         asked: list[Command] = [("HGET", _summary_key(metric.field), metric.id) for metric in metrics]
-        return _joined(self._line.ask(asked or [("GET", VERSION)]))
+        return _joined(self._raw.ask(asked or [("GET", VERSION)]))
 
     def ranked(self, field: str) -> int:
         """How many metrics of ``field`` have a rank."""
-        return self._line.ask([("ZCARD", _rank_key(field))])[0]
+        return self._raw.ask([("ZCARD", _rank_key(field))])[0]
 
     def answered(self, markets: Sequence[str]) -> int:
         """How many of ``markets`` a source has answered for in the last day, be it that there were no trades."""
-        return self._line.ask([("EXISTS", *map(_ring_key, markets))])[0] if markets else 0
+        return self._raw.ask([("EXISTS", *map(_ring_key, markets))])[0] if markets else 0
 
     def ranking(self, field: str) -> list[str]:
         """Metric ids of ``field`` by rank, the most volatile first; equal ones by id, backwards."""
-        return [metric.decode() for metric in self._line.ask([("ZREVRANGE", _rank_key(field), 0, -1)])[0]]
+        return [metric.decode() for metric in self._raw.ask([("ZREVRANGE", _rank_key(field), 0, -1)])[0]]
 
     def standing(self, metric: Metric) -> Standing | None:
         """A metric's summary and ranks; None if it has not been evaluated or has no samples."""
-        return _standing(self._line.ask(_ask_standing(metric)))
+        return _standing(self._raw.ask(_ask_standing(metric)))
 
     def view(self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float) -> View:
         """All there is of ``market`` and its ``metrics``, in one exchange with the server."""
@@ -280,7 +280,7 @@ class Store:
         for metric in metrics:
             asked += _ask_standing(metric)
         asked.append(("GET", _ring_key(market)))  # after the versions: never older than they are
-        *replies, ring = self._line.ask(asked)
+        *replies, ring = self._raw.ask(asked)
         found, standings = replies[: len(sources)], replies[len(sources) :]
         each = [standings[at : at + STANDING] for at in range(0, len(standings), STANDING)]
         values, [final] = self.ring.decode([ring], now, [metric.column for metric in metrics])
@@ -310,7 +310,7 @@ class Store:
 
     def watched(self, source: str) -> dict[str, Market]:
         """Market id -> market, of the watch list of ``source``, by id."""
-        [stored] = self._line.ask([("HGETALL", _markets_key(source))])
+        [stored] = self._raw.ask([("HGETALL", _markets_key(source))])
         return {market.id: market for market in sorted(map(_market, stored.items()), key=lambda market: market.id)}
 
     # Ticks and statuses
@@ -318,13 +318,13 @@ class Store:
     def claim(self, source: str, slot: int, task: str, life: float) -> bool:
         """Whether ``task`` owns the tick of ``source`` at ``slot``: the first to claim does, and does so again."""
         key = f"{PREFIX}:tick:{source}:{slot}"
-        [claimed] = self._line.ask([("SET", key, task, "NX", "PX", int(life * 1000), "GET")])
+        [claimed] = self._raw.ask([("SET", key, task, "NX", "PX", int(life * 1000), "GET")])
         return claimed is None or claimed.decode() == task
 
     def count(self, what: str, life: int) -> int:
         """How often this was counted, with this time, in the last ``life`` seconds or since it was last at rest."""
         key = f"{PREFIX}:count:{what}"
-        return self._line.ask([("INCR", key), ("EXPIRE", key, life)])[0]
+        return self._raw.ask([("INCR", key), ("EXPIRE", key, life)])[0]
 
     def failed(self, source: str, now: float, reason: str, message: str, market: str | None = None) -> None:
         """Notes and counts that ``source`` gave nothing that can be stored, of ``market`` or at all."""
@@ -335,25 +335,25 @@ class Store:
         ]
         if market:
             commands.append(("ZADD", _asked_key(source), now, market))
-        self._line.ask(commands)
+        self._raw.ask(commands)
 
     def refused(self, source: str, reason: str, count: int) -> None:
         """Counts what ``source`` gave beside what could be used."""
-        self._line.ask([("HINCRBY", _status_key(source), f"refused:{reason}", count)])
+        self._raw.ask([("HINCRBY", _status_key(source), f"refused:{reason}", count)])
 
     def note(self, source: str, **said: str | float) -> None:
         """Adds to what ``status`` tells of ``source``."""
-        self._line.ask([("HSET", _status_key(source), *_flat(said.items()))])
+        self._raw.ask([("HSET", _status_key(source), *_flat(said.items()))])
 
     def unnote(self, source: str, name: str) -> None:
         """Takes back what was noted."""
-        self._line.ask([("HDEL", _status_key(source), name)])
+        self._raw.ask([("HDEL", _status_key(source), name)])
 
     def longest_ago(self, source: str, markets: Sequence[str]) -> list[str]:
         """``markets`` by when ``source`` was asked for them last: first those never asked for, then the longest ago."""
         if not markets:
             return []
-        [times] = self._line.ask([("ZMSCORE", _asked_key(source), *markets)])
+        [times] = self._raw.ask([("ZMSCORE", _asked_key(source), *markets)])
         asked = dict(zip(markets, (time or 0.0 for time in times), strict=True))
         return sorted(markets, key=lambda market: (asked[market], market))
 
@@ -361,13 +361,13 @@ class Store:
         """Those of ``markets`` for which ``source`` has given no answer since then."""
         if not markets:
             return []
-        [times] = self._line.ask([("ZMSCORE", _answered_key(source), *markets)])
+        [times] = self._raw.ask([("ZMSCORE", _answered_key(source), *markets)])
         return [market for market, at in zip(markets, times, strict=True) if (at or 0.0) < since]
 
     def waiting_since(self, source: str, now: float) -> float:
         """When ``source`` was first waited for: at ``now``, if never before."""
         key, name = _status_key(source), "waiting_since"
-        return float(self._line.ask([("HSETNX", key, name, f"{now:.3f}"), ("HGET", key, name)])[1])
+        return float(self._raw.ask([("HSETNX", key, name, f"{now:.3f}"), ("HGET", key, name)])[1])
 
     def status(self, source: str) -> dict[str, str]:
         """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts,
@@ -376,7 +376,7 @@ class Store:
         ``catalogue_refused_since`` (Unix s), ``newest_slot`` (of the last answer, Unix s), ``waiting`` (why the
         catalogue is not read yet).
         """
-        [stored] = self._line.ask([("HGETALL", _status_key(source))])
+        [stored] = self._raw.ask([("HGETALL", _status_key(source))])
         return {key.decode(): value.decode() for key, value in stored.items()}
 
 
