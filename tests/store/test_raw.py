@@ -22,7 +22,7 @@ from tests.support.servers import StoreServer, free_port, wait_for
 from tracker import tasks
 from tracker.errors import StoreError
 from tracker.settings import load
-from tracker.store.raw import RECEIVED, Command, RawPipeline, StringLine
+from tracker.store.raw import RECEIVED, Command, RawPipeline, StringPipeline
 from tracker.store.series import connect
 
 GET: Command = ("GET", "text")
@@ -59,7 +59,7 @@ def test_threads_have_connections_of_their_own(redis: Redis) -> None:
 
 def test_a_restart_while_nobody_asks_is_not_noticed(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, connect(server.url, tries=1) as redis:
-        lines = RawPipeline(redis), StringLine(redis)
+        lines = RawPipeline(redis), StringPipeline(redis)
         for raw in lines:
             raw.ask([("GET", "a")])
         server.kill()
@@ -187,13 +187,13 @@ def stopped(server: StoreServer) -> None:
 
 # Of both kinds
 
-KINDS = pytest.mark.parametrize("kind", [RawPipeline, StringLine])
+KINDS = pytest.mark.parametrize("kind", [RawPipeline, StringPipeline])
 
 
 def strings(raw: RawPipeline, *commands: Command) -> list[bytes]:
     """The replies to ``commands``, of a line of either kind."""
     replies = raw.ask(commands)
-    return [bytes(raw.buffer[reply]) for reply in replies] if isinstance(raw, StringLine) else replies
+    return [bytes(raw.buffer[reply]) for reply in replies] if isinstance(raw, StringPipeline) else replies
 
 
 class Loading(socketserver.BaseRequestHandler):
@@ -295,14 +295,14 @@ def test_strings_are_where_their_replies_say(store_server: StoreServer, values: 
         redis.flushall()
         if present := {str(at): value for at, value in enumerate(values) if value is not None}:
             redis.mset(present)
-        raw, commands = StringLine(redis), [("GET", str(at)) for at in range(len(values))]
+        raw, commands = StringPipeline(redis), [("GET", str(at)) for at in range(len(values))]
         expected = [value or b"" for value in values]
         assert strings(raw, *commands) == expected
         assert strings(raw, *reversed(commands)) == expected[::-1]
 
 
 def test_a_refused_command_among_strings_is_an_error_and_the_next_are_right(redis: Redis) -> None:
-    raw, large = StringLine(redis), bytes(300_000)
+    raw, large = StringPipeline(redis), bytes(300_000)
     redis.mset({"text": "x", "large": large})
     redis.hset("hash", "f", "v")
     with pytest.raises(StoreError, match="WRONGTYPE"):
@@ -312,7 +312,7 @@ def test_a_refused_command_among_strings_is_an_error_and_the_next_are_right(redi
 
 def test_a_string_may_end_wherever_the_memory_does(redis: Redis) -> None:
     for size in range(RECEIVED - 15, RECEIVED + 2):
-        raw, text = StringLine(redis), bytes(size)
+        raw, text = StringPipeline(redis), bytes(size)
         redis.mset({"text": text, "other": "x"})
         assert strings(raw, GET) == [text]
         assert strings(raw, ("GET", "other")) == [b"x"]
@@ -321,7 +321,7 @@ def test_a_string_may_end_wherever_the_memory_does(redis: Redis) -> None:
 @pytest.mark.parametrize("size", [1, 300_000])
 @pytest.mark.parametrize("times", [1, 3])
 def test_strings_that_nobody_waits_for_are_not_taken_for_the_next_ones(redis: Redis, size: int, times: int) -> None:
-    raw = StringLine(redis)
+    raw = StringPipeline(redis)
     redis.mset({"text": "x", "other": bytes(size)})
     for _ in range(2):
         for _ in range(times):
@@ -344,7 +344,7 @@ def test_the_embedded_store_is_reached_by_its_socket_where_there_is_one(tmp_path
         assert path and path.stat().st_mode & 0o777 == 0o700
         with connect(settings.redis_url, local=path) as redis:
             assert redis.ping() and family(RawPipeline(redis)) == socket.AF_UNIX
-            assert family(StringLine(redis)) == socket.AF_INET
+            assert family(StringPipeline(redis)) == socket.AF_INET
 
             server.kill()  # which leaves the socket behind
             server.command = server.command[: server.command.index("--unixsocket")]

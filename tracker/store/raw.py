@@ -162,8 +162,8 @@ class RawPipeline:
         self._local.socket = None
 
 
-class StringLine(RawPipeline):
-    """A line for replies that are strings, large ones: they stay where they were received, and are not copied.
+class StringPipeline(RawPipeline):
+    """For replies that are strings, large ones: they stay where they were received, and are not copied.
 
     A reply is its place in ``buffer``, empty for none, until the next ``finish`` of the thread. One exchange at a time:
     who begins another gives up the one before.

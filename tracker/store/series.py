@@ -28,7 +28,7 @@ from tracker.series.ring import DAY, HOUR, Ring, Windows
 from tracker.series.stats import Stats
 from tracker.store.failfast import FailFast
 from tracker.store.local import LocalConnection
-from tracker.store.raw import Asked, Command, RawPipeline, StringLine, ours
+from tracker.store.raw import Asked, Command, RawPipeline, StringPipeline, ours
 
 PREFIX = "dt1"
 VERSION = f"{PREFIX}:version"
@@ -104,7 +104,7 @@ class Store:
         self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
         self.ring = ring
         self._raw = RawPipeline.of(redis)
-        self._strings = StringLine(redis)
+        self._strings = StringPipeline(redis)
 
     # Series
 
