@@ -29,7 +29,7 @@ RECEIVED = 1 << 16
 
 
 @dataclass(eq=False)
-class Asked:
+class Batch:
     """Commands as they are sent, and the replies once they are here; ``refused``: the first that is an error."""
 
     packed: bytes
@@ -61,10 +61,10 @@ class RawPipeline:
         """The reply to each command; raises StoreError."""
         return self.finish(self.begin(commands))
 
-    def begin(self, commands: Iterable[Command]) -> Asked:
+    def begin(self, commands: Iterable[Command]) -> Batch:
         """Sends commands; if that fails, ``finish`` does it again."""
         parts = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
-        asked = Asked(b"".join(parts), len(parts))
+        asked = Batch(b"".join(parts), len(parts))
         self._local.asked.append(asked)
         if self._local.socket:
             try:
@@ -77,7 +77,7 @@ class RawPipeline:
                 raise
         return asked
 
-    def finish(self, asked: Asked) -> list[Any]:
+    def finish(self, asked: Batch) -> list[Any]:
         """The reply to each command of ``asked``, of this thread; raises StoreError.
 
         Where it gives up, whatever else the thread has begun is given up too: sent later, it might be out of date.
@@ -97,7 +97,7 @@ class RawPipeline:
         assert asked.replies is not None
         return asked.replies
 
-    def _receive_until(self, asked: Asked) -> None:
+    def _receive_until(self, asked: Batch) -> None:
         """The replies to all that was asked up to ``asked``."""
         used = self._local.socket is not None
         try:
@@ -174,7 +174,7 @@ class StringPipeline(RawPipeline):
         """This thread's."""
         return self._local.buffer
 
-    def begin(self, commands: Iterable[Command]) -> Asked:
+    def begin(self, commands: Iterable[Command]) -> Batch:
         if self._local.asked:
             self._local.asked.clear()
             self._close()
@@ -212,7 +212,7 @@ class _Local(threading.local):
     """What a thread has of a raw pipeline."""
 
     def __init__(self) -> None:
-        self.asked: deque[Asked] = deque()
+        self.asked: deque[Batch] = deque()
         self.connection: Any = None
         self.socket: Any = None
         self.reader: Any = None

@@ -28,7 +28,7 @@ from tracker.series.ring import DAY, HOUR, Ring, Windows
 from tracker.series.stats import Stats
 from tracker.store.failfast import FailFast
 from tracker.store.local import LocalConnection
-from tracker.store.raw import Asked, Command, RawPipeline, StringPipeline, ours
+from tracker.store.raw import Batch, Command, RawPipeline, StringPipeline, ours
 
 PREFIX = "dt1"
 VERSION = f"{PREFIX}:version"
@@ -140,7 +140,7 @@ class Store:
         asked = map(self._begin_windows, chunks)
         ahead = next(asked, None)
 
-        def walked(ahead: Asked | None) -> Iterator[tuple[Sequence[str], Windows]]:
+        def walked(ahead: Batch | None) -> Iterator[tuple[Sequence[str], Windows]]:
             for chunk in chunks:
                 assert ahead
                 parts = self._strings.finish(ahead)
@@ -150,7 +150,7 @@ class Store:
 
         return walked(ahead)
 
-    def _begin_windows(self, markets: Sequence[str]) -> Asked:
+    def _begin_windows(self, markets: Sequence[str]) -> Batch:
         return self._strings.begin(("GET", _ring_key(market)) for market in markets)
 
     def write(
@@ -215,7 +215,7 @@ class Store:
 
     # Summaries and ranks
 
-    def begin_save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> Asked:
+    def begin_save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> Batch:
         """Stores the summaries and rank entries of ``metrics`` (n); one without samples loses both.
 
         They are stored once it is settled.
@@ -231,7 +231,7 @@ class Store:
             commands += _hashed(_summary_key(field), ids, [packed[row] for row in rows])
         return self._raw.begin([*commands, ("INCR", VERSION)])
 
-    def settle(self, saves: Iterable[Asked]) -> None:
+    def settle(self, saves: Iterable[Batch]) -> None:
         """Waits for all of ``saves``."""
         for save in saves:
             self._raw.finish(save)
