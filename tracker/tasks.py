@@ -30,7 +30,7 @@ from tracker.plain import log_plainly
 from tracker.settings import settings
 from tracker.sources import module
 from tracker.sources.budget import plan
-from tracker.sources.guard import Gate, Guarded, guarded
+from tracker.sources.guard import Guarded, SourceGuard, guarded
 from tracker.sources.watchlist import wanted
 from tracker.store import skew
 from tracker.store.raw import Command, RawPipeline
@@ -250,7 +250,7 @@ def first_tick(sender: Any, **_: Any) -> None:
     """A beat that starts ticks at once: its schedule alone would wait for an interval."""
     for name in settings().sources:
         with suppress(StoreError):  # a probe is due within the hour all the same
-            Gate(store().redis, name).reconsider(wall())
+            SourceGuard(store().redis, name).reconsider(wall())
         try:
             chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
         except (OperationalError, RedisError) as error:

@@ -1,4 +1,4 @@
-"""When a source is no longer asked, and when again: the transitions, and the gate that keeps them in Redis."""
+"""When a source is no longer asked, and when again: the transitions, and the guard that keeps them in Redis."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from tests.support.servers import StoreServer, wait_for
 from tracker.errors import MustWait, SourceError
 from tracker.models import Market, Ticker
 from tracker.sources.breaker import BLOCKED, FAILURES, FIRST, LONGEST, Breaker
-from tracker.sources.guard import UNSEEN, Gate, Guarded
+from tracker.sources.guard import UNSEEN, Guarded, SourceGuard
 from tracker.store.series import Store, connect
 
 NOW = 1_700_000_000.0
@@ -98,7 +98,7 @@ def fail(guarded: Guarded, error: Exception, times: int = 1) -> None:
 
 
 def set_until(store: Store, breaker: Breaker) -> None:
-    Gate(store.redis, "x")._set(breaker)
+    SourceGuard(store.redis, "x")._set(breaker)
 
 
 def test_an_open_breaker_keeps_every_worker_from_asking(guarded: Guarded, fickle: Fickle, store: Store) -> None:
@@ -113,20 +113,20 @@ def test_an_open_breaker_keeps_every_worker_from_asking(guarded: Guarded, fickle
 
 def test_one_probe_closes_it_and_the_others_wait(guarded: Guarded, fickle: Fickle, store: Store) -> None:
     set_until(store, Breaker(FAILURES, time.time() - 1))
-    gate = Gate(store.redis, "x")
-    probe = gate.enter(time.time())
+    guard = SourceGuard(store.redis, "x")
+    probe = guard.enter(time.time())
     with pytest.raises(MustWait, match="is being probed"):
         guarded.markets()
-    gate.passed(probe)
+    guard.passed(probe)
     guarded.markets()
     assert fickle.asked == 1
-    assert gate.look()[0] == Breaker()
+    assert guard.look()[0] == Breaker()
 
 
 def test_a_probe_that_fails_opens_it_for_longer(guarded: Guarded, store: Store) -> None:
     set_until(store, Breaker(FAILURES, time.time() - 1))
     fail(guarded, SourceError("too_slow", "still"))
-    breaker = Gate(store.redis, "x").look()[0]
+    breaker = SourceGuard(store.redis, "x").look()[0]
     assert breaker.failures == FAILURES + 1
     assert breaker.until - time.time() > FIRST
     assert not store.redis.exists("dt1:probe:x")  # the next one need not wait for this one's time to be over
@@ -137,34 +137,34 @@ def test_each_of_the_failures_that_come_at_once_counts(store_server: StoreServer
     at_once, clients = threading.Barrier(FAILURES - 1), [connect(store_server.url) for _ in range(FAILURES - 1)]
 
     def call(client: Redis) -> None:
-        gate = Gate(client, "x")
-        entered = gate.enter(time.time())
+        guard = SourceGuard(client, "x")
+        entered = guard.enter(time.time())
         at_once.wait(30)
-        gate.failed(SourceError("too_slow", "all of them"), time.time(), entered)
+        guard.failed(SourceError("too_slow", "all of them"), time.time(), entered)
 
     # when all fail
     with ThreadPoolExecutor(len(clients)) as threads:
         list(threads.map(call, clients))
     # then
-    assert Gate(redis, "x").look()[0] == Breaker(FAILURES - 1)
+    assert SourceGuard(redis, "x").look()[0] == Breaker(FAILURES - 1)
     for client in clients:
         client.close()
 
 
 def test_calls_that_were_under_way_when_it_opened_do_not_open_it_for_longer(redis: Redis) -> None:
-    gate, now = Gate(redis, "x"), time.time()
-    under_way = [gate.enter(now) for _ in range(2 * FAILURES)]
+    guard, now = SourceGuard(redis, "x"), time.time()
+    under_way = [guard.enter(now) for _ in range(2 * FAILURES)]
     for breaker in under_way:
-        gate.failed(SourceError("unreachable", "no route"), now, breaker)
-    assert gate.look()[0] == Breaker(FAILURES, now + FIRST)
-    gate.failed(BLOCK, now, under_way[0])  # that is news
-    assert gate.look()[0].blocked == "http_451"
+        guard.failed(SourceError("unreachable", "no route"), now, breaker)
+    assert guard.look()[0] == Breaker(FAILURES, now + FIRST)
+    guard.failed(BLOCK, now, under_way[0])  # that is news
+    assert guard.look()[0].blocked == "http_451"
 
 
 def test_a_probe_that_the_budget_does_not_pay_for_is_left_to_another(guarded: Guarded, store: Store) -> None:
     set_until(store, Breaker(FAILURES, time.time() - 1))
     fail(guarded, MustWait(3, "spent"))
-    Gate(store.redis, "x").enter(time.time())
+    SourceGuard(store.redis, "x").enter(time.time())
 
 
 def test_a_pause_holds_for_all_until_it_ends(guarded: Guarded, fickle: Fickle, store: Store, redis: Redis) -> None:
@@ -194,18 +194,18 @@ def test_the_clocks_difference_is_noted_first_at_once(
 def test_a_block_is_probed_when_a_beat_starts_anew(guarded: Guarded, fickle: Fickle, store: Store) -> None:
     fail(guarded, SourceError("http_401", "unknown key", permanent=True))
     fickle.error = None
-    guarded.gate.reconsider(time.time())
+    guarded.guard.reconsider(time.time())
     guarded.markets()
-    assert guarded.gate.look()[0] == Breaker()
+    assert guarded.guard.look()[0] == Breaker()
     set_until(store, Breaker(FAILURES, time.time() + 60))
-    guarded.gate.reconsider(time.time())  # what is open stays open
+    guarded.guard.reconsider(time.time())  # what is open stays open
     with pytest.raises(MustWait):
         guarded.markets()
 
 
-def is_closed(gate: Gate) -> bool:
+def is_closed(guard: SourceGuard) -> bool:
     try:
-        gate.enter(time.time())
+        guard.enter(time.time())
         return True
     except MustWait:
         return False
@@ -218,7 +218,7 @@ BLOCK = SourceError("http_451", "restricted location", permanent=True)
 @pytest.mark.parametrize("error", [PAUSE, BLOCK], ids=["a pause", "a block"])
 def test_what_a_gate_finds_it_sees_at_once_and_the_others_soon(redis: Redis, error: SourceError) -> None:
     # given two that have looked
-    one, other = Gate(redis, "x"), Gate(redis, "x")
+    one, other = SourceGuard(redis, "x"), SourceGuard(redis, "x")
     breaker = one.enter(time.time())
     other.enter(time.time())
     # when one finds out, then
@@ -234,21 +234,21 @@ def test_what_a_gate_finds_it_sees_at_once_and_the_others_soon(redis: Redis, err
 
 
 def test_what_another_thread_finds_out_meanwhile_stops_none(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, now, monotonic = Gate(redis, "x"), time.time(), time.monotonic
-    gate.enter(now)
+    guard, now, monotonic = SourceGuard(redis, "x"), time.time(), time.monotonic
+    guard.enter(now)
 
     def found_out() -> float:
-        gate._seen = None
+        guard._seen = None
         return monotonic()
 
     monkeypatch.setattr("tracker.sources.guard.time.monotonic", found_out)
-    assert gate.enter(now) == Breaker()
+    assert guard.enter(now) == Breaker()
 
 
 def test_a_gate_does_not_look_each_time(redis: Redis) -> None:
-    gate, started = Gate(redis, "x"), time.monotonic()
+    guard, started = SourceGuard(redis, "x"), time.monotonic()
     redis.config_resetstat()
     for _ in range(1_000):
-        gate.enter(time.time())
+        guard.enter(time.time())
     looks = redis.info("commandstats")["cmdstat_pttl"]["calls"]
     assert 1 <= looks <= (time.monotonic() - started) / UNSEEN + 1

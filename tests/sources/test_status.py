@@ -18,7 +18,7 @@ from tracker.errors import MustWait, SourceError
 from tracker.settings import Settings, load
 from tracker.sources import status
 from tracker.sources.breaker import FAILURES
-from tracker.sources.guard import Gate, guarded
+from tracker.sources.guard import SourceGuard, guarded
 from tracker.sources.status import SourceState
 from tracker.store.series import Store
 
@@ -115,7 +115,7 @@ def test_a_pause_is_degraded(store: Store, settings: Settings, exchange: Exchang
     found = state(store, settings)
     assert found.state == "degraded"
     assert "asked for a pause" in found.reason
-    assert Gate(store.redis, "binance").look()[1] > 0
+    assert SourceGuard(store.redis, "binance").look()[1] > 0
 
 
 def test_the_report_is_a_few_lines(store: Store, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from tracker.series.ring import DAY, Ring
 from tracker.series.stats import describe
 from tracker.sources.breaker import Breaker
 from tracker.sources.budget import Budget, Plan
-from tracker.sources.guard import Gate
+from tracker.sources.guard import SourceGuard
 from tracker.store.series import Store, connect
 
 NOW = 1_700_000_100.0
@@ -429,8 +429,8 @@ EVERY_CALL = {
     "unnote": lambda store: store.unnote("one", "deferred"),
     "longest_ago": lambda store: store.longest_ago("one", ["x:a"]),
     "unanswered": lambda store: store.unanswered("one", ["x:a"], NOW),
-    "a gate's look": lambda store: Gate(store.redis, "one").look(),
-    "a gate's failure": lambda store: Gate(store.redis, "one").failed(BUSY, NOW, Breaker()),
+    "a guard's look": lambda store: SourceGuard(store.redis, "one").look(),
+    "a guard's failure": lambda store: SourceGuard(store.redis, "one").failed(BUSY, NOW, Breaker()),
     "a budget's spending": lambda store: Budget(store.redis, "one", Plan(1, 1)).spend("http://x/"),
     "a budget's use": lambda store: Budget(store.redis, "one", Plan(1, 1)).used(),
 }

@@ -33,7 +33,7 @@ COMPARED = 60
 T = TypeVar("T")
 
 
-class Gate:
+class SourceGuard:
     """Lets calls to the source ``name`` through, or raises MustWait. May raise StoreError."""
 
     def __init__(self, redis: Redis, name: str):
@@ -121,13 +121,13 @@ def _loaded(stored: bytes | None) -> Breaker:
 
 
 class Guarded:
-    """A source behind its gate. See Source; every call may raise MustWait."""
+    """A source behind its guard. See Source; every call may raise MustWait."""
 
     def __init__(self, source: Source, store: Store, name: str):
         self.source = source
         self.store = store
         self.name = name
-        self.gate = Gate(store.redis, name)
+        self.guard = SourceGuard(store.redis, name)
         self._compared = -math.inf
 
     @property
@@ -144,17 +144,17 @@ class Guarded:
         return self._asked(lambda: self.source.tickers(markets))
 
     def _asked(self, call: Callable[[], T]) -> T:
-        breaker = self.gate.enter(wall())
+        breaker = self.guard.enter(wall())
         try:
             answer = call()
         except SourceError as error:
-            self.gate.failed(error, wall(), breaker)
+            self.guard.failed(error, wall(), breaker)
             raise
         except MustWait:
             if breaker.until:
-                self.gate.left()
+                self.guard.left()
             raise
-        self.gate.passed(breaker)
+        self.guard.passed(breaker)
         if time.monotonic() - self._compared > COMPARED:
             self._compared = time.monotonic()
             if (skew := self.skew) is not None:

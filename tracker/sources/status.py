@@ -1,4 +1,4 @@
-"""How each source does: what workers noted of it, its gate and its budget, as values and as text for a terminal."""
+"""How each source does: what workers noted of it, its guard and its budget, as values and as text for a terminal."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -9,7 +9,7 @@ from tracker.settings import Settings
 from tracker.sources import kind
 from tracker.sources.breaker import Breaker
 from tracker.sources.budget import Budget, plan
-from tracker.sources.guard import Gate
+from tracker.sources.guard import SourceGuard
 from tracker.store.repairs import latest
 from tracker.store.series import Store, connect
 
@@ -99,7 +99,7 @@ def _state(store: Store, settings: Settings, name: str) -> SourceState:
     limit = plan(name, settings)
     used = Budget(store.redis, name, limit).used() if limit else None
     deferred = int(noted.get("deferred", 0))
-    breaker, pause, why = Gate(store.redis, name).look()
+    breaker, pause, why = SourceGuard(store.redis, name).look()
     state, reason = _judge(noted, breaker, f"it asked for a pause of {pause:.0f} s more: {why}" if pause else "",
                            len(tracked), len(stale), deferred)  # fmt: skip
     return SourceState(
