@@ -30,7 +30,7 @@ from tracker.plain import log_plainly
 from tracker.settings import settings
 from tracker.sources import module
 from tracker.sources.budget import plan
-from tracker.sources.guard import Guarded, SourceGuard, guarded
+from tracker.sources.guard import GuardedSource, SourceGuard, guarded
 from tracker.sources.watchlist import wanted
 from tracker.store import skew
 from tracker.store.raw import Command, RawPipeline
@@ -116,7 +116,7 @@ def outbox() -> Outbox:
 
 
 @cache
-def source(name: str) -> Guarded:
+def source(name: str) -> GuardedSource:
     return guarded(name, settings(), store())
 
 

@@ -14,7 +14,7 @@ from tests.support.servers import StoreServer, wait_for
 from tracker.errors import MustWait, SourceError
 from tracker.models import Market, Ticker
 from tracker.sources.breaker import BLOCKED, FAILURES, FIRST, LONGEST, Breaker
-from tracker.sources.guard import UNSEEN, Guarded, SourceGuard
+from tracker.sources.guard import UNSEEN, GuardedSource, SourceGuard
 from tracker.store.series import Store, connect
 
 NOW = 1_700_000_000.0
@@ -86,11 +86,11 @@ def fickle() -> Fickle:
 
 
 @pytest.fixture
-def guarded(fickle: Fickle, store: Store) -> Guarded:
-    return Guarded(fickle, store, "x")
+def guarded(fickle: Fickle, store: Store) -> GuardedSource:
+    return GuardedSource(fickle, store, "x")
 
 
-def fail(guarded: Guarded, error: Exception, times: int = 1) -> None:
+def fail(guarded: GuardedSource, error: Exception, times: int = 1) -> None:
     guarded.source.error = error
     for _ in range(times):
         with pytest.raises(type(error)):
@@ -101,17 +101,17 @@ def set_until(store: Store, breaker: Breaker) -> None:
     SourceGuard(store.redis, "x")._set(breaker)
 
 
-def test_an_open_breaker_keeps_every_worker_from_asking(guarded: Guarded, fickle: Fickle, store: Store) -> None:
+def test_an_open_breaker_keeps_every_worker_from_asking(guarded: GuardedSource, fickle: Fickle, store: Store) -> None:
     fail(guarded, SourceError("unreachable", "no route"), FAILURES)
     asked = fickle.asked
-    for each in (guarded, Guarded(fickle, store, "x")):
+    for each in (guarded, GuardedSource(fickle, store, "x")):
         with pytest.raises(MustWait, match="failed too often") as raised:
             each.markets()
         assert 0 < raised.value.seconds <= FIRST
     assert fickle.asked == asked
 
 
-def test_one_probe_closes_it_and_the_others_wait(guarded: Guarded, fickle: Fickle, store: Store) -> None:
+def test_one_probe_closes_it_and_the_others_wait(guarded: GuardedSource, fickle: Fickle, store: Store) -> None:
     set_until(store, Breaker(FAILURES, time.time() - 1))
     guard = SourceGuard(store.redis, "x")
     probe = guard.enter(time.time())
@@ -123,7 +123,7 @@ def test_one_probe_closes_it_and_the_others_wait(guarded: Guarded, fickle: Fickl
     assert guard.look()[0] == Breaker()
 
 
-def test_a_probe_that_fails_opens_it_for_longer(guarded: Guarded, store: Store) -> None:
+def test_a_probe_that_fails_opens_it_for_longer(guarded: GuardedSource, store: Store) -> None:
     set_until(store, Breaker(FAILURES, time.time() - 1))
     fail(guarded, SourceError("too_slow", "still"))
     breaker = SourceGuard(store.redis, "x").look()[0]
@@ -161,37 +161,39 @@ def test_calls_that_were_under_way_when_it_opened_do_not_open_it_for_longer(redi
     assert guard.look()[0].blocked == "http_451"
 
 
-def test_a_probe_that_the_budget_does_not_pay_for_is_left_to_another(guarded: Guarded, store: Store) -> None:
+def test_a_probe_that_the_budget_does_not_pay_for_is_left_to_another(guarded: GuardedSource, store: Store) -> None:
     set_until(store, Breaker(FAILURES, time.time() - 1))
     fail(guarded, MustWait(3, "spent"))
     SourceGuard(store.redis, "x").enter(time.time())
 
 
-def test_a_pause_holds_for_all_until_it_ends(guarded: Guarded, fickle: Fickle, store: Store, redis: Redis) -> None:
+def test_a_pause_holds_for_all_until_it_ends(
+    guarded: GuardedSource, fickle: Fickle, store: Store, redis: Redis
+) -> None:
     fail(guarded, SourceError("http_429", "too many requests", wait=40))
     with pytest.raises(MustWait, match="asked for a pause: too many requests") as raised:
-        Guarded(fickle, store, "x").markets()
+        GuardedSource(fickle, store, "x").markets()
     assert 30 < raised.value.seconds <= 40
     redis.delete("dt1:pause:x")
     fickle.error = None
     guarded.markets()
 
 
-def test_a_block_says_why(guarded: Guarded) -> None:
+def test_a_block_says_why(guarded: GuardedSource) -> None:
     fail(guarded, SourceError("http_451", "restricted location", permanent=True))
     with pytest.raises(MustWait, match="http_451"):
         guarded.markets()
 
 
 def test_the_clocks_difference_is_noted_first_at_once(
-    guarded: Guarded, store: Store, monkeypatch: pytest.MonkeyPatch
+    guarded: GuardedSource, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracker.sources.guard.COMPARED", 1e9)  # however short ago the machine was started
     guarded.markets()
     assert float(store.status("x")["clock_skew"]) == 1.5
 
 
-def test_a_block_is_probed_when_a_beat_starts_anew(guarded: Guarded, fickle: Fickle, store: Store) -> None:
+def test_a_block_is_probed_when_a_beat_starts_anew(guarded: GuardedSource, fickle: Fickle, store: Store) -> None:
     fail(guarded, SourceError("http_401", "unknown key", permanent=True))
     fickle.error = None
     guarded.guard.reconsider(time.time())

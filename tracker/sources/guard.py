@@ -120,7 +120,7 @@ def _loaded(stored: bytes | None) -> Breaker:
     return Breaker(**orjson.loads(stored)) if stored else Breaker()
 
 
-class Guarded:
+class GuardedSource:
     """A source behind its guard. See Source; every call may raise MustWait."""
 
     def __init__(self, source: Source, store: Store, name: str):
@@ -162,8 +162,8 @@ class Guarded:
         return answer
 
 
-def guarded(name: str, settings: Settings, store: Store) -> Guarded:
+def guarded(name: str, settings: Settings, store: Store) -> GuardedSource:
     """The source of that name, as workers ask it: every request is paid for out of the shared budget."""
     limit = plan(name, settings)
     pay = Budget(store.redis, name, limit).spend if limit else free
-    return Guarded(open_source(name, settings, pay), store, name)
+    return GuardedSource(open_source(name, settings, pay), store, name)
