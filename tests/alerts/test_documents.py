@@ -10,7 +10,7 @@ import pytest
 from tests.support.candle_files import FOLDER
 from tracker.alerts import channels
 from tracker.alerts.backtest import Past, of_files, run
-from tracker.alerts.channels import Outlet
+from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.channels.webhook import Channel as Webhook
 from tracker.alerts.options import declared_by
 from tracker.alerts.rulebook import read
@@ -49,7 +49,7 @@ def test_every_option_is_described() -> None:
     for name, kind in KINDS.items():
         inherited = {*common, *series} if issubclass(kind, SeriesRule) else set(common)
         assert set(options_after(f"### `{name}`")) == set(declared_by(kind)) - inherited
-    assert options_after("## Channels") == list(declared_by(Outlet))
+    assert options_after("## Channels") == list(declared_by(ConfiguredChannel))
 
 
 def test_a_receiver_can_tell_what_is_ours(server) -> None:

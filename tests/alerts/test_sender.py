@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.servers import free_port
 from tracker import http
-from tracker.alerts.channels import Outlet, webhook
+from tracker.alerts.channels import ConfiguredChannel, webhook
 from tracker.alerts.channels import log as log_channel
 from tracker.alerts.deliveries import GIVE_UP
 from tracker.alerts.outbox import Outbox
@@ -61,7 +61,7 @@ class World:
         self.outbox = Outbox(redis, lambda: self.time)
         self.silences = Silences(redis)
         self.channel = Scripted()
-        self.outlet = Outlet(name="phone", kind="scripted", channel=self.channel)
+        self.outlet = ConfiguredChannel(name="phone", kind="scripted", channel=self.channel)
 
     def record(self, alert=ALERT):
         assert self.outbox.record(alert, 60, ["phone"])
@@ -202,7 +202,7 @@ def test_an_alert_that_is_gone_is_a_dead_letter_that_says_so(world, redis):
 
 
 def test_the_log_channel_writes_a_line_that_can_be_found(world, caplog):
-    world.outlet = Outlet(name="phone", kind="log", channel=log_channel.Channel())
+    world.outlet = ConfiguredChannel(name="phone", kind="log", channel=log_channel.Channel())
     with caplog.at_level(logging.WARNING):
         world.deliver(world.record())
     assert f"ALERT it jumped [{ALERT.id}]" in caplog.text
@@ -214,12 +214,12 @@ def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server
     over = threading.Event()
     port = free_port()
     hook = webhook.Channel(url=f"http://127.0.0.1:{port}", allow_private=True)
-    world.outlet = Outlet(name="phone", kind="webhook", channel=hook)
+    world.outlet = ConfiguredChannel(name="phone", kind="webhook", channel=hook)
     row = world.record()
     refused = world.deliver(row)
     assert [(each.ok, each.status) for each in refused.attempts] == [(False, None)]
 
-    world.outlet = Outlet(
+    world.outlet = ConfiguredChannel(
         name="phone", kind="webhook", channel=webhook.Channel(url=server.url, allow_private=True)
     )  # fmt: skip
     ways = [
@@ -313,7 +313,7 @@ def test_a_row_that_probes_and_is_held_back_leaves_another_to_probe(world):
 
 def test_a_real_receiver_gets_all_that_waited_within_a_minute_of_its_return(world, server):
     hook = webhook.Channel(url=server.url, allow_private=True)
-    world.outlet = Outlet(name="phone", kind="webhook", channel=hook)
+    world.outlet = ConfiguredChannel(name="phone", kind="webhook", channel=hook)
     server.says(b"away", 503)
     rows = [world.record(metric(number)) for number in range(5)]
     for row in rows:

@@ -1,7 +1,7 @@
 """The rules file: which rules there are and which channels, read, judged, and read again when it changes.
 
 ``[rules.NAME]`` tables have the options of their kind's class in rules.py, ``[channels.NAME]`` tables those of their
-kind's class under channels/ and of Outlet. docs/alerts.md describes them all.
+kind's class under channels/ and of ConfiguredChannel. docs/alerts.md describes them all.
 """
 
 import logging
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tracker.alerts import channels
-from tracker.alerts.channels import Outlet
+from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.options import NAME, BadOption, Expected, build, declared_by, shown
 from tracker.alerts.rules import DEFAULT_RULES, KINDS, Rule, SeriesRule, Stale
 from tracker.errors import SettingsError
@@ -35,7 +35,7 @@ class Book:
     """Rules, in the file's order, and the channels they name: name -> outlet. ``log`` is always there."""
 
     rules: tuple[Rule, ...]
-    outlets: Mapping[str, Outlet]
+    outlets: Mapping[str, ConfiguredChannel]
 
     @property
     def series(self) -> tuple[SeriesRule, ...]:
@@ -109,8 +109,8 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Book:
     return _Reader(path, source, environment).book(tables)
 
 
-def _log() -> Outlet:
-    return Outlet(name="log", kind="log", channel=channels.kind("log")())
+def _log() -> ConfiguredChannel:
+    return ConfiguredChannel(name="log", kind="log", channel=channels.kind("log")())
 
 
 class _Reader:
@@ -147,16 +147,16 @@ class _Reader:
         kind = self._kind(("rules", name), table, KINDS)
         return self._built(KINDS[kind], ("rules", name), table, name=name)
 
-    def _outlet(self, name: str, table: dict[str, Any]) -> Outlet:
+    def _outlet(self, name: str, table: dict[str, Any]) -> ConfiguredChannel:
         place = ("channels", name)
         kind = self._kind(place, table, channels.KINDS)
         if name == "log" and kind != "log":
             self._refuse((*place, "kind"), shown(kind), "another name for it: `log` is always there, and is the log")
-        common = declared_by(Outlet).keys()
+        common = declared_by(ConfiguredChannel).keys()
         own = {option: value for option, value in table.items() if option not in common}
         channel = self._built(channels.kind(kind), place, own)
         rest = {option: value for option, value in table.items() if option in common}
-        return self._built(Outlet, place, rest, name=name, kind=kind, channel=channel)
+        return self._built(ConfiguredChannel, place, rest, name=name, kind=kind, channel=channel)
 
     def _kind(self, place: tuple[str, ...], table: dict[str, Any], kinds: Mapping[str, object]) -> str:
         kind = table.pop("kind", None)

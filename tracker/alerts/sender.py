@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from math import isfinite
 
-from tracker.alerts.channels import Outlet
+from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.deliveries import DIED
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.silences import Silences
@@ -38,7 +38,7 @@ SPELT_OUT = 10
 DETAIL = 300
 
 
-def deliver(outbox: Outbox, outlets: Mapping[str, Outlet], id: str) -> None:
+def deliver(outbox: Outbox, outlets: Mapping[str, ConfiguredChannel], id: str) -> None:
     """Sends the notice of the row ``id``, if it is this task's to send now, and notes how that went."""
     outlet = outlets.get(id.split("/")[1])
     claimed = outbox.deliveries.claim(id, (outlet.channel.PATIENCE if outlet else 0) + MARGIN)
@@ -76,7 +76,7 @@ def trial(channel: str, now: float) -> Notice:
     return Notice(f"test:{channel}:{now:.0f}", f"test:{channel}", TEST, "info", "Test", text, now)
 
 
-def _due_notice(outbox: Outbox, outlet: Outlet, row: Delivery, token: str) -> Notice | None:
+def _due_notice(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token: str) -> Notice | None:
     """The notice to send now; None if it is not to be sent, or not now, which is noted."""
     if row.event == DIGEST:
         return _digest(outbox, row)
@@ -124,7 +124,7 @@ def _resolved_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str)
     return False
 
 
-def _send(outbox: Outbox, outlet: Outlet, row: Delivery, token: str, notice: Notice) -> None:
+def _send(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token: str, notice: Notice) -> None:
     deliveries = outbox.deliveries
     try:
         said = outlet.channel.send(notice)

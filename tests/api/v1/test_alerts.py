@@ -18,7 +18,7 @@ from api.v1 import schemas
 from tests.support.servers import free_port
 from tests.support.tracked import Tracked
 from tracker.alerts import sender
-from tracker.alerts.channels import Outlet
+from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.channels.log import Channel as LogChannel
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.rules import Ratio
@@ -240,7 +240,7 @@ def test_a_silence_lasts_for_a_time_of_the_wall_clock_also_in_a_replay(
     assert before + seconds <= made["until"] <= time.time() + seconds
 
     row = f"{record(outbox).id}/phone/firing"
-    sender.deliver(outbox, {"phone": Outlet(name="phone", kind="log", channel=LogChannel())}, row)
+    sender.deliver(outbox, {"phone": ConfiguredChannel(name="phone", kind="log", channel=LogChannel())}, row)
 
     [delivery] = good(client.get(f"/v1/alerts/{ALERT.id}"), resource.ExplainedAlert)["deliveries"]
     assert (delivery["state"], delivery["next_try"]) == ("silenced", None)

@@ -34,7 +34,7 @@ def kind(name: str) -> type[Channel]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlet:
+class ConfiguredChannel:
     """A channel as it is configured, with what all kinds have.
 
     resolved: it wants to be told of alerts that are over; ceiling: messages in ``window`` seconds before the rest
