@@ -31,7 +31,7 @@ DOTTED = re.compile(r"""(?<![\w"'-])(?:["']?[\w-]{1,1000}["']?[ \t]*\.[ \t]*){10
 
 
 @dataclass(frozen=True)
-class Book:
+class RuleSet:
     """Rules, in the file's order, and the channels they name: name -> outlet. ``log`` is always there."""
 
     rules: tuple[Rule, ...]
@@ -65,7 +65,7 @@ class Rulebook:
         self._seen = self._stamp()
         self._book = read(self._path) if self._path else built_in()
 
-    def current(self) -> Book:
+    def current(self) -> RuleSet:
         """The book in force; a look costs one ``stat``."""
         stamp = self._stamp()
         if self._path and stamp != self._seen:
@@ -85,12 +85,12 @@ class Rulebook:
         return found and (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def built_in() -> Book:
+def built_in() -> RuleSet:
     """The mission's rule, told to the log."""
-    return Book(DEFAULT_RULES, {"log": _log()})
+    return RuleSet(DEFAULT_RULES, {"log": _log()})
 
 
-def read(path: Path, environment: Mapping[str, str] = os.environ) -> Book:
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> RuleSet:
     """The book of the file at ``path``; raises SettingsError with the line and option that is not usable."""
     try:
         source = read_text(path)
@@ -119,7 +119,7 @@ class _Reader:
     def __init__(self, path: Path, source: str, environment: Mapping[str, str]):
         self.path, self.lines, self.environment = path, source.split("\n"), environment
 
-    def book(self, tables: dict[str, Any]) -> Book:
+    def book(self, tables: dict[str, Any]) -> RuleSet:
         for name in tables.keys() - {"rules", "channels"}:
             self._refuse((name,), "", "only tables [rules.NAME] and [channels.NAME]")
         outlets = {"log": _log()} | {
@@ -132,7 +132,7 @@ class _Reader:
             if missing := [name for name in rule.channels if name not in outlets]:
                 expected = f"only channels that there are: {', '.join(outlets)}"
                 self._refuse(("rules", rule.name, "channels"), repr(missing[0]), expected)
-        return Book(rules, outlets)
+        return RuleSet(rules, outlets)
 
     def _named(self, tables: dict[str, Any], section: str) -> dict[str, dict[str, Any]]:
         found = tables.get(section, {})
