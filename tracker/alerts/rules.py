@@ -45,7 +45,7 @@ TOLD = (
 )  # fmt: skip
 
 
-class Columns:
+class WindowSlice:
     """The columns ``first`` to ``last`` of windows, and what rules ask of them, each computed once.
 
     values: (n, rows), oldest slot first, NaN for missing, the last column the slot in progress; newest: (n,), the
@@ -76,10 +76,10 @@ class Columns:
         """Mean, standard deviation and number of all present samples before each column: (n, k) each."""
         return self.once("spread", self._spread)
 
-    def column_before(self) -> "Columns":
+    def column_before(self) -> "WindowSlice":
         """The column before the first, as these."""
         before = self.first - 1
-        return self.once("column", lambda: Columns(self.values, self.newest, before, before, self.step))
+        return self.once("column", lambda: WindowSlice(self.values, self.newest, before, before, self.step))
 
     def _before(self, seconds: int) -> np.ndarray:
         """The slots of the ``seconds`` before each column: (n, k, slots), NaN before the window."""
@@ -186,21 +186,21 @@ class SeriesRule(Rule):
         return (self.KIND,)
 
     @abstractmethod
-    def level(self, at: Columns) -> np.ndarray:
+    def level(self, at: WindowSlice) -> np.ndarray:
         """(n, k), NaN where there is none. That of a value which is not final may only rise."""
 
     @abstractmethod
-    def grounds(self, at: Columns) -> tuple[np.ndarray, np.ndarray]:
+    def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         """The baseline and its present samples: (n, k) each."""
 
-    def levels(self, at: Columns) -> np.ndarray:
+    def levels(self, at: WindowSlice) -> np.ndarray:
         return at.once(self.measure, lambda: self.level(at))
 
-    def peak(self, at: Columns) -> np.ndarray:
+    def peak(self, at: WindowSlice) -> np.ndarray:
         """The largest level of each row: (n,)."""
         return at.once(("peak", self.measure), lambda: np.fmax.reduce(self.levels(at), axis=1))
 
-    def judge(self, at: Columns) -> tuple[np.ndarray, np.ndarray]:
+    def judge(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         """(above, clear): bool (n, k) each."""
         level, (baseline, samples) = self.levels(at), self.grounds(at)
         enough = min(self.min_samples, max(self.window // at.step, 1))  # long slots: no more than there are
@@ -235,11 +235,11 @@ class Ratio(SeriesRule):
     window = property(lambda self: self.baseline)
     measure = property(lambda self: (self.KIND, self.baseline))
 
-    def level(self, at: Columns) -> np.ndarray:
+    def level(self, at: WindowSlice) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             return at.value / (at.means(self.baseline)[0] * ROUNDING)
 
-    def grounds(self, at: Columns) -> tuple[np.ndarray, np.ndarray]:
+    def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         return at.means(self.baseline)
 
 
@@ -269,12 +269,12 @@ class Change(SeriesRule):
     window = property(lambda self: self.over)
     measure = property(lambda self: (self.KIND, self.over, self.direction))
 
-    def level(self, at: Columns) -> np.ndarray:
+    def level(self, at: WindowSlice) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             percent = (at.value / at.ago(self.over) - 1) * (100 / ROUNDING)
             return _directed(percent, self.direction, at.final)
 
-    def grounds(self, at: Columns) -> tuple[np.ndarray, np.ndarray]:
+    def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         return at.ago(self.over), at.means(self.over)[1]
 
 
@@ -308,10 +308,10 @@ class Threshold(SeriesRule):
     def _signed(self, value: float) -> float:
         return -value if self.above is None else value
 
-    def level(self, at: Columns) -> np.ndarray:
+    def level(self, at: WindowSlice) -> np.ndarray:
         return _directed(at.value, "down" if self.above is None else "up", at.final)
 
-    def grounds(self, at: Columns) -> tuple[np.ndarray, np.ndarray]:
+    def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         return at.means(HOUR)
 
 
@@ -339,13 +339,13 @@ class Zscore(SeriesRule):
     window = property(lambda self: DAY)
     measure = property(lambda self: (self.KIND, self.direction))
 
-    def level(self, at: Columns) -> np.ndarray:
+    def level(self, at: WindowSlice) -> np.ndarray:
         mean, deviation, _ = at.spread()
         constant = deviation <= 1e-12 * np.abs(mean)
         with np.errstate(invalid="ignore", divide="ignore"):
             return _directed((at.value - mean) / np.where(constant, np.nan, deviation), self.direction, at.final)
 
-    def grounds(self, at: Columns) -> tuple[np.ndarray, np.ndarray]:
+    def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         mean, _, count = at.spread()
         return mean, count
 
@@ -415,7 +415,7 @@ def screen(
 ) -> np.ndarray:
     """The rows, ascending, on which one of ``rules`` may fire now: few, and cheaply found; ``edges`` tells which do.
 
-    ``values`` as in Columns, of ``metrics`` (n,).
+    ``values`` as in WindowSlice, of ``metrics`` (n,).
     """
     at = _fresh(values, step, steps)
     found = np.zeros(len(values), bool)
@@ -427,7 +427,7 @@ def screen(
 def firings(
     values: np.ndarray, metrics: Sequence[str], rules: Sequence[SeriesRule], step: int, steps: int = FRESH_STEPS
 ) -> list[tuple[SeriesRule, Edge]]:
-    """The rising edges in fresh slots of all ``rules``, by rule; ``values`` as in Columns, of ``metrics`` (n,)."""
+    """The rising edges in fresh slots of all ``rules``, by rule; ``values`` as in WindowSlice, of ``metrics`` (n,)."""
     at = _fresh(values, step, steps)
     found = []
     for rule in rules:
@@ -438,15 +438,15 @@ def firings(
 def edges(values: np.ndarray, rule: SeriesRule, step: int, steps: int = FRESH_STEPS) -> list[Edge]:
     """The rising edges of ``rule`` in the slot in progress and the ``steps`` before it, oldest first.
 
-    ``values`` as in Columns. A slot is a rising edge if it is above and the last slot before it that was not neither
-    was clear, or there is none. A row's newest sample may be above, but is not final, so nothing is concluded from its
-    being low.
+    ``values`` as in WindowSlice. A slot is a rising edge if it is above and the last slot before it that was not
+    neither was clear, or there is none. A row's newest sample may be above, but is not final, so nothing is concluded
+    from its being low.
     """
     return _edges(_fresh(values, step, steps), rule)
 
 
 def newest_level(values: np.ndarray, rule: SeriesRule, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Level of the slot in progress, and whether it is above: (n,) each; ``values`` as in Columns."""
+    """Level of the slot in progress, and whether it is above: (n,) each; ``values`` as in WindowSlice."""
     at = _fresh(values, step, 0)
     return rule.levels(at)[:, 0], _judged(at, rule)[0][:, 0]
 
@@ -461,12 +461,12 @@ def cleared(values: np.ndarray, rule: SeriesRule, since: np.ndarray, step: int) 
     return (standing < 0) & (column >= since)
 
 
-def _fresh(values: np.ndarray, step: int, steps: int = FRESH_STEPS) -> Columns:
+def _fresh(values: np.ndarray, step: int, steps: int = FRESH_STEPS) -> WindowSlice:
     newest, _ = last_present(values)
-    return Columns(values, newest, values.shape[1] - 1 - steps, values.shape[1] - 1, step)
+    return WindowSlice(values, newest, values.shape[1] - 1 - steps, values.shape[1] - 1, step)
 
 
-def _edges(at: Columns, rule: SeriesRule) -> list[Edge]:
+def _edges(at: WindowSlice, rule: SeriesRule) -> list[Edge]:
     above, clear = _judged(at, rule)
     rows = np.flatnonzero(above.any(axis=1))
     if not len(rows):
@@ -483,7 +483,7 @@ def _edges(at: Columns, rule: SeriesRule) -> list[Edge]:
     return found
 
 
-def _firing_before(at: Columns, rule: SeriesRule, rows: np.ndarray) -> np.ndarray:
+def _firing_before(at: WindowSlice, rule: SeriesRule, rows: np.ndarray) -> np.ndarray:
     """Of ``rows``, whether the last slot before ``at`` that was above or clear was above. Mostly one look does."""
     if at.first == 0:
         return np.zeros(len(rows), bool)
@@ -495,11 +495,11 @@ def _firing_before(at: Columns, rule: SeriesRule, rows: np.ndarray) -> np.ndarra
     return above
 
 
-def _judged(at: Columns, rule: SeriesRule) -> tuple[np.ndarray, np.ndarray]:
+def _judged(at: WindowSlice, rule: SeriesRule) -> tuple[np.ndarray, np.ndarray]:
     """(above, clear) of a rule that asks for values to have been above for a while: bool (n, k) each."""
     above, clear = rule.judge(at)
     if held := rule.hold // at.step:
-        before, _ = rule.judge(Columns(at.values, at.newest, max(at.first - held, 0), at.last, at.step))
+        before, _ = rule.judge(WindowSlice(at.values, at.newest, max(at.first - held, 0), at.last, at.step))
         pad = np.zeros((len(before), held + above.shape[1] - before.shape[1]), bool)  # before the window none was
         above = np.all(sliding_window_view(np.hstack([pad, before]), held + 1, axis=1), axis=2)
     return above, clear
@@ -514,7 +514,7 @@ def _last_judged(
     rows, look = np.arange(len(values)), 1
     while len(rows) and before > 0:
         first = max(before - look, 0)
-        above, clear = _judged(Columns(values[rows], newest[rows], first, before - 1, step), rule)
+        above, clear = _judged(WindowSlice(values[rows], newest[rows], first, before - 1, step), rule)
         judged = above | clear
         last = judged.shape[1] - 1 - np.argmax(judged[:, ::-1], axis=1)
         found = judged.any(axis=1)
