@@ -126,7 +126,7 @@ def run(past: Past, rule: SeriesRule) -> list[Tally]:
         for row in np.flatnonzero(~np.isnan(level)):
             tallies[row].levels[column] = level[row]
             tallies[row].above += bool(above[row])
-        for edge in rules.edges(window, rule, past.step):
+        for edge in rules.rising_edges(window, rule, past.step):
             _note(tallies[edge.row], rule, edge, column - width + edge.column, past)
     return tallies
 

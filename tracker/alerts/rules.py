@@ -413,7 +413,7 @@ def fresh_steps(interval: float, step: int) -> int:
 def screen(
     values: np.ndarray, metrics: tuple[str, ...], rules: Sequence[SeriesRule], step: int, steps: int = FRESH_STEPS
 ) -> np.ndarray:
-    """The rows, ascending, on which one of ``rules`` may fire now: few, and cheaply found; ``edges`` tells which do.
+    """The rows, ascending, on which one of ``rules`` may fire now: few, cheaply found; ``rising_edges`` tells which do.
 
     ``values`` as in WindowSlice, of ``metrics`` (n,).
     """
@@ -435,7 +435,7 @@ def firings(
     return found
 
 
-def edges(values: np.ndarray, rule: SeriesRule, step: int, steps: int = FRESH_STEPS) -> list[Edge]:
+def rising_edges(values: np.ndarray, rule: SeriesRule, step: int, steps: int = FRESH_STEPS) -> list[Edge]:
     """The rising edges of ``rule`` in the slot in progress and the ``steps`` before it, oldest first.
 
     ``values`` as in WindowSlice. A slot is a rising edge if it is above and the last slot before it that was not

@@ -16,8 +16,8 @@ from tracker.alerts.rules import (  # fmt: skip
     Threshold,
     Zscore,
     cleared,
-    edges,
     firings,
+    rising_edges,
     screen,
 )
 
@@ -35,7 +35,7 @@ def window(*newest, level=100.0):
 
 def found(values, rule, **options):
     """(column counted from the end, value) of each edge."""
-    return [(edge.column - values.shape[1], edge.value) for edge in edges(values, rule, 60, **options)]
+    return [(edge.column - values.shape[1], edge.value) for edge in rising_edges(values, rule, 60, **options)]
 
 
 # Change
@@ -43,7 +43,7 @@ def found(values, rule, **options):
 
 def test_a_change_is_against_the_value_some_minutes_ago():
     rule = Change(percent=5, over=300)
-    [edge] = edges(window(105.1), rule, 60)
+    [edge] = rising_edges(window(105.1), rule, 60)
     assert (edge.column, edge.baseline, edge.samples) == (COLUMNS - 1, 100, 5)
     assert found(window(105), rule) == []
     assert found(window(94.9, 100), rule) == [(LAST, 94.9)]
@@ -102,7 +102,7 @@ def test_a_threshold_is_crossed_above_or_below():
 def test_a_threshold_needs_no_hour_before_it_unless_asked():
     values = np.full((1, COLUMNS), np.nan)
     values[0, NOW] = 151
-    [edge] = edges(values, Threshold(above=150), 60)
+    [edge] = rising_edges(values, Threshold(above=150), 60)
     assert np.isnan(edge.baseline) and edge.samples == 0
     assert found(values, Threshold(above=150, min_samples=1)) == []
 
@@ -129,7 +129,7 @@ def test_a_score_is_against_the_window_before():
         values[0, NOW] = value
         assert bool(found(values, rule)) is fires
     values[0, NOW] = 140.5
-    [edge] = edges(values, rule, 60)
+    [edge] = rising_edges(values, rule, 60)
     assert (edge.baseline, edge.samples) == (pytest.approx(100), 1_440)
 
 
@@ -168,7 +168,7 @@ def test_scores_are_those_of_numpy(numbers, steps):
         elif score <= 1 and column < newest:
             firing = False
     fresh = [column for column in expected if column >= len(numbers) - 1 - steps]
-    assert [edge.column for edge in edges(values, rule, 60, steps=steps)] == fresh
+    assert [edge.column for edge in rising_edges(values, rule, 60, steps=steps)] == fresh
 
 
 # For a while
@@ -247,7 +247,7 @@ def test_many_rules_at_once_find_what_each_finds_alone_and_the_screen_misses_non
     values = np.array(rows)
     metrics = tuple(f"x:m{number}:volume" for number in range(len(rows)))
     together = firings(values, metrics, rules, 60)
-    alone = [(rule, edge) for rule in rules for edge in edges(values, rule, 60)]
+    alone = [(rule, edge) for rule in rules for edge in rising_edges(values, rule, 60)]
     assert [(id(rule), edge.row, edge.column) for rule, edge in together] == [
         (id(rule), edge.row, edge.column) for rule, edge in alone
     ]
@@ -259,8 +259,8 @@ def test_many_rules_at_once_find_what_each_finds_alone_and_the_screen_misses_non
 def test_an_edge_is_found_again_until_it_is_no_longer_fresh(row, rule):
     """What one look finds the next does too: nothing depends on when it is looked."""
     values = np.array([row])
-    whole = {edge.column for edge in edges(values, rule, 60, steps=len(row) - 1)}
-    assert {edge.column for edge in edges(values, rule, 60)} == {
+    whole = {edge.column for edge in rising_edges(values, rule, 60, steps=len(row) - 1)}
+    assert {edge.column for edge in rising_edges(values, rule, 60)} == {
         column for column in whole if column >= len(row) - 1 - FRESH_STEPS
     }
 
@@ -287,7 +287,7 @@ def test_no_rules_and_no_metrics_find_nothing():
 
 
 def alert_of(rule: SeriesRule, values):
-    [edge] = edges(values, rule, 60)
+    [edge] = rising_edges(values, rule, 60)
     return edge.alert(rule, "kraken:btcusd:volume", 1_700_000_040, 1_700_000_071.0)
 
 
