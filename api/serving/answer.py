@@ -27,7 +27,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 SMALL = 1_000
 
 
-class Keep(NamedTuple):
+class CachePolicy(NamedTuple):
     """What a resource says of an answer that may be kept.
 
     It shows ``metrics``, or all if none are named, as of ``version``, the store's of these; they were evaluated at
@@ -60,7 +60,7 @@ class Answer:
 
     body: bytes
     type: str
-    keep: Keep | None = None
+    keep: CachePolicy | None = None
     until: float = 0.0
     slot_end: float = 0.0
     confirmed: float = field(default_factory=time.monotonic)

@@ -1,7 +1,7 @@
 """The cache before Flask: an answer is rendered once, and compressed once, for all who read it.
 
-A resource that says ``Keep`` of its answer has it kept, in this process, under its path, its query in whatever order,
-and the media type. A kept answer is served
+A resource that says ``CachePolicy`` of its answer has it kept, in this process, under its path, its query in whatever
+order, and the media type. A kept answer is served
 
 - while the window has not moved: it is of one newest slot;
 - while the store's *version* of what it shows is the one that it was rendered from. The value of the slot in progress
@@ -24,7 +24,7 @@ from typing import Any
 
 from flask import request
 
-from api.serving.answer import CSV, JSON, Answer, Keep, best_type
+from api.serving.answer import CSV, JSON, Answer, CachePolicy, best_type
 from api.v1.fastpath import Short
 from api.v1.table import UNASKED
 from tracker.errors import StoreError
@@ -39,7 +39,7 @@ KEEP = "tracker.keep"
 Key = tuple[str, str, str]
 
 
-def keep(of: Keep) -> None:
+def keep(of: CachePolicy) -> None:
     """Lets the answer to the current request be kept."""
     request.environ[KEEP] = of
 
@@ -111,7 +111,9 @@ class Cached:
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
         return self._send(key, self._answer(body, type, keep), environ, start_response)
 
-    def _render(self, key: Key, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes, Keep | None]:
+    def _render(
+        self, key: Key, environ: dict[str, Any]
+    ) -> tuple[str, list[tuple[str, str]], bytes, CachePolicy | None]:
         """The status, header fields and body of the answer to GET, and what is said of keeping it."""
         if rendered := self.short(*key):
             return "200 OK", [("Content-Type", JSON)], *rendered
@@ -148,7 +150,7 @@ class Cached:
     def _is_young(self, known: Answer) -> bool:
         return time.monotonic() - known.confirmed < STALE
 
-    def _answer(self, body: bytes, type: str, keep: Keep | None) -> Answer:
+    def _answer(self, body: bytes, type: str, keep: CachePolicy | None) -> Answer:
         if keep is None:
             return Answer(body, type)
         slot_end = self.store.ring.slot(keep.now) + self.store.ring.step

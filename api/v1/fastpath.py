@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from api.serving.answer import JSON, Keep, dumps
+from api.serving.answer import JSON, CachePolicy, dumps
 from api.v1.schemas import SeriesQuery
 from api.v1.series import show
 from tracker.errors import BadId, StoreError
@@ -24,7 +24,7 @@ class Rendered(NamedTuple):
     """A body of JSON, and what is said of keeping it."""
 
     body: bytes
-    keep: Keep
+    keep: CachePolicy
 
 
 class Short:

@@ -7,7 +7,7 @@ from apiflask import APIBlueprint, abort
 from flask import Response, jsonify, url_for
 
 from api.serving import cache
-from api.serving.answer import Keep
+from api.serving.answer import CachePolicy
 from api.serving.problems import documented
 from api.v1 import context, rows, schemas
 from api.v1.series import cut
@@ -43,5 +43,5 @@ def market(id: str, query: schemas.SeriesQuery) -> Response:
         del row["id"]
         answer |= {name: row.pop(name) for name in SHARED}
         answer[metric.field] = row | {"values": shown}
-    cache.keep(Keep.of(view, metrics, now))
+    cache.keep(CachePolicy.of(view, metrics, now))
     return jsonify(answer)

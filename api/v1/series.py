@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from api.serving.answer import Keep
+from api.serving.answer import CachePolicy
 from api.serving.problems import refuse
 from api.v1 import rows
 from tracker.models import Metric
@@ -52,7 +52,7 @@ class Shown(NamedTuple):
 
     row: dict[str, Any]
     cut: Cut
-    keep: Keep
+    keep: CachePolicy
 
     @property
     def document(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def show(metric: Metric, asked: Asked, store: Store, settings: Settings) -> Show
     if not view.market and not standing:
         return None
     row = rows.of_values(metric, view.market, view.values[0], view.final, standing, store.ring, now)
-    return Shown(row, cut(view.values, view.final, store.ring, now, asked), Keep.of(view, [metric], now))
+    return Shown(row, cut(view.values, view.final, store.ring, now, asked), CachePolicy.of(view, [metric], now))
 
 
 def cut(values: np.ndarray, final: int, ring: Ring, now: float, asked: Asked) -> Cut:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from api.serving.answer import Keep
+from api.serving.answer import CachePolicy
 from api.v1 import rows
 from tracker.models import FIELDS, Market, Metric, Rank, Summary
 from tracker.store.series import NUMBERS, SUMMARY, Store
@@ -68,9 +68,9 @@ class Table:
             _rank(self.cv_ranks[at], self.cv_of[field]),
         )
 
-    def keep(self, now: float) -> Keep:
+    def keep(self, now: float) -> CachePolicy:
         """For an answer that shows rows of it."""
-        return Keep((), self.version, self.evaluated, now)
+        return CachePolicy((), self.version, self.evaluated, now)
 
     def sort(self, chosen: np.ndarray, order: Order) -> np.ndarray:
         """The rows ``chosen`` in ``order``; see Place."""

@@ -35,13 +35,13 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 
-from api.serving.answer import JSON, Keep, dumps
+from api.serving.answer import JSON, CachePolicy, dumps
 from api.serving.cache import KEEP, Cached
 from tracker.series.ring import Ring
 from tracker.settings import load
 
 def app(environ, start_response):
-    environ[KEEP] = Keep((), b"", 0.0, 0.0)
+    environ[KEEP] = CachePolicy((), b"", 0.0, 0.0)
     start_response("200 OK", [("Content-Type", JSON)])
     return [dumps({"values": random.standard_normal(int(random.integers(700, 1400)))})]
 
