@@ -44,7 +44,7 @@ def keep(of: CachePolicy) -> None:
     request.environ[KEEP] = of
 
 
-class Shelf:
+class ByteLRU:
     """Answers by key, at most ``capacity`` bytes of them: those that were not read for longest leave."""
 
     def __init__(self, capacity: int):
@@ -61,7 +61,7 @@ class Shelf:
             return self._answers[key][0]
 
     def put(self, key: Key, answer: Answer) -> None:
-        """Keeps ``answer``, or notes its size anew; one that would take an eighth of the shelf is not kept."""
+        """Keeps ``answer``, or notes its size anew; one that would take an eighth of that is not kept."""
         size = answer.size
         with self._lock:
             self.used -= self._answers.pop(key, (None, 0))[1]
@@ -91,13 +91,13 @@ class Cached:
         self.alias = alias
         self.scope = "public" if settings.api_reads == "open" else "private"
         self.interval = min(map(settings.intervals.of, settings.sources))
-        self.shelf = Shelf(settings.api_cache_mb * 1_000_000)
+        self.kept = ByteLRU(settings.api_cache_mb * 1_000_000)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return self.app(environ, start_response)
         key = self._key(environ)
-        known = self.shelf.get(key)
+        known = self.kept.get(key)
         if known and self._serves(known):
             return self._send(key, known, environ, start_response)
         status, headers, body, keep = self._render(key, environ)
@@ -106,7 +106,7 @@ class Cached:
             return self._send(key, known, environ, start_response)
         type = dict(headers).get("Content-Type", "")
         if not status.startswith("200") or type not in (JSON, CSV):
-            self.shelf.drop(key)
+            self.kept.drop(key)
             start_response(status, headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
         return self._send(key, self._answer(body, type, keep), environ, start_response)
@@ -171,7 +171,7 @@ class Cached:
         codings = len(answer.codings)
         body, etag, headers = answer.coded(environ.get("HTTP_ACCEPT_ENCODING", ""))
         if len(answer.codings) > codings and answer.keep:
-            self.shelf.put(key, answer)
+            self.kept.put(key, answer)
         common = [("ETag", etag), ("Vary", "Accept, Accept-Encoding"), *self._freshness(answer)]
         known = environ.get("HTTP_IF_NONE_MATCH")
         if known and (etag in known or known == "*"):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from api import create_app
 from api.serving import cache
 from api.serving.answer import Answer, best_coding, best_type
-from api.serving.cache import Cached, Shelf
+from api.serving.cache import ByteLRU, Cached
 from api.v1 import table
 from tests.support.servers import wait_for
 from tests.support.stack import CLEAN, ROOT
@@ -59,7 +59,7 @@ before = memory()
 thread = threading.Thread(target=fill)  # its memory is laid out otherwise than the main thread's
 thread.start()
 thread.join()
-print(cached.shelf.used, memory() - before)
+print(cached.kept.used, memory() - before)
 """
 PATHS = (URL, "/v1/metrics", "/v1/markets/kraken:ethbtc", "/v1/movers?field=volume")
 
@@ -244,7 +244,7 @@ def test_an_answer_that_was_found_right_is_rendered_anew_as_soon_as_the_slot_end
 
 
 def kept(app) -> Answer:
-    return app.extensions["cache"].shelf.get((URL, "", "application/json"))
+    return app.extensions["cache"].kept.get((URL, "", "application/json"))
 
 
 # Cache-Control
@@ -395,26 +395,26 @@ def test_a_series_comes_as_csv_to_who_prefers_it(tracked: Tracked) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 12_000)), max_size=60))
-def test_a_shelf_holds_no_more_than_its_capacity(puts: list[tuple[int, int]]) -> None:
-    shelf, newest = Shelf(40_000), {}
+def test_no_more_is_kept_than_the_capacity(puts: list[tuple[int, int]]) -> None:
+    lru, newest = ByteLRU(40_000), {}
     for number, size in puts:
         answer = Answer(bytes(size), "text/plain")
-        shelf.put(("", "", str(number)), answer)
+        lru.put(("", "", str(number)), answer)
         newest[number] = answer
-        assert shelf.used <= shelf.capacity
-        assert shelf.used == sum(answer.size for answer in map(shelf.get, list(shelf._answers)) if answer)
+        assert lru.used <= lru.capacity
+        assert lru.used == sum(answer.size for answer in map(lru.get, list(lru._answers)) if answer)
     for number, answer in newest.items():
-        assert shelf.get(("", "", str(number))) in (answer, None)
+        assert lru.get(("", "", str(number))) in (answer, None)
 
 
 def test_what_was_not_read_for_longest_leaves_first() -> None:
     empty = Answer(b"", "text/plain")
-    shelf = Shelf(8 * empty.size)
+    lru = ByteLRU(8 * empty.size)
     for number in range(8):
-        shelf.put(("", "", str(number)), empty)
-    shelf.get(("", "", "0"))
-    shelf.put(("", "", "8"), empty)
-    assert [number for number in range(9) if shelf.get(("", "", str(number)))] == [0, 2, 3, 4, 5, 6, 7, 8]
+        lru.put(("", "", str(number)), empty)
+    lru.get(("", "", "0"))
+    lru.put(("", "", "8"), empty)
+    assert [number for number in range(9) if lru.get(("", "", str(number)))] == [0, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_kept_answers_take_the_memory_that_the_setting_says() -> None:
