@@ -16,7 +16,7 @@ from api.serving import bodies, problems
 from api.serving.access import Guard
 from api.serving.answer import dumps
 from api.serving.cache import Cached
-from api.v1.fastpath import Short
+from api.v1.fastpath import FastPath
 from api.v1.table import Tables
 from tracker.errors import SettingsError
 from tracker.plain import log_plainly, plain
@@ -67,8 +67,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.register_blueprint(VERSIONS[newest], url_prefix="/latest", name="latest")
     app.add_url_rule("/latest/openapi.json", "openapi.latest", app.view_functions["openapi.spec"])
     app.spec_processor(openapi.improved)
-    short, alias = Short(settings, store), ("/latest/", f"/{newest}/")
-    app.extensions["cache"] = Cached(app.wsgi_app, short, settings, store, alias)
+    fast, alias = FastPath(settings, store), ("/latest/", f"/{newest}/")
+    app.extensions["cache"] = Cached(app.wsgi_app, fast, settings, store, alias)
     app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]

@@ -25,7 +25,7 @@ from typing import Any
 from flask import request
 
 from api.serving.answer import CSV, JSON, Answer, CachePolicy, best_type
-from api.v1.fastpath import Short
+from api.v1.fastpath import FastPath
 from api.v1.table import UNASKED
 from tracker.errors import StoreError
 from tracker.settings import Settings
@@ -80,12 +80,12 @@ class ByteLRU:
 class Cached:
     """WSGI: ``app``, its answers to GET kept, compressed, and told apart by ETag.
 
-    ``short`` is asked before it; ``alias``: (prefix of paths, what it stands for).
+    ``fast`` is asked before it; ``alias``: (prefix of paths, what it stands for).
     """
 
-    def __init__(self, app: Callable, short: Short, settings: Settings, store: Store, alias: tuple[str, str]):
+    def __init__(self, app: Callable, fast: FastPath, settings: Settings, store: Store, alias: tuple[str, str]):
         self.app = app
-        self.short = short
+        self.fast = fast
         self.settings = settings
         self.store = store
         self.alias = alias
@@ -115,7 +115,7 @@ class Cached:
         self, key: Key, environ: dict[str, Any]
     ) -> tuple[str, list[tuple[str, str]], bytes, CachePolicy | None]:
         """The status, header fields and body of the answer to GET, and what is said of keeping it."""
-        if rendered := self.short(*key):
+        if rendered := self.fast(*key):
             return "200 OK", [("Content-Type", JSON)], *rendered
         inner = environ | {"REQUEST_METHOD": "GET"} if environ["REQUEST_METHOD"] == "HEAD" else environ
         return *_call(self.app, inner), inner.get(KEEP)

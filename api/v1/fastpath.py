@@ -27,7 +27,7 @@ class Rendered(NamedTuple):
     keep: CachePolicy
 
 
-class Short:
+class FastPath:
     """Answers GET of ``/v1/metrics/{id}`` as JSON, whole or ``since=``."""
 
     def __init__(self, settings: Settings, store: Store):

@@ -14,7 +14,7 @@ from api import VERSIONS, create_app
 from api.serving.answer import CSV, JSON
 from api.serving.cache import KEEP
 from api.v1 import markets
-from api.v1.fastpath import Short
+from api.v1.fastpath import FastPath
 from api.v1.schemas import STEPS, SeriesQuery
 from api.v1.series import cut
 from tests.support.tracked import NOW, SLOTS, Tracked
@@ -47,7 +47,7 @@ def test_the_short_way_says_what_flask_would(counted: Tracked, query: str) -> No
 
     answer = Client(flask).get(f"{URL}?{query}")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, JSON)
-    assert Short(counted.settings, counted.store)(URL, query, JSON) == (answer.data, seen["keep"])
+    assert FastPath(counted.settings, counted.store)(URL, query, JSON) == (answer.data, seen["keep"])
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_short_way_says_what_flask_would(counted: Tracked, query: str) -> No
     ],
 )
 def test_what_is_not_short_or_not_well_is_left_to_flask(counted: Tracked, path: str, query: str, type: str) -> None:
-    assert Short(counted.settings, counted.store)(path, query, type) is None
+    assert FastPath(counted.settings, counted.store)(path, query, type) is None
 
 
 @pytest.mark.parametrize("path", [URL, URL.replace("v1", "latest")])
