@@ -30,7 +30,7 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True)
-class Cut:
+class SeriesSlice:
     """``values`` (n, m) begin at ``start`` and are ``step`` seconds apart.
 
     The first ``closed`` are of steps that have ended; the first ``final`` of these will not change any more.
@@ -51,7 +51,7 @@ class Shown(NamedTuple):
     """A metric as an answer shows it: its row, what is shown of its window, and what that is of."""
 
     row: dict[str, Any]
-    cut: Cut
+    cut: SeriesSlice
     keep: CachePolicy
 
     @property
@@ -70,16 +70,16 @@ def show(metric: Metric, asked: Asked, store: Store, settings: Settings) -> Show
     return Shown(row, cut(view.values, view.final, store.ring, now, asked), CachePolicy.of(view, [metric], now))
 
 
-def cut(values: np.ndarray, final: int, ring: Ring, now: float, asked: Asked) -> Cut:
+def cut(values: np.ndarray, final: int, ring: Ring, now: float, asked: Asked) -> SeriesSlice:
     """Out of ``values`` (n, rows), windows at ``now``, the first ``final`` slots of them final.
 
     A step that is not one is refused with a problem.
     """
-    whole = Cut(values, ring.first(now), ring.step, values.shape[1] - 1, final)
+    whole = SeriesSlice(values, ring.first(now), ring.step, values.shape[1] - 1, final)
     return _since(_coarser(whole, ring, asked), asked.since)
 
 
-def csv(shown: Cut) -> str:
+def csv(shown: SeriesSlice) -> str:
     """The one series of a cut as lines of ``slot,value``: opening time in Unix seconds, nothing where missing."""
     values = shown.values[0].tolist()
     slots = range(shown.start, shown.start + len(values) * shown.step, shown.step)
@@ -87,7 +87,7 @@ def csv(shown: Cut) -> str:
     return "\n".join(["slot,value", *lines, ""])
 
 
-def _coarser(whole: Cut, ring: Ring, asked: Asked) -> Cut:
+def _coarser(whole: SeriesSlice, ring: Ring, asked: Asked) -> SeriesSlice:
     """Steps begin at multiples of themselves; the first is the first that is whole, the last is in progress."""
     step = asked.step or ring.step
     if step % ring.step or DAY % step:
@@ -101,14 +101,14 @@ def _coarser(whole: Cut, ring: Ring, asked: Asked) -> Cut:
     padded[:, : values.shape[1]] = values
     aggregated = AGGREGATES[asked.aggregate](padded.reshape(-1, slots)).reshape(len(values), steps)
     final = max((whole.start + whole.final * ring.step - start) // step, 0)
-    return Cut(aggregated, start, step, steps - 1, min(final, steps - 1))
+    return SeriesSlice(aggregated, start, step, steps - 1, min(final, steps - 1))
 
 
-def _since(whole: Cut, since: int | None) -> Cut:
+def _since(whole: SeriesSlice, since: int | None) -> SeriesSlice:
     """Steps that begin at ``since`` or later."""
     if since is None or since <= whole.start:
         return whole
     left_out = min(-(-(since - whole.start) // whole.step), whole.values.shape[1])
     start = whole.start + left_out * whole.step
     closed, final = max(whole.closed - left_out, 0), max(whole.final - left_out, 0)
-    return Cut(whole.values[:, left_out:], start, whole.step, closed, final)
+    return SeriesSlice(whole.values[:, left_out:], start, whole.step, closed, final)
