@@ -15,7 +15,7 @@ UPGRADE = "For unlimited API access, create an account at https://cryptowat.ch"
 SPENT = "You have exceeded your current API allowance. Upgrade for a higher allowance at https://cryptowat.ch/pricing"
 
 
-class Budget:
+class Credits:
     """The credits all callers without a key share for 24 hours from the first request on; None: never spent."""
 
     def __init__(self, credits: float | None) -> None:

@@ -21,7 +21,7 @@ from werkzeug.routing import Map, Rule
 
 from tracker.clock import Clock
 from tracker.simulator import book, views
-from tracker.simulator.allowance import Budget, paid
+from tracker.simulator.allowance import Credits, paid
 from tracker.simulator.catalogue import Catalogue, Listing, asset_object, exchange_object, market_object, pair_object
 from tracker.simulator.feeds import Feed
 from tracker.simulator.paging import page
@@ -131,7 +131,7 @@ class Api:
     def __init__(self, feed: Feed, clock: Clock, budget: float | None, keys: Collection[str]) -> None:
         self.feed = feed
         self.clock = clock
-        self.budget = Budget(budget)
+        self.budget = Credits(budget)
         self.keys = frozenset(keys)
         self.catalogue = Catalogue(feed.markets)
         self.started = clock.now()
