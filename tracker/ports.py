@@ -7,7 +7,7 @@ from tracker.errors import SettingsError
 
 
 def probe(host: str, port: int, shared: bool = False) -> None:
-    """Raises OSError where ``port`` of ``host`` cannot be listened on; ``shared`` as in ``check``."""
+    """Raises OSError where ``port`` of ``host`` cannot be listened on; ``shared`` as in ``require``."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
@@ -16,7 +16,7 @@ def probe(host: str, port: int, shared: bool = False) -> None:
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Whether a server listens there, be it one that shares its port; of an address that ``check`` found good."""
+    """Whether a server listens there, be it one that shares its port; of an address that ``require`` found good."""
     try:
         probe(host, port)
     except OSError:
@@ -24,7 +24,7 @@ def is_taken(host: str, port: int) -> bool:
     return False
 
 
-def check(name: str, host: str, port: int, shared: bool = False) -> None:
+def require(name: str, host: str, port: int, shared: bool = False) -> None:
     """Raises SettingsError, naming the variable ``name``, where ``port`` of ``host`` cannot be listened on.
 
     ``shared``: a server that shares its port is to be started, so others that do are no obstacle: workers of one that

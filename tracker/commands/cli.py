@@ -61,7 +61,7 @@ def simulate(options: argparse.Namespace, settings: Settings) -> None:
 def store(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.store.keeper import run
 
-    ports.check("STORE_PORT", "127.0.0.1", settings.store_port)
+    ports.require("STORE_PORT", "127.0.0.1", settings.store_port)
     sys.exit(run(settings))
 
 
@@ -98,7 +98,7 @@ def beat(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def flower(options: argparse.Namespace, settings: Settings) -> None:
-    ports.check("FLOWER_PORT", settings.flower_bind, settings.flower_port)
+    ports.require("FLOWER_PORT", settings.flower_bind, settings.flower_port)
     if settings.flower_hidden:
         print(f"flower: {FLOWER_HIDDEN}", file=sys.stderr)
     os.environ.pop("FLOWER_BASIC_AUTH", None)  # Flower would take an empty one for a login
@@ -116,7 +116,7 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
 
     _make_password(settings)
     check_start(settings)
-    ports.check("API_PORT", settings.bind, settings.api_port, shared=True)
+    ports.require("API_PORT", settings.bind, settings.api_port, shared=True)
     if ports.is_taken(settings.bind, settings.api_port):
         print(f"API_PORT={settings.api_port}: an API serves there already, the two share requests", file=sys.stderr)
     _become(

@@ -140,7 +140,7 @@ def _check_ports(settings: Settings) -> None:
         if clash := [other for other in ports if other != name and ports[other] == port]:
             raise SettingsError(f"{name}={port}: expected a port of its own, {clash[0]} is the same")
         hosts = {"STORE_PORT": "127.0.0.1", "FLOWER_PORT": settings.flower_bind}
-        ports_of.check(name, hosts.get(name, settings.bind), port)
+        ports_of.require(name, hosts.get(name, settings.bind), port)
 
 
 def _check_store(settings: Settings) -> None:
