@@ -153,13 +153,13 @@ def variables(options: argparse.Namespace, settings: Settings) -> None:
 
 def sources(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.sources.budget import check as check_budgets
-    from tracker.sources.check import check
+    from tracker.sources.check import dry_fetch
     from tracker.sources.status import report
 
     check_budgets(settings)
     if options.action == "check" and not options.name:
         raise TrackerError("check which one? python -m tracker sources check NAME")
-    for line in check(options.name, settings) if options.action else [report(settings)]:
+    for line in dry_fetch(options.name, settings) if options.action else [report(settings)]:
         _show(line)
 
 

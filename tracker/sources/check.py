@@ -20,7 +20,7 @@ SKEW = 5
 PATIENCE = 20
 
 
-def check(name: str, settings: Settings) -> Iterator[str]:
+def dry_fetch(name: str, settings: Settings) -> Iterator[str]:
     """Lines, as they come to be known; raises SourceError, or MustWait, where the source is not usable."""
     if not exists(name):
         raise SettingsError(f"{name!r}: expected a name as in SOURCES, which docs/sources.md explains")
