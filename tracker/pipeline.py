@@ -69,7 +69,7 @@ def _wanted(
         store.refused(name, "bad_market", listed.refused)
     status = store.status(name)
     try:
-        watchlist.check(len(listed), int(status.get("catalogue", 0)))
+        watchlist.require_whole(len(listed), int(status.get("catalogue", 0)))
     except SourceError:
         since = float(status.get("catalogue_refused_since", now))
         if not listed or now - since < DAY:

@@ -13,7 +13,7 @@ from tracker.alerts.outbox import Outbox
 from tracker.errors import SourceError
 from tracker.models import Market, Ticker
 from tracker.series.ring import DAY
-from tracker.sources.watchlist import Wanted, check, forerunners, most_traded, select
+from tracker.sources.watchlist import Wanted, forerunners, most_traded, require_whole, select
 from tracker.store.series import Store
 
 NOW = 1_700_000_000.0
@@ -70,7 +70,7 @@ def test_without_volumes_there_is_no_most_traded() -> None:
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_a_catalogue_is_refused_if_and_only_if_it_is_empty_or_less_than_half(count: int, before: int) -> None:
     try:
-        check(count, before)
+        require_whole(count, before)
     except SourceError:
         assert count == 0 or count < before / 2
     else:

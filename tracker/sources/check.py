@@ -30,7 +30,7 @@ def dry_fetch(name: str, settings: Settings) -> Iterator[str]:
     source = open_source(name, settings, pay)
     try:
         listed = source.markets()
-        watchlist.check(len(listed), 0)
+        watchlist.require_whole(len(listed), 0)
         markets = watchlist.select(listed, wanted(name, settings))
         some = ", ".join(each.id for each in markets[:5])
         yield f"catalogue: {len(listed)} markets, {len(markets)} wanted: {some}{', ...' if len(markets) > 5 else ''}"

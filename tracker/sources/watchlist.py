@@ -28,7 +28,7 @@ def wanted(name: str, settings: Settings) -> Wanted:
     return Wanted(*(each.of(name) for each in configured))
 
 
-def check(count: int, before: int) -> None:
+def require_whole(count: int, before: int) -> None:
     """Raises SourceError for a catalogue of ``count`` markets that had ``before``: none, or not half as many."""
     if not count:
         raise SourceError("no_markets", "the catalogue is empty")
