@@ -14,7 +14,7 @@ from tracker.settings import Settings
 from tracker.store.series import connect
 
 
-def check(settings: Settings) -> str:
+def describe_rules(settings: Settings) -> str:
     """The rules and channels in the file; raises SettingsError with the line that is not usable."""
     book = Rulebook(settings.rules).current()
     rules = [

@@ -164,9 +164,9 @@ def sources(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def check_rules(options: argparse.Namespace, settings: Settings) -> None:
-    from tracker.commands.alerts import check
+    from tracker.commands.alerts import describe_rules
 
-    _show(check(settings))
+    _show(describe_rules(settings))
 
 
 def backtest(options: argparse.Namespace, settings: Settings) -> None:
