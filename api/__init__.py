@@ -23,7 +23,8 @@ from tracker.plain import log_plainly, plain
 from tracker.settings import Settings, load
 from tracker.sources import known
 from tracker.store import skew
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 #: Seconds for the store to answer a command, or to accept a connection: someone waits for the answer to a request.
 PATIENCE = 2

@@ -19,7 +19,8 @@ from tracker.alerts.outbox import Outbox
 from tracker.alerts.rules import Change, Ratio, Rule, SeriesRule, Threshold, Zscore
 from tracker.models import FIELDS
 from tracker.pipeline import CHUNK, evaluate
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 ONE: list[SeriesRule] = [Ratio(name="jump")]
 SETS: dict[str, list[SeriesRule]] = {

@@ -29,7 +29,8 @@ from tracker.models import Market
 from tracker.series.ring import Ring
 from tracker.sources.budget import Budget, Plan
 from tracker.sources.exchange import Exchange
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 ROOT = Path(__file__).parent.parent
 MARKET = Market("okx:ethbtc", "eth", "btc", "ETH-BTC")

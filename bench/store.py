@@ -18,7 +18,8 @@ from tracker.alerts.rules import DEFAULT_RULES
 from tracker.models import FIELDS
 from tracker.pipeline import CHUNK, evaluate
 from tracker.series.ring import Ring
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 RING = Ring(60)
 NOW = 1_700_000_040.0 + 30

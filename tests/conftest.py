@@ -13,7 +13,8 @@ from redis import Redis
 from tests.support import programs
 from tests.support.servers import StoreServer, wait_for
 from tracker.series.ring import Ring
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")

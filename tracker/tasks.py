@@ -33,8 +33,9 @@ from tracker.sources.budget import plan
 from tracker.sources.guard import GuardedSource, SourceGuard, guarded
 from tracker.sources.watchlist import wanted
 from tracker.store import skew
+from tracker.store.connection import connect
 from tracker.store.raw import Command, RawPipeline
-from tracker.store.series import Store, connect
+from tracker.store.series import Store
 from tracker.worker.message import published
 from tracker.worker.quiet import OneLine
 from tracker.worker.timing import now

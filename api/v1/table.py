@@ -12,7 +12,8 @@ import numpy as np
 from api.serving.answer import CachePolicy
 from api.v1 import rows
 from tracker.models import FIELDS, Market, Metric, Rank, Summary
-from tracker.store.series import NUMBERS, SUMMARY, Store
+from tracker.store.layout import NUMBERS, SUMMARY
+from tracker.store.series import Store
 
 #: Seconds for which a process does not ask the store again whether its table is the newest.
 UNASKED = 1.0

@@ -10,7 +10,7 @@ from tracker.alerts.deliveries import ATTEMPTS, GRACE, LIFE, Deliveries
 from tracker.alerts.outbox import Outbox
 from tracker.errors import StoreError
 from tracker.models import Alert, Attempt, Delivery
-from tracker.store.series import connect
+from tracker.store.connection import connect
 
 ALERT = Alert("jump", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.5, 3.0, 60, 3_600, 1_700_000_071.25)
 ROW = f"{ALERT.id}/phone/firing"

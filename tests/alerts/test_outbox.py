@@ -7,7 +7,7 @@ from tests.support.servers import free_port
 from tracker.alerts.outbox import Outbox
 from tracker.errors import StoreError
 from tracker.models import Alert
-from tracker.store.series import connect
+from tracker.store.connection import connect
 
 HOUR = 3_600
 ALERT = Alert(

@@ -15,7 +15,8 @@ from tracker.errors import MustWait, SourceError
 from tracker.models import Market, Metric
 from tracker.series.candles import accept
 from tracker.series.ring import DAY, Ring
-from tracker.store.series import REFETCH, Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import REFETCH, Store
 
 START = 1_700_000_040
 NOTHING = (math.nan, math.nan)

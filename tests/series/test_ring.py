@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tracker.series.ring import DAY, HOUR, Ring
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 STEPS = [60, 300, 3_600]
 NOW = 1_700_000_123.4

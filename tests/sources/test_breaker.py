@@ -15,7 +15,8 @@ from tracker.errors import MustWait, SourceError
 from tracker.models import Market, Ticker
 from tracker.sources.breaker import BLOCKED, FAILURES, FIRST, LONGEST, Breaker
 from tracker.sources.guard import UNSEEN, GuardedSource, SourceGuard
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 NOW = 1_700_000_000.0
 REASONS = st.sampled_from(["unreachable", "too_slow", "http_503", "http_404", "unknown_market", "http_451"])

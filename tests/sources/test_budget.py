@@ -12,7 +12,7 @@ from tests.support.servers import StoreServer, wait_for
 from tracker.errors import MustWait
 from tracker.settings import load
 from tracker.sources.budget import CAREFUL, PLANS, Budget, Plan, plan
-from tracker.store.series import connect
+from tracker.store.connection import connect
 
 
 def spent(budget: Budget, url: str = "http://x/a", tries: int = 100) -> int:

@@ -22,8 +22,8 @@ from tests.support.servers import StoreServer, free_port, wait_for
 from tracker import tasks
 from tracker.errors import StoreError
 from tracker.settings import load
+from tracker.store.connection import connect
 from tracker.store.raw import RECEIVED, Command, RawPipeline, StringPipeline
-from tracker.store.series import connect
 
 GET: Command = ("GET", "text")
 

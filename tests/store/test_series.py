@@ -14,7 +14,8 @@ from tracker.series.stats import describe
 from tracker.sources.breaker import Breaker
 from tracker.sources.budget import Budget, Plan
 from tracker.sources.guard import SourceGuard
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 NOW = 1_700_000_100.0
 RING = Ring()

@@ -19,7 +19,8 @@ from tracker.alerts.outbox import Outbox
 from tracker.models import Market
 from tracker.series.ring import Ring
 from tracker.settings import load
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 RING = Ring()
 #: A gap in every market's series: these rows of the window have no sample.

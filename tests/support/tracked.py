@@ -13,7 +13,8 @@ from tracker.alerts.outbox import Outbox
 from tracker.models import Market
 from tracker.series.ring import Ring
 from tracker.settings import Settings, load
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 #: 20 s into a slot.
 NOW = 1_700_000_000.0

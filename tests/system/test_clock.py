@@ -15,8 +15,9 @@ from tracker.clock import Clock
 from tracker.series.ring import Ring
 from tracker.simulator.feeds import Generated
 from tracker.simulator.server import create_app
+from tracker.store.connection import connect
 from tracker.store.raw import RawPipeline
-from tracker.store.series import Store, connect
+from tracker.store.series import Store
 from tracker.worker.message import published
 
 FEED = Generated(seed=7, markets=3, exchanges=1)

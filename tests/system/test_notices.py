@@ -25,7 +25,8 @@ from tests.support.servers import StoreServer, wait_for
 from tests.support.stack import CLEAN, ROOT
 from tracker.alerts.outbox import Outbox
 from tracker.series.ring import Ring
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 ALERTS = 2_000
 #: Times that the receiver fails at most for one alert, so that no wait gets long.

@@ -20,7 +20,7 @@ from tests.support.kinds import KINDS, TASKS, good, raw
 from tests.support.processes import LocalProcess
 from tests.support.servers import StoreServer, wait_for
 from tests.support.stack import CLEAN, ROOT
-from tracker.store.series import connect
+from tracker.store.connection import connect
 from tracker.worker.admission import REDELIVERIES
 from tracker.worker.message import published
 from tracker.worker.refused import SHOWN, Message, Refused

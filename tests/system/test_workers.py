@@ -22,8 +22,9 @@ from tracker.series.ring import Ring
 from tracker.settings import load
 from tracker.simulator.feeds import Generated
 from tracker.simulator.server import create_app
+from tracker.store.connection import connect
 from tracker.store.embedded import command
-from tracker.store.series import Store, connect
+from tracker.store.series import Store
 
 FEED = Generated(seed=7, markets=4, exchanges=2)
 MARKETS = [f"{listing.exchange}:{listing.pair}" for listing in FEED.markets]

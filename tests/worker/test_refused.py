@@ -6,7 +6,7 @@ from redis import Redis
 from tests.support.kinds import good, raw
 from tests.support.servers import free_port
 from tracker.errors import StoreError
-from tracker.store.series import connect
+from tracker.store.connection import connect
 from tracker.tasks import app
 from tracker.worker.admission import LONGEST
 from tracker.worker.refused import MOST, SHOWN, Refused

@@ -19,7 +19,8 @@ from tracker.series import candles
 from tracker.series.ring import DAY
 from tracker.settings import Settings
 from tracker.simulator.feeds import Replay
-from tracker.store.series import Store, connect
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 #: Columns of a chart; charts and listed alerts, so that they stay on a screen.
 WIDTH = 96

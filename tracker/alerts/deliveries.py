@@ -18,7 +18,7 @@ from redis import Redis, WatchError
 from tracker.alerts.waiting import PROBE, Waiting
 from tracker.models import DIGEST, FIRING, RESOLVED, Attempt, Delivery
 from tracker.series.ring import DAY
-from tracker.store.series import PREFIX, translated
+from tracker.store.connection import PREFIX, translated
 
 #: Seconds that alerts and their rows are kept.
 LIFE = 7 * DAY

@@ -16,8 +16,8 @@ from redis import Redis, WatchError
 from tracker.alerts.deliveries import LIFE, Deliveries
 from tracker.clock import wall
 from tracker.models import FIRING, RESOLVED, Alert, Delivery
+from tracker.store.connection import PREFIX, translated
 from tracker.store.raw import RawPipeline
-from tracker.store.series import PREFIX, translated
 
 #: Alerts kept: at most this many, and at most LIFE.
 KEPT = 10_000

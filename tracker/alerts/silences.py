@@ -12,7 +12,7 @@ from redis import Redis
 
 from tracker.errors import TrackerError
 from tracker.models import matches
-from tracker.store.series import PREFIX, translated
+from tracker.store.connection import PREFIX, translated
 
 KEY = f"{PREFIX}:silences"
 #: Silences at a time: each is looked at before each notice.

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from tracker.store.series import PREFIX, translated
+from tracker.store.connection import PREFIX, translated
 
 #: Seconds between two tries on a channel that fails, at most, as long as rows wait for it: one row is tried that often,
 #: the others wait longer. No row is woken sooner than this after its own last try.

@@ -11,7 +11,7 @@ from tracker.errors import ChannelError, TrackerError
 from tracker.models import Delivery
 from tracker.plain import plain
 from tracker.settings import Settings
-from tracker.store.series import connect
+from tracker.store.connection import connect
 
 
 def describe_rules(settings: Settings) -> str:

@@ -27,8 +27,9 @@ from tracker.series.ring import DAY
 from tracker.settings import FLOWER_HIDDEN, Settings, load
 from tracker.sources import budget
 from tracker.store import embedded, keys, repairs
+from tracker.store.connection import connect, server_version
 from tracker.store.keeper import die_with_parent
-from tracker.store.series import Store, connect, server_version
+from tracker.store.series import Store
 from tracker.worker import deadline
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from redis import Redis
 from tracker.clock import wall
 from tracker.errors import MustWait, SettingsError
 from tracker.settings import Settings
-from tracker.store.series import PREFIX, translated
+from tracker.store.connection import PREFIX, translated
 
 #: Seconds that a window is counted longer than it is, from this length on: a request may be on its way for a while, and
 #: machines' clocks differ.

@@ -10,7 +10,7 @@ from tracker.settings import Settings
 from tracker.sources import Pay, exists, free, kind, open_source, watchlist
 from tracker.sources.budget import Budget, Plan, plan
 from tracker.sources.watchlist import wanted
-from tracker.store.series import connect
+from tracker.store.connection import connect
 
 #: Slots asked for.
 SLOTS = 10

@@ -20,8 +20,9 @@ from tracker.settings import Settings
 from tracker.sources import Source, free, open_source
 from tracker.sources.breaker import Breaker
 from tracker.sources.budget import Budget, plan
+from tracker.store.connection import PREFIX, translated
 from tracker.store.raw import RawPipeline
-from tracker.store.series import PREFIX, Store, translated
+from tracker.store.series import Store
 
 #: Seconds that a probe may take, and others wait for it before they look again.
 PROBE, AGAIN = 60, 5

@@ -12,8 +12,8 @@ from contextvars import ContextVar
 from redis import Redis
 
 from tracker.errors import MustWait, SourceError
+from tracker.store.connection import PREFIX
 from tracker.store.raw import RawPipeline
-from tracker.store.series import PREFIX
 
 #: Bytes of answers, unpacked, that are kept at most.
 LARGEST = 32_000_000

@@ -10,8 +10,9 @@ from tracker.sources import kind
 from tracker.sources.breaker import Breaker
 from tracker.sources.budget import Budget, plan
 from tracker.sources.guard import SourceGuard
+from tracker.store.connection import connect
 from tracker.store.repairs import latest
-from tracker.store.series import Store, connect
+from tracker.store.series import Store
 
 #: Intervals without an answer after which a market is stale, and those of its names that are shown.
 STALE, SHOWN = 3, 5

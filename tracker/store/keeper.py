@@ -27,7 +27,7 @@ from tracker.errors import StoreError, TrackerError
 from tracker.settings import Settings
 from tracker.store import aof, embedded, repairs
 from tracker.store.aof import Mended
-from tracker.store.series import connect, translated
+from tracker.store.connection import connect, translated
 
 #: What the server says of files that it cannot load, and of what is no fault of these.
 REFUSES = re.compile(r"append[- ]only file|append log file|AOF|RDB|manifest|Unknown command", re.IGNORECASE)

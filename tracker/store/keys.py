@@ -20,7 +20,7 @@ from redis import Redis
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.plain import plain
 from tracker.settings import Settings
-from tracker.store.series import PREFIX, connect, translated
+from tracker.store.connection import PREFIX, connect, translated
 
 #: What a key allows, the least first: each allows what those before it do.
 SCOPES = ("read", "admin")

@@ -15,8 +15,9 @@ from tracker.alerts.deliveries import DUE, LIFE
 from tracker.alerts.outbox import ALERTS
 from tracker.alerts.silences import KEY as SILENCES
 from tracker.series.ring import DAY
+from tracker.store.connection import PREFIX, translated
 from tracker.store.raw import RawPipeline
-from tracker.store.series import PREFIX, REFETCH, translated
+from tracker.store.series import REFETCH
 
 REPAIRED = f"{PREFIX}:repaired"
 #: What cannot be fetched from an exchange, and the command that counts it.

@@ -1,86 +1,46 @@
-"""Series, ranks, watch lists and statuses in Redis. The only module that speaks Redis for them.
-
-Keys (docs/data.md says more of each):
-``dt1:ring:{market}`` string, see ring.py; ``dt1:rank:{field}`` sorted set, metric -> stddev; ``dt1:cv:{field}``
-sorted set, metric -> coefficient of variation; ``dt1:summary:{field}`` hash, metric -> packed Summary;
-``dt1:version`` integer, how often summaries or watch lists were written; ``dt1:markets:{source}`` hash, market ->
-base/quote; ``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash;
-``dt1:asked:{source}``, ``dt1:answered:{source}`` sorted sets, market -> when it was asked, and answered, for last.
-"""
+"""Series, ranks, watch lists and statuses in Redis. The only module that speaks Redis for them. Keys: layout.py."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
-from itertools import chain
-from pathlib import Path
-from struct import Struct
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from redis import Redis, RedisError
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
+from redis import Redis
 
-from tracker.errors import StoreError
-from tracker.models import FIELDS, PRICE, Market, Metric, Rank, Standing, Summary
+from tracker.models import FIELDS, PRICE, Market, Metric, Standing
 from tracker.series.ring import DAY, HOUR, Ring, Windows
 from tracker.series.stats import Stats
-from tracker.store.failfast import FailFast
-from tracker.store.local import LocalConnection
-from tracker.store.raw import Batch, Command, RawPipeline, StringPipeline, ours
+from tracker.store.connection import PREFIX, translated
+from tracker.store.layout import (
+    NUMBERS,
+    STANDING,
+    SUMMARY,
+    VERSION,
+    answer_noted,
+    answered_key,
+    ask_standing,
+    asked_key,
+    cv_key,
+    first_market,
+    flat,
+    hashed,
+    joined,
+    market_of,
+    markets_key,
+    rank_key,
+    readable,
+    ring_key,
+    scored,
+    standing_of,
+    status_key,
+    summary_key,
+)
+from tracker.store.raw import Batch, Command, RawPipeline, StringPipeline
 
-PREFIX = "dt1"
-VERSION = f"{PREFIX}:version"
 #: Hash, market -> slot: what is fetched again from there on, since some of it may be lost (repairs.py).
 REFETCH = f"{PREFIX}:refetch"
-#: A Summary as it is stored: its fields in order, little-endian, packed. One of another size is of another version.
-CODES = {name: "q" if name == "slot" else "d" for name in Summary._fields}
-SUMMARY = np.dtype([(name, f"<{code}") for name, code in CODES.items()])
-PACKED = Struct("<" + "".join(CODES.values()))
-NUMBERS = [name for name in Summary._fields if name not in ("slot", "at")]
 #: A ring outlives its window by an hour, so that a market that comes back is told from a new one.
 RING_LIFE = DAY + HOUR
-
-
-def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, local: Path | None = None) -> Redis:
-    """A client of the server at ``url``, which is given ``patience`` seconds to accept and to answer.
-
-    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. With a ``pause``, what follows a failure
-    within so many seconds fails at once, see FailFast. ``local``: a Unix socket where the same server may listen, see
-    LocalConnection. Raises StoreError for an option in the URL that is none.
-    """
-    try:
-        client = Redis.from_url(
-            url,
-            **({"connection_class": LocalConnection, "local": local} if local else {}),
-            socket_timeout=patience,
-            socket_connect_timeout=min(patience, 3),
-            socket_keepalive=True,
-            health_check_interval=10,
-            retry=FailFast(tries, pause) if pause else Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
-        )
-        pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # which is where an odd option shows
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"the store's URL has an option that cannot be used: {error}") from error
-    return client
-
-
-def server_version(redis: Redis) -> str:
-    """The version of the server's command set, e.g. ``7.2.4``; raises StoreError."""
-    with translated():
-        answer: Any = redis.info("server")
-    return str(answer["redis_version"])
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Foreign errors become ours, at the border, with their cause."""
-    try:
-        yield
-    except RedisError as error:
-        raise ours(error) from error
 
 
 class View(NamedTuple):
@@ -115,12 +75,12 @@ class Store:
         """
         ranges = self.ring.tail_ranges(now, count)
         listed, again, *pieces = self._raw.ask([
-            ("HGET", _markets_key(source), market),
+            ("HGET", markets_key(source), market),
             ("HGET", REFETCH, market),
-            *(("GETRANGE", _ring_key(market), first, last) for first, last in ranges),
+            *(("GETRANGE", ring_key(market), first, last) for first, last in ranges),
         ])  # fmt: skip
         tail = self.ring.decode_tail(pieces, now, count)
-        return _first_market(market, [listed]), tail, None if again is None else int(again)
+        return first_market(market, [listed]), tail, None if again is None else int(again)
 
     def refetched(self, market: str, until: int | None) -> None:
         """``market`` has been fetched again up to the slot ``until``; None: up to now."""
@@ -128,7 +88,7 @@ class Store:
 
     def windows(self, markets: Sequence[str], now: float) -> Windows:
         """The windows of ``markets``, one column a field."""
-        return self.ring.decode(self._raw.ask([("GET", _ring_key(market)) for market in markets]), now)
+        return self.ring.decode(self._raw.ask([("GET", ring_key(market)) for market in markets]), now)
 
     def walk(self, markets: Sequence[str], now: float, count: int) -> Iterator[tuple[Sequence[str], Windows]]:
         """Yields (markets, windows) in chunks of ``count``. The array is reused: copy what must outlive the next chunk.
@@ -151,7 +111,7 @@ class Store:
         return walked(ahead)
 
     def _begin_windows(self, markets: Sequence[str]) -> Batch:
-        return self._strings.begin(("GET", _ring_key(market)) for market in markets)
+        return self._strings.begin(("GET", ring_key(market)) for market in markets)
 
     def write(
         self, source: str, market: str, slots: np.ndarray, values: np.ndarray, now: float,
@@ -165,14 +125,14 @@ class Store:
         """
         self._raw.ask([
             *self._written(market, slots, values, now, new, settled),
-            *_answered(source, [market], now, int(slots[-1]) if len(slots) else None),
-            *(("HINCRBY", _status_key(source), f"refused:{reason}", count) for reason, count in refused.items()),
+            *answer_noted(source, [market], now, int(slots[-1]) if len(slots) else None),
+            *(("HINCRBY", status_key(source), f"refused:{reason}", count) for reason, count in refused.items()),
         ])  # fmt: skip
 
     def _written(
         self, market: str, slots: np.ndarray, values: np.ndarray, now: float, new: bool, settled: int | None = None
     ) -> Iterator[Command]:
-        key = _ring_key(market)
+        key = ring_key(market)
         if new:
             yield "SET", key, bytes(self.ring.size), "NX"
         for offset, run in self.ring.encode(slots, values, now, settled):
@@ -185,7 +145,7 @@ class Store:
 
     def _slot_written(self, markets: Sequence[str], slot: int, values: np.ndarray, final: bool) -> list[Command]:
         offset, rows = self.ring.encode_slot(slot, values, final)
-        return [("SETRANGE", _ring_key(market), offset, row) for market, row in zip(markets, rows, strict=True)]
+        return [("SETRANGE", ring_key(market), offset, row) for market, row in zip(markets, rows, strict=True)]
 
     def write_prices(self, source: str, prices: Mapping[str, float], slot: int, now: float) -> None:
         """Stores the price in ``slot``, now in the window, of many markets that ``source`` answered for at once.
@@ -196,12 +156,12 @@ class Store:
         markets = list(prices)
         values = np.full((len(markets), len(FIELDS)), np.nan)
         values[:, PRICE] = list(prices.values())
-        present = self._raw.ask([("EXPIRE", _ring_key(market), RING_LIFE) for market in markets])
+        present = self._raw.ask([("EXPIRE", ring_key(market), RING_LIFE) for market in markets])
         absent = [market for market, there in zip(markets, present, strict=True) if not there]
         self._raw.ask([
-            *(("SET", _ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent),
+            *(("SET", ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent),
             *self._slot_written(markets, slot, values, final=True),
-            *_answered(source, markets, now, slot),
+            *answer_noted(source, markets, now, slot),
         ])  # fmt: skip
 
     def inherit(self, market: str, before: str, now: float) -> None:
@@ -221,14 +181,14 @@ class Store:
         They are stored once it is settled.
         """
         packed = self._packed(stats, now)
-        scores = {_rank_key: stats.stddev.tolist(), _cv_key: stats.cv.tolist()}
+        scores = {rank_key: stats.stddev.tolist(), cv_key: stats.cv.tolist()}
         commands: list[Command] = []
         for field in {metric.field for metric in metrics}:
             rows = [row for row, metric in enumerate(metrics) if metric.field == field]
             ids = [metrics[row].id for row in rows]
             for key, values in scores.items():
-                commands += _scored(key(field), ids, [values[row] for row in rows])
-            commands += _hashed(_summary_key(field), ids, [packed[row] for row in rows])
+                commands += scored(key(field), ids, [values[row] for row in rows])
+            commands += hashed(summary_key(field), ids, [packed[row] for row in rows])
         return self._raw.begin([*commands, ("INCR", VERSION)])
 
     def settle(self, saves: Iterable[Batch]) -> None:
@@ -249,47 +209,47 @@ class Store:
 
     def summaries(self, field: str) -> tuple[list[str], np.ndarray]:
         """The metric ids of ``field`` that have a summary, in no order, and these as a table of dtype SUMMARY."""
-        [known] = self._raw.ask([("HGETALL", _summary_key(field))])
-        stored = {id: raw for id, raw in known.items() if _readable(raw)}
+        [known] = self._raw.ask([("HGETALL", summary_key(field))])
+        stored = {id: raw for id, raw in known.items() if readable(raw)}
         return [id.decode() for id in stored], np.frombuffer(b"".join(stored.values()), SUMMARY)
 
     def version(self, metrics: Sequence[Metric] = ()) -> bytes:
         """Differs from before once any of ``metrics`` was evaluated; without any named, once anything was."""
-        asked: list[Command] = [("HGET", _summary_key(metric.field), metric.id) for metric in metrics]
-        return _joined(self._raw.ask(asked or [("GET", VERSION)]))
+        asked: list[Command] = [("HGET", summary_key(metric.field), metric.id) for metric in metrics]
+        return joined(self._raw.ask(asked or [("GET", VERSION)]))
 
     def ranked(self, field: str) -> int:
         """How many metrics of ``field`` have a rank."""
-        return self._raw.ask([("ZCARD", _rank_key(field))])[0]
+        return self._raw.ask([("ZCARD", rank_key(field))])[0]
 
     def answered(self, markets: Sequence[str]) -> int:
         """How many of ``markets`` a source has answered for in the last day, be it that there were no trades."""
-        return self._raw.ask([("EXISTS", *map(_ring_key, markets))])[0] if markets else 0
+        return self._raw.ask([("EXISTS", *map(ring_key, markets))])[0] if markets else 0
 
     def ranking(self, field: str) -> list[str]:
         """Metric ids of ``field`` by rank, the most volatile first; equal ones by id, backwards."""
-        return [metric.decode() for metric in self._raw.ask([("ZREVRANGE", _rank_key(field), 0, -1)])[0]]
+        return [metric.decode() for metric in self._raw.ask([("ZREVRANGE", rank_key(field), 0, -1)])[0]]
 
     def standing(self, metric: Metric) -> Standing | None:
         """A metric's summary and ranks; None if it has not been evaluated or has no samples."""
-        return _standing(self._raw.ask(_ask_standing(metric)))
+        return standing_of(self._raw.ask(ask_standing(metric)))
 
     def view(self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float) -> View:
         """All there is of ``market`` and its ``metrics``, in one exchange with the server."""
-        asked: list[Command] = [("HGET", _markets_key(source), market) for source in sources]
+        asked: list[Command] = [("HGET", markets_key(source), market) for source in sources]
         for metric in metrics:
-            asked += _ask_standing(metric)
-        asked.append(("GET", _ring_key(market)))  # after the versions: never older than they are
+            asked += ask_standing(metric)
+        asked.append(("GET", ring_key(market)))  # after the versions: never older than they are
         *replies, ring = self._raw.ask(asked)
         found, standings = replies[: len(sources)], replies[len(sources) :]
         each = [standings[at : at + STANDING] for at in range(0, len(standings), STANDING)]
         values, [final] = self.ring.decode([ring], now, [metric.column for metric in metrics])
         return View(
-            _first_market(market, found),
-            [_standing(replies) for replies in each],
+            first_market(market, found),
+            [standing_of(replies) for replies in each],
             values[:, 0],
             int(final),
-            _joined(raw for raw, *_ in each),
+            joined(raw for raw, *_ in each),
         )
 
     # Watch lists
@@ -297,21 +257,21 @@ class Store:
     def watch(self, source: str, markets: Sequence[Market]) -> None:
         """Replaces the watch list of ``source``."""
         with translated():
-            gone = {id.decode() for id in self.redis.hkeys(_markets_key(source))} - {market.id for market in markets}
-            for key in (_asked_key(source), _answered_key(source)) if gone else ():
+            gone = {id.decode() for id in self.redis.hkeys(markets_key(source))} - {market.id for market in markets}
+            for key in (asked_key(source), answered_key(source)) if gone else ():
                 self.redis.zrem(key, *gone)
             pipe = self.redis.pipeline(transaction=True)
-            pipe.delete(_markets_key(source))
+            pipe.delete(markets_key(source))
             if markets:
                 mapping = {market.id: f"{market.base}/{market.quote} {market.name}".rstrip() for market in markets}
-                pipe.hset(_markets_key(source), mapping=mapping)
+                pipe.hset(markets_key(source), mapping=mapping)
             pipe.incr(VERSION)
             pipe.execute()
 
     def watched(self, source: str) -> dict[str, Market]:
         """Market id -> market, of the watch list of ``source``, by id."""
-        [stored] = self._raw.ask([("HGETALL", _markets_key(source))])
-        return {market.id: market for market in sorted(map(_market, stored.items()), key=lambda market: market.id)}
+        [stored] = self._raw.ask([("HGETALL", markets_key(source))])
+        return {market.id: market for market in sorted(map(market_of, stored.items()), key=lambda market: market.id)}
 
     # Ticks and statuses
 
@@ -328,32 +288,32 @@ class Store:
 
     def failed(self, source: str, now: float, reason: str, message: str, market: str | None = None) -> None:
         """Notes and counts that ``source`` gave nothing that can be stored, of ``market`` or at all."""
-        status, text = _status_key(source), message[:500].encode(errors="replace")
+        status, text = status_key(source), message[:500].encode(errors="replace")
         commands: list[Command] = [
             ("HSET", status, "last_error", text, "last_error_at", f"{now:.3f}"),
             ("HINCRBY", status, f"refused:{reason}", 1),
         ]
         if market:
-            commands.append(("ZADD", _asked_key(source), now, market))
+            commands.append(("ZADD", asked_key(source), now, market))
         self._raw.ask(commands)
 
     def refused(self, source: str, reason: str, count: int) -> None:
         """Counts what ``source`` gave beside what could be used."""
-        self._raw.ask([("HINCRBY", _status_key(source), f"refused:{reason}", count)])
+        self._raw.ask([("HINCRBY", status_key(source), f"refused:{reason}", count)])
 
     def note(self, source: str, **said: str | float) -> None:
         """Adds to what ``status`` tells of ``source``."""
-        self._raw.ask([("HSET", _status_key(source), *_flat(said.items()))])
+        self._raw.ask([("HSET", status_key(source), *flat(said.items()))])
 
     def unnote(self, source: str, name: str) -> None:
         """Takes back what was noted."""
-        self._raw.ask([("HDEL", _status_key(source), name)])
+        self._raw.ask([("HDEL", status_key(source), name)])
 
     def longest_ago(self, source: str, markets: Sequence[str]) -> list[str]:
         """``markets`` by when ``source`` was asked for them last: first those never asked for, then the longest ago."""
         if not markets:
             return []
-        [times] = self._raw.ask([("ZMSCORE", _asked_key(source), *markets)])
+        [times] = self._raw.ask([("ZMSCORE", asked_key(source), *markets)])
         asked = dict(zip(markets, (time or 0.0 for time in times), strict=True))
         return sorted(markets, key=lambda market: (asked[market], market))
 
@@ -361,12 +321,12 @@ class Store:
         """Those of ``markets`` for which ``source`` has given no answer since then."""
         if not markets:
             return []
-        [times] = self._raw.ask([("ZMSCORE", _answered_key(source), *markets)])
+        [times] = self._raw.ask([("ZMSCORE", answered_key(source), *markets)])
         return [market for market, at in zip(markets, times, strict=True) if (at or 0.0) < since]
 
     def waiting_since(self, source: str, now: float) -> float:
         """When ``source`` was first waited for: at ``now``, if never before."""
-        key, name = _status_key(source), "waiting_since"
+        key, name = status_key(source), "waiting_since"
         return float(self._raw.ask([("HSETNX", key, name, f"{now:.3f}"), ("HGET", key, name)])[1])
 
     def status(self, source: str) -> dict[str, str]:
@@ -376,112 +336,5 @@ class Store:
         ``catalogue_refused_since`` (Unix s), ``newest_slot`` (of the last answer, Unix s), ``waiting`` (why the
         catalogue is not read yet).
         """
-        [stored] = self._raw.ask([("HGETALL", _status_key(source))])
+        [stored] = self._raw.ask([("HGETALL", status_key(source))])
         return {key.decode(): value.decode() for key, value in stored.items()}
-
-
-def _scored(key: str, members: Sequence[str], scores: Sequence[float]) -> list[Command]:
-    """Makes ``scores`` those of ``members`` in the sorted set at ``key``; one whose score is NaN leaves it."""
-    gone = [member for member, score in zip(members, scores, strict=True) if score != score]
-    present = _flat(pair for pair in zip(scores, members, strict=True) if pair[0] == pair[0])
-    return _unless_empty(("ZADD", key), present) + _unless_empty(("ZREM", key), gone)
-
-
-def _hashed(key: str, names: Sequence[str], values: Sequence[bytes | None]) -> list[Command]:
-    """Makes ``values`` those of ``names`` in the hash at ``key``; a name whose value is None leaves it."""
-    gone = [name for name, value in zip(names, values, strict=True) if value is None]
-    present = _flat(pair for pair in zip(names, values, strict=True) if pair[1] is not None)
-    return _unless_empty(("HSET", key), present) + _unless_empty(("HDEL", key), gone)
-
-
-def _unless_empty(command: Command, arguments: Sequence[Any]) -> list[Command]:
-    return [(*command, *arguments)] if arguments else []
-
-
-def _flat(pairs: Iterable[tuple]) -> list[Any]:
-    return list(chain.from_iterable(pairs))
-
-
-#: Number of commands that a standing takes.
-STANDING = 5
-
-
-def _ask_standing(metric: Metric) -> list[Command]:
-    id, rank, cv = metric.id, _rank_key(metric.field), _cv_key(metric.field)
-    return [("HGET", _summary_key(metric.field), id), ("ZREVRANK", rank, id), ("ZCARD", rank),
-            ("ZREVRANK", cv, id), ("ZCARD", cv)]  # fmt: skip
-
-
-def _standing(replies: Sequence[Any]) -> Standing | None:
-    raw, above, count, cv_above, cv_count = replies
-    if not _readable(raw) or above is None:
-        return None
-    summary = Summary(*PACKED.unpack(raw))
-    return Standing(summary, Rank(above + 1, count), None if cv_above is None else Rank(cv_above + 1, cv_count))
-
-
-def _joined(summaries: Iterable[bytes | None]) -> bytes:
-    return b"/".join([raw or b"" for raw in summaries])
-
-
-def _readable(raw: bytes | None) -> bool:
-    """Whether it is a summary of this version of ours: one of another comes back with the next evaluation."""
-    return raw is not None and len(raw) == SUMMARY.itemsize
-
-
-def _first_market(id: str, pairs: Iterable[bytes | None]) -> Market | None:
-    for pair in pairs:
-        if pair is not None:
-            return _market((id.encode(), pair))
-    return None
-
-
-@lru_cache(100_000)  # each is asked for again and again
-def _market(stored: tuple[bytes, bytes]) -> Market:
-    id, listed = stored
-    pair, _, name = listed.decode().partition(" ")
-    base, _, quote = pair.partition("/")
-    return Market(id.decode(), base, quote, name)
-
-
-def _ring_key(market: str) -> str:
-    return f"{PREFIX}:ring:{market}"
-
-
-def _rank_key(field: str) -> str:
-    return f"{PREFIX}:rank:{field}"
-
-
-def _cv_key(field: str) -> str:
-    return f"{PREFIX}:cv:{field}"
-
-
-def _summary_key(field: str) -> str:
-    return f"{PREFIX}:summary:{field}"
-
-
-def _markets_key(source: str) -> str:
-    return f"{PREFIX}:markets:{source}"
-
-
-def _status_key(source: str) -> str:
-    return f"{PREFIX}:status:{source}"
-
-
-def _asked_key(source: str) -> str:
-    return f"{PREFIX}:asked:{source}"
-
-
-def _answered_key(source: str) -> str:
-    return f"{PREFIX}:answered:{source}"
-
-
-def _answered(source: str, markets: Sequence[str], now: float, newest: int | None) -> list[Command]:
-    """Notes that ``source`` has answered for ``markets`` up to the slot ``newest``."""
-    times = _flat((now, market) for market in markets)
-    said = ["last_success", f"{now:.3f}", *(() if newest is None else ("newest_slot", newest))]
-    return [
-        *_unless_empty(("ZADD", _asked_key(source)), times),
-        *_unless_empty(("ZADD", _answered_key(source)), times),
-        ("HSET", _status_key(source), *said),
-    ]

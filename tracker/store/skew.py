@@ -9,7 +9,7 @@ from redis import RedisError
 from tracker import clock
 from tracker.errors import StoreError
 from tracker.settings import Settings
-from tracker.store.series import connect
+from tracker.store.connection import connect
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_
 from tracker.clock import wall
 from tracker.errors import StoreError
 from tracker.settings import settings
-from tracker.store.series import connect
+from tracker.store.connection import connect
 from tracker.worker.envelope import Strict, first, guard
 from tracker.worker.refused import REASON, SHOWN, Refused, printable
 

@@ -14,7 +14,7 @@ from redis import RedisError, TimeoutError
 
 from tracker.errors import StoreError
 from tracker.settings import Settings, settings
-from tracker.store.series import connect
+from tracker.store.connection import connect
 
 #: Seconds a worker has to stop by itself: more than celeryconfig's worker_soft_shutdown_timeout. If the store still
 #: answers then it may go on, up to LONGEST.

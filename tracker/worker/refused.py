@@ -14,7 +14,7 @@ from redis import Redis
 from tracker.clock import utc
 from tracker.series.ring import DAY
 from tracker.settings import Settings
-from tracker.store.series import PREFIX, connect, translated
+from tracker.store.connection import PREFIX, connect, translated
 
 #: Messages kept.
 MOST = 500

@@ -24,7 +24,7 @@ from tracker.alerts.outbox import Outbox
 from tracker.alerts.rules import Ratio
 from tracker.models import Alert, Attempt
 from tracker.settings import load
-from tracker.store.series import connect
+from tracker.store.connection import connect
 
 ALERT = Alert(
     "jump", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.5, 3.0, 60, 3_600, 1_700_000_071.25, text="it jumped"

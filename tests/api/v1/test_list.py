@@ -13,7 +13,7 @@ from api.v1.metrics import ORDERS
 from api.v1.schemas import ROW
 from api.v1.table import Order, Place, Table, _ranked
 from tests.support.tracked import Tracked, spread
-from tracker.store.series import NUMBERS, SUMMARY
+from tracker.store.layout import NUMBERS, SUMMARY
 
 IDS = ["kraken:ethbtc", "krakenx:ethbtc", "bancor:bntbtc"]
 

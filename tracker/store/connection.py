@@ -1,0 +1,57 @@
+"""The connection to the store: opened, its errors ours, and what all our keys begin with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis import Redis, RedisError
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from tracker.errors import StoreError
+from tracker.store.failfast import FailFast
+from tracker.store.local import LocalConnection
+from tracker.store.raw import ours
+
+PREFIX = "dt1"
+
+
+def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, local: Path | None = None) -> Redis:
+    """A client of the server at ``url``, which is given ``patience`` seconds to accept and to answer.
+
+    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. With a ``pause``, what follows a failure
+    within so many seconds fails at once, see FailFast. ``local``: a Unix socket where the same server may listen, see
+    LocalConnection. Raises StoreError for an option in the URL that is none.
+    """
+    try:
+        client = Redis.from_url(
+            url,
+            **({"connection_class": LocalConnection, "local": local} if local else {}),
+            socket_timeout=patience,
+            socket_connect_timeout=min(patience, 3),
+            socket_keepalive=True,
+            health_check_interval=10,
+            retry=FailFast(tries, pause) if pause else Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
+        )
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # which is where an odd option shows
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"the store's URL has an option that cannot be used: {error}") from error
+    return client
+
+
+def server_version(redis: Redis) -> str:
+    """The version of the server's command set, e.g. ``7.2.4``; raises StoreError."""
+    with translated():
+        answer: Any = redis.info("server")
+    return str(answer["redis_version"])
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Foreign errors become ours, at the border, with their cause."""
+    try:
+        yield
+    except RedisError as error:
+        raise ours(error) from error
