@@ -12,13 +12,14 @@ from typing import Any
 from redis import Redis
 
 from tracker.alerts.deliveries import DUE, LIFE
-from tracker.alerts.outbox import ALERTS
-from tracker.alerts.silences import KEY as SILENCES
 from tracker.series.ring import DAY
 from tracker.store.connection import PREFIX, translated
 from tracker.store.raw import RawPipeline
 from tracker.store.series import REFETCH
 
+#: As in alerts/deliveries.py and its neighbours.
+ALERTS = f"{PREFIX}:alerts"
+SILENCES = f"{PREFIX}:silences"
 REPAIRED = f"{PREFIX}:repaired"
 #: What cannot be fetched from an exchange, and the command that counts it.
 COUNTED = {
