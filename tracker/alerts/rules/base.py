@@ -1,0 +1,209 @@
+"""What all rules have, and the part of a window that they look at."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from tracker.alerts.options import (
+    Expected,
+    duration,
+    globs,
+    is_template,
+    names,
+    number,
+    one_of,
+    option,
+    require,
+    text,
+    whole,
+)
+from tracker.models import Alert, matches
+from tracker.series.ring import DAY, HOUR
+from tracker.series.stats import mean_present
+
+#: Means and quotients of decimal fractions are off by a few last digits: exactly 3 x a mean is not above 3 x it.
+ROUNDING = 1 + 1e-12
+SEVERITIES = ("info", "warning", "critical")
+LARGE = 1e18
+ANY = number(-LARGE, LARGE)
+#: What a message may name: an alert's fields that are known when it is found, and what follows from them.
+TOLD = (
+    "rule", "metric", "slot", "value", "baseline", "factor", "samples", "window", "at", "kind", "severity", "ratio",
+    "percent", "minutes",
+)  # fmt: skip
+
+
+class WindowSlice:
+    """The columns ``first`` to ``last`` of windows, and what rules ask of them, each computed once.
+
+    values: (n, rows), oldest slot first, NaN for missing, the last column the slot in progress; newest: (n,), the
+    column of each row's newest sample.
+    """
+
+    def __init__(self, values: np.ndarray, newest: np.ndarray, first: int, last: int, step: int):
+        self.values, self.newest, self.first, self.last, self.step = values, newest, first, last, step
+        self.value = values[:, first : last + 1]
+        #: bool (n, k): a row's newest sample may still change, those before it do not
+        self.final = np.arange(first, last + 1) < newest[:, None]
+        self._known: dict[object, Any] = {}
+
+    def once(self, key: object, compute: Callable[[], Any]) -> Any:
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
+
+    def means(self, seconds: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and number of the present samples in the ``seconds`` before each column: (n, k) each."""
+        return self.once(("means", seconds), lambda: mean_present(self._before(seconds)))
+
+    def ago(self, seconds: int) -> np.ndarray:
+        """The values ``seconds`` before each column: (n, k)."""
+        return self._before(seconds)[:, :, 0]
+
+    def spread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, standard deviation and number of all present samples before each column: (n, k) each."""
+        return self.once("spread", self._spread)
+
+    def column_before(self) -> "WindowSlice":
+        """The column before the first, as these."""
+        before = self.first - 1
+        return self.once("column", lambda: WindowSlice(self.values, self.newest, before, before, self.step))
+
+    def _before(self, seconds: int) -> np.ndarray:
+        """The slots of the ``seconds`` before each column: (n, k, slots), NaN before the window."""
+        width = max(seconds // self.step, 1)
+        start = self.first - width
+        known = self.values[:, max(start, 0) : self.last]
+        if start < 0:
+            known = np.hstack([np.full((len(known), -start), np.nan), known])
+        return sliding_window_view(known, width, axis=1)
+
+    def _spread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """In two passes over what is before the first column; what is between the columns is added to that."""
+        before, between = self.values[:, : self.first], self.values[:, self.first : self.last]
+        pivot, count = mean_present(before)
+        pivot = np.where(count > 0, pivot, 0)[:, None]
+        rest = before - pivot
+        squares = np.einsum("ij,ij->i", rest, rest)
+        gappy = np.isnan(squares)
+        squares[gappy] = np.nansum(rest[gappy] ** 2, axis=1)
+        more = np.nan_to_num(between - pivot)
+        counts = _running(count, ~np.isnan(between))
+        squares = _running(squares, more**2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            offset = _running(np.zeros(len(more)), more) / counts
+            variance = np.maximum(squares / counts - offset**2, 0)
+        return pivot + offset, np.sqrt(variance), counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What every kind has.
+
+    match: globs on metric ids; cooldown: least seconds between two alerts of a metric; channels: who is told; message:
+    what a notice says, with names out of TOLD in braces.
+    """
+
+    KIND: ClassVar[str]
+    MESSAGE: ClassVar[str]
+
+    name: str = ""
+    match: tuple[str, ...] = option(globs, ("*",))
+    cooldown: int = option(duration(0, 30 * DAY), HOUR)
+    channels: tuple[str, ...] = option(names, ("log",))
+    severity: str = option(one_of(*SEVERITIES), "warning")
+    message: str = option(text, "")
+
+    def __post_init__(self) -> None:
+        expected = f"a message with nothing in braces but {', '.join(TOLD)}, and formats such as {{value:.2f}}"
+        require(is_template(self.message, TOLD), f"{expected}, of at most two digits each", "message")
+        try:
+            self.text(Alert(self.name, "kraken:btcusd:volume", 0, 2.0, 1.0, 1.0, 1, 60, 0.0))
+        except (LookupError, ValueError) as error:
+            raise Expected(f"a message whose formats fit what they format ({error})", "message") from None
+
+    def matches(self, metric: str) -> bool:
+        return matches(self.match, metric)
+
+    def text(self, alert: Alert) -> str:
+        """What a notice of ``alert`` says."""
+        ratio = alert.value / alert.baseline if alert.baseline else np.inf
+        known = asdict(alert) | {"ratio": ratio, "percent": 100 * (ratio - 1), "minutes": alert.window // 60}
+        return (self.message or self.MESSAGE).format_map(known)
+
+    def definition(self) -> dict[str, Any]:
+        """The rule as it is now, to be kept with its alerts."""
+        return {"kind": self.KIND} | {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesRule(Rule):
+    """A rule on the values of a metric.
+
+    min_samples: present samples that its baseline needs; min_baseline: the baseline must be above it; hold (``for``):
+    seconds that a value must have been above already.
+    """
+
+    min_samples: int = option(whole(0, 1_440), 30)
+    min_baseline: float = option(ANY, 0.0)
+    hold: int = option(duration(0, DAY // 2), 0, name="for")
+
+    @property
+    @abstractmethod
+    def limit(self) -> float:
+        """A level above it fires."""
+
+    @property
+    @abstractmethod
+    def clear_limit(self) -> float:
+        """A level at or below it ends a firing."""
+
+    @property
+    @abstractmethod
+    def window(self) -> int:
+        """The seconds that the baseline is over."""
+
+    @property
+    def told(self) -> float:
+        """The limit as the rule has it."""
+        return self.limit
+
+    @property
+    def measure(self) -> tuple[object, ...]:
+        """What the level depends on: rules of equal measures have the same levels."""
+        return (self.KIND,)
+
+    @abstractmethod
+    def level(self, at: WindowSlice) -> np.ndarray:
+        """(n, k), NaN where there is none. That of a value which is not final may only rise."""
+
+    @abstractmethod
+    def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
+        """The baseline and its present samples: (n, k) each."""
+
+    def levels(self, at: WindowSlice) -> np.ndarray:
+        return at.once(self.measure, lambda: self.level(at))
+
+    def peak(self, at: WindowSlice) -> np.ndarray:
+        """The largest level of each row: (n,)."""
+        return at.once(("peak", self.measure), lambda: np.fmax.reduce(self.levels(at), axis=1))
+
+    def judge(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
+        """(above, clear): bool (n, k) each."""
+        level, (baseline, samples) = self.levels(at), self.grounds(at)
+        enough = min(self.min_samples, max(self.window // at.step, 1))  # long slots: no more than there are
+        judged = (samples >= enough) & ~(baseline <= self.min_baseline)
+        return judged & (level > self.limit), judged & at.final & (level <= self.clear_limit)
+
+
+def _running(start: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """``start`` (n,), and with the first, the first two ... of ``steps`` (n, k - 1) added: (n, k)."""
+    return np.cumsum(np.hstack([start[:, None], steps]), axis=1)
+
+
+def worded(alert: Alert, rule: Rule) -> Alert:
+    return Alert(**asdict(alert) | {"text": rule.text(alert)})
