@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tracker import settings as module
 from tracker.clock import Clock
 from tracker.errors import SettingsError
-from tracker.settings import Allowed, PerSource, load
+from tracker.settings import load
+from tracker.variables import Allowed, PerSource
 
 DEFAULTS = {
     "redis_given": "",

@@ -4,219 +4,44 @@ Any variable may be given by file instead: ``REDIS_URL_FILE=/run/secrets/redis``
 """
 
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from tracker.clock import Clock
 from tracker.errors import SettingsError
 from tracker.files import Unreadable, read_text
 from tracker.series.ring import Ring
-
-Parser = Callable[[str], Any]
-#: Instead of a value of SOURCES that is not usable.
-SOURCES_EXPECTED = (
-    "a comma-separated list, each once, out of simulator, cryptowatch, and exchanges as ccxt calls them, e.g. "
-    "kraken, binance, coinbaseexchange, bitstamp, okx"
+from tracker.variables import (
+    SHOWN,
+    Parser,
+    PerSource,
+    Unusable,
+    address,
+    aliases,
+    allowed,
+    globs,
+    key,
+    logins,
+    markets_per_task,
+    number,
+    one_of,
+    or_empty,
+    origins,
+    path,
+    per_source,
+    redis,
+    source_names,
+    step,
+    store_password,
+    url,
+    words,
+    yes_or_no,
 )
-#: Characters of a value that a message shows.
-SHOWN = 200
-CURRENCY = re.compile(r"[a-z0-9._-]{1,64}")
-
-
-class Unusable(ValueError):
-    """What was expected instead of the value."""
-
-
-#: How a number is written: in ASCII, without underscores, blanks, ``nan`` and ``inf``, which Python would take.
-WRITTEN = {
-    int: re.compile(r"[+-]?[0-9]{1,30}"),
-    float: re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?"),
-}
-
-
-def number(low: float, high: float, kind: type = int) -> Parser:
-    def parse(text: str) -> float:
-        value = kind(text) if WRITTEN[kind].fullmatch(text) else None
-        if value is None or not low <= value <= high:
-            raise Unusable(f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}")
-        return value
-
-    return parse
-
-
-def one_of(*choices: str) -> Parser:
-    def parse(text: str) -> str:
-        if text.lower() not in choices:
-            raise Unusable(f"one of {', '.join(choices)}")
-        return text.lower()
-
-    return parse
-
-
-def url(*schemes: str) -> Parser:
-    def parse(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            usable = parts.scheme in schemes and parts.hostname and (parts.port or True) and text.isprintable()
-        except ValueError:
-            usable = False
-        if not usable:
-            raise Unusable(
-                f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host"
-            )
-        return text.rstrip("/")
-
-    return parse
-
-
-def redis(text: str) -> str:
-    parsed = url("redis", "rediss")(text)
-    if not all(name.startswith("ssl_") for name in parse_qs(urlsplit(parsed).query, keep_blank_values=True)):
-        raise Unusable("a URL with no options but those of TLS, ssl_...: Celery takes no other")
-    return parsed
-
-
-def or_empty(parse: Parser, empty: Any) -> Parser:
-    return lambda text: parse(text) if text else empty
-
-
-def words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def key(text: str) -> str:
-    if not (text.isascii() and text.strip().isprintable()):
-        raise Unusable("printable ASCII, as it goes into a header")
-    return text.strip()
-
-
-def store_password(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.~+/=-]{0,512}", text):
-        raise Unusable("letters, digits and any of _.~+/=-, as it goes into the store's configuration file")
-    return text
-
-
-def address(text: str) -> str:
-    try:
-        return str(IPv4Address(text))
-    except ValueError:
-        raise Unusable("an IPv4 address, e.g. 127.0.0.1, or 0.0.0.0 for all") from None
-
-
-@dataclass(frozen=True)
-class PerSource:
-    """A value for every source, and for some a value of their own."""
-
-    default: Any
-    own: Mapping[str, Any]
-
-    def of(self, source: str) -> Any:
-        return self.own.get(source, self.default)
-
-
-def per_source(parse: Parser, empty: Any = None) -> Parser:
-    """``60``, or ``60; kraken=30``: of all sources, and of one. ``empty``: the value of no text."""
-
-    def parsed(text: str) -> PerSource:
-        default, own = empty, {}
-        for part in filter(None, map(str.strip, text.split(";"))):
-            name, equals, value = part.partition("=")
-            if equals and re.fullmatch(r"\s*[a-z0-9]+\s*", name):
-                own[name.strip()] = parse(value.strip()) if value.strip() else empty
-            else:
-                default = parse(part)
-        return PerSource(default, own)
-
-    return parsed
-
-
-def globs(text: str) -> tuple[str, ...]:
-    if not re.fullmatch(r"[a-z0-9._*?\[\]!,\s-]*", text.lower()):
-        raise Unusable("a comma-separated list of patterns of pairs, e.g. btc*, *eur")
-    return words(text.lower())
-
-
-def aliases(text: str) -> dict[str, str]:
-    """New currency -> its old name."""
-    pairs = [word.lower().split(":") for word in words(text)]
-    if not all(len(pair) == 2 and all(map(CURRENCY.fullmatch, pair)) for pair in pairs):
-        raise Unusable("a comma-separated list of old:new currencies, e.g. matic:pol")
-    found = {new: old for old, new in pairs}
-    if len(found) < len(pairs) or len(set(found.values())) < len(pairs):
-        raise Unusable("each currency once as an old and once as a new name: a history goes to one market")
-    for name in found:
-        before: str | None = name
-        while before := found.get(before or ""):
-            if before == name:
-                raise Unusable(f"no circle of names: {name} would be its own old name")
-    return found
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """``amount`` of a source's own units in any ``seconds``."""
-
-    amount: float
-    seconds: int
-
-
-def allowed(text: str) -> Allowed:
-    amount, _, seconds = text.partition("/")
-    try:
-        return Allowed(number(0.001, 1e6, float)(amount), int(number(1, 86_400)(seconds)))
-    except Unusable:
-        raise Unusable("requests/seconds, e.g. 15/15") from None
-
-
-def source_names(text: str) -> tuple[str, ...]:
-    """Names as sources have them. Which of them exist says ``sources.known``, where the tracker starts."""
-    names = words(text)
-    if not names or len(set(names)) < len(names) or not all(re.fullmatch(r"[a-z0-9]+", name) for name in names):
-        raise Unusable(SOURCES_EXPECTED)
-    return names
-
-
-def path(text: str) -> str:
-    if not text.isprintable():
-        raise Unusable("a path of printable characters")
-    return text
-
-
-def logins(text: str) -> str:
-    """``user:password``, or several, comma-separated, as Flower reads them."""
-    if not all(re.fullmatch(r"[^:\s]+:\S+", login) and login.isascii() for login in text.split(",")):
-        raise Unusable("user:password, or several, comma-separated")
-    return text
-
-
-def yes_or_no(text: str) -> bool:
-    return one_of("yes", "no")(text) == "yes"
-
-
-def origins(text: str) -> tuple[str, ...]:
-    found = words(text)
-    for origin in found:
-        if origin != "*" and (url("http", "https")(origin) != origin or urlsplit(origin).path):
-            raise Unusable("origins such as https://charts.example, comma-separated, or *")
-    return found
-
-
-def step(text: str) -> int:
-    steps = ("60", "180", "300", "900", "1800", "3600")
-    return int(one_of(*steps)(text))
-
-
-def markets_per_task(text: str) -> int | None:
-    try:
-        return None if text == "auto" else number(1, 10_000)(text)
-    except Unusable:
-        raise Unusable("auto, or a whole number from 1 to 10,000") from None
 
 
 def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool = False) -> Any:

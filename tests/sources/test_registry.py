@@ -8,8 +8,9 @@ import pytest
 from api import create_app
 from tests.support.stack import CLEAN, ROOT
 from tracker.errors import SettingsError
-from tracker.settings import SOURCES_EXPECTED, load
+from tracker.settings import load
 from tracker.sources import SOURCES, known
+from tracker.variables import SOURCES_EXPECTED
 
 
 def test_what_exists_is_known() -> None:

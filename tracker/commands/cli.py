@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 from tracker import ports
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.plain import log_plainly, plain, plain_lines
-from tracker.settings import FLOWER_HIDDEN, Settings, Unusable, load, number
+from tracker.settings import FLOWER_HIDDEN, Settings, load
 from tracker.sources import known
+from tracker.variables import Unusable, number
 
 QUEUES = ("fetch", "evaluate", "notify")
 #: Connections of an API worker, and the files that it has open besides.

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from tracker.errors import SettingsError
 from tracker.models import Candles, Market, Ticker
-from tracker.settings import SOURCES_EXPECTED, Settings
+from tracker.settings import Settings
+from tracker.variables import SOURCES_EXPECTED
 
 #: Source name -> module under this package with an ``open_source(name, settings, pay) -> Source``.
 SOURCES = {

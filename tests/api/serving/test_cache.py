@@ -24,7 +24,7 @@ from tests.support.servers import wait_for
 from tests.support.stack import CLEAN, ROOT
 from tests.support.tracked import NOW, RING, SLOTS, Tracked, spread
 from tracker.clock import Clock
-from tracker.settings import PerSource
+from tracker.variables import PerSource
 
 URL = "/v1/metrics/kraken:ethbtc:volume"
 #: Prints the bytes that a cache says it holds once it is full, and by how many the process has grown.
