@@ -106,3 +106,14 @@ def best_type(accepted: str) -> str:
     """The media type to send to whom an Accept header comes from; JSON to whom neither is acceptable."""
     best = parse_accept_header(accepted, MIMEAccept).best_match([JSON, "text/csv"]) if accepted else JSON
     return CSV if best == "text/csv" else JSON
+
+
+#: Seconds for which a process does not ask the store again whether its table is the newest.
+UNASKED = 1.0
+
+
+class Rendered(NamedTuple):
+    """A body of JSON, and what is said of keeping it."""
+
+    body: bytes
+    keep: CachePolicy

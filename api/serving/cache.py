@@ -24,9 +24,7 @@ from typing import Any
 
 from flask import request
 
-from api.serving.answer import CSV, JSON, Answer, CachePolicy, best_type
-from api.v1.fastpath import FastPath
-from api.v1.table import UNASKED
+from api.serving.answer import CSV, JSON, UNASKED, Answer, CachePolicy, Rendered, best_type
 from tracker.errors import StoreError
 from tracker.settings import Settings
 from tracker.store.series import Store
@@ -37,6 +35,8 @@ STALE = 300
 MEANWHILE = 2
 KEEP = "tracker.keep"
 Key = tuple[str, str, str]
+#: What answers some paths, queries and types without the app; None: the app is to.
+Fast = Callable[[str, str, str], Rendered | None]
 
 
 def keep(of: CachePolicy) -> None:
@@ -83,7 +83,7 @@ class Cached:
     ``fast`` is asked before it; ``alias``: (prefix of paths, what it stands for).
     """
 
-    def __init__(self, app: Callable, fast: FastPath, settings: Settings, store: Store, alias: tuple[str, str]):
+    def __init__(self, app: Callable, fast: Fast, settings: Settings, store: Store, alias: tuple[str, str]):
         self.app = app
         self.fast = fast
         self.settings = settings

@@ -4,11 +4,10 @@ It says the same as the resource in metrics.py. Whatever else is asked, or does 
 """
 
 import re
-from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from api.serving.answer import JSON, CachePolicy, dumps
+from api.serving.answer import JSON, Rendered, dumps
 from api.v1.schemas import SeriesQuery
 from api.v1.series import show
 from tracker.errors import BadId, StoreError
@@ -18,13 +17,6 @@ from tracker.store.series import Store
 
 PREFIX = "/v1/metrics/"
 QUERY = re.compile(r"(?:since=([0-9]{1,13}))?", re.ASCII)
-
-
-class Rendered(NamedTuple):
-    """A body of JSON, and what is said of keeping it."""
-
-    body: bytes
-    keep: CachePolicy
 
 
 class FastPath:

@@ -9,14 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from api.serving.answer import CachePolicy
+from api.serving.answer import UNASKED, CachePolicy
 from api.v1 import rows
 from tracker.models import FIELDS, Market, Metric, Rank, Summary
 from tracker.store.layout import NUMBERS, SUMMARY
 from tracker.store.series import Store
-
-#: Seconds for which a process does not ask the store again whether its table is the newest.
-UNASKED = 1.0
 
 
 class Place(NamedTuple):
