@@ -134,7 +134,7 @@ def api(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def keys(options: argparse.Namespace, settings: Settings) -> None:
-    from tracker.store.keys import command
+    from tracker.commands.keys import command
 
     for line in command(settings, options.action, getattr(options, "argument", ""), getattr(options, "scope", "")):
         _show(line)

@@ -8,9 +8,8 @@ guess that salt or work would protect, and every request pays for the check.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from secrets import token_hex, token_urlsafe
 from typing import Any
 
@@ -18,7 +17,6 @@ import orjson
 from redis import Redis
 
 from tracker.errors import SettingsError, StoreError, TrackerError
-from tracker.plain import plain
 from tracker.settings import Settings
 from tracker.store.connection import PREFIX, connect, translated
 
@@ -105,25 +103,5 @@ def check_start(settings: Settings) -> None:
         ) from error
 
 
-def command(settings: Settings, action: str, argument: str, scope: str) -> Iterable[str]:
-    """Does what ``python -m tracker keys`` was asked to, and tells it in lines."""
-    keys = Keys(connect(settings.redis_url, tries=1, patience=3))
-    match action:
-        case "create":
-            yield keys.create(argument, scope, settings.clock.now())
-        case "revoke":
-            if not keys.revoke(argument):
-                raise TrackerError(f"there is no key {argument!r}: `python -m tracker keys list` shows those that are")
-            yield f"revoked {argument}"
-        case "list":
-            yield from (
-                f"{key.id}  {key.scope:5}  {_day(key.created)}  {plain(key.name)}" for key in keys.all().values()
-            )
-
-
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _day(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
