@@ -42,7 +42,7 @@ from tracker.worker.timing import now
 
 log_plainly()
 log = logging.getLogger(__name__)
-app = Celery("tracker", events="tracker.worker.consumer:Events", task_cls="tracker.worker.timing:OurTask")
+app = Celery("tracker", events="tracker.worker.events:Events", task_cls="tracker.worker.timing:OurTask")
 app.now = now  # type: ignore[method-assign]
 app.config_from_object("celeryconfig")
 

@@ -11,7 +11,9 @@ from kombu.asynchronous import Hub
 
 from tracker.tasks import app
 from tracker.worker import deadline
-from tracker.worker.consumer import Consumer, Dispatcher, between_events
+from tracker.worker.consumer import Consumer
+from tracker.worker.events import Dispatcher
+from tracker.worker.stopping import between_events
 
 
 class Producer:
