@@ -5,7 +5,7 @@ from tests.support.servers import StoreServer, wait_for_room
 from tracker import pipeline
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.rules import DEFAULT_RULES
-from tracker.commands.start import _progress
+from tracker.commands.progress import progress
 from tracker.settings import load
 from tracker.simulator.feeds import Generated
 from tracker.simulator.server import create_app
@@ -21,11 +21,11 @@ def test_what_an_earlier_start_fetched_is_not_counted(store: Store, store_server
         wait_for_room()
         began = clock.now()
         markets = pipeline.refresh(store, "simulator", source, began)
-        assert _progress(store, settings, began) == (0, 0, 3)
+        assert progress(store, settings, began) == (0, 0, 3)
 
         for market in markets:
             pipeline.fetch(store, "simulator", source, market, clock)
         pipeline.evaluate(store, Outbox(store.redis), DEFAULT_RULES, markets, clock.now())
-        assert _progress(store, settings, began) == (3, 3, 3)
+        assert progress(store, settings, began) == (3, 3, 3)
 
-        assert _progress(store, settings, clock.now() + 120) == (0, 0, 3)
+        assert progress(store, settings, clock.now() + 120) == (0, 0, 3)
