@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import requests
 
-from tests.conftest import HttpServer
 from tests.support.exchange import Exchange
+from tests.support.http_server import HttpServer
 from tests.support.servers import wait_for
 from tests.support.stack import Stack
 from tracker.alerts.outbox import Outbox

@@ -1,17 +1,14 @@
-"""One real store for the whole run, emptied for each test; and an HTTP server that answers whatever a test says."""
+"""What all tests have: one real store for the whole run, emptied for each test, and an HTTP server."""
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
 from redis import Redis
 
 from tests.support import programs
-from tests.support.servers import StoreServer, wait_for
+from tests.support.http_server import HttpServer
+from tests.support.servers import StoreServer
 from tracker.series.ring import Ring
 from tracker.store.connection import connect
 from tracker.store.series import Store
@@ -50,91 +47,6 @@ def redis(store_server: StoreServer) -> Iterator[Redis]:
 @pytest.fixture
 def store(redis: Redis) -> Store:
     return Store(redis, Ring())
-
-
-class Post(NamedTuple):
-    """A request that brought a body."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-class HttpServer:
-    """An HTTP/1.1 server on a free port. ``answer`` is called with each request's handler and writes the answer.
-
-    ``asked``: the paths asked for; ``headers``: the header fields of the last request; ``posts``: what was posted.
-    """
-
-    def __init__(self) -> None:
-        self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda request: None
-        self.asked: list[str] = []
-        self.headers: dict[str, str] = {}
-        self.posts: list[Post] = []
-        self._closing = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_GET(self) -> None:
-                outer.asked.append(self.path)
-                outer.headers = dict(self.headers)
-                try:
-                    outer.answer(self)
-                except OSError:
-                    self.close_connection = True  # the client has had enough
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                outer.posts.append(Post(self.path, dict(self.headers), body))
-                self.do_GET()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def says(self, body: bytes, status: int = 200, **headers: str) -> None:
-        """From now on every answer is this one; ``Content_Type="text/html"`` sets a header field."""
-
-        def answer(request: BaseHTTPRequestHandler) -> None:
-            request.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                request.send_header(name.replace("_", "-"), value)
-            request.end_headers()
-            request.wfile.write(body)
-
-        self.answer = answer
-
-    def sends(self, *pieces: bytes) -> None:
-        """From now on every answer is these bytes, head and all, and then the connection is closed; see ``settle``."""
-
-        def answer(request: BaseHTTPRequestHandler) -> None:
-            request.close_connection = True
-            self._closing += 1
-            try:
-                for piece in pieces:
-                    request.wfile.write(piece)
-                request.connection.shutdown(socket.SHUT_RDWR)
-            finally:
-                self._closing -= 1
-
-        self.answer = answer
-
-    def settle(self) -> None:
-        """Waits until the connections that ``sends`` closes are closed: a client would be right to use an open one."""
-        wait_for(lambda: not self._closing, "the server has closed the connection")
-
-    def __enter__(self) -> "HttpServer":
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture

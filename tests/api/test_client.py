@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.conftest import HttpServer
+from tests.support.http_server import HttpServer
 from tests.support.served import served
 from tests.support.servers import StoreServer, free_port
 from tests.support.tracked import RING, Tracked, market

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.conftest import HttpServer
+from tests.support.http_server import HttpServer
 from tracker import pipeline
 from tracker.clock import Clock
 from tracker.errors import SourceError

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from redis import RedisError
 
-from tests.conftest import HttpServer
+from tests.support.http_server import HttpServer
 from tests.support.servers import StoreServer, wait_for
 from tests.support.stack import CLEAN, ROOT
 from tracker.alerts.outbox import Outbox

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.conftest import HttpServer
+from tests.support.http_server import HttpServer
 from tests.support.processes import LocalProcess
 from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.stack import CLEAN, ROOT

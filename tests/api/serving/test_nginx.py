@@ -11,7 +11,7 @@ import pytest
 import requests
 from backports import zstd
 
-from tests.conftest import HttpServer
+from tests.support.http_server import HttpServer
 from tests.support.served import served
 from tests.support.servers import wait_for, wait_for_room
 from tests.support.site import nginx

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.conftest import HttpServer
 from tests.support.candle_files import candles
+from tests.support.http_server import HttpServer
 
 STEP = 60
 #: Opening time of the file minute that is the current one: all pairs have traded for days before it.
