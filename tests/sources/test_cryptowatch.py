@@ -1,3 +1,5 @@
+"""Cryptowatch's candles: the right ones, lies, anything at all, and its allowance."""
+
 import json
 import math
 import time
@@ -5,29 +7,16 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.cryptowatch import BTCUSD, CLOCK, NOW, SLOT, json_values, says, shared_server
 from tracker.errors import SourceError, TrackerError
-from tracker.models import Candles, Market
+from tracker.models import Candles
 from tracker.series.ring import DAY, Ring
 from tracker.settings import load
 from tracker.sources import open_source
-from tracker.sources.cryptowatch import PAGE, PAGES, Cryptowatch
-
-SLOT = 1_700_000_040
-NOW = SLOT + 30.5
-BTCUSD = Market("kraken:btcusd", "btc", "usd")
-CLOCK = SimpleNamespace(now=lambda: NOW)
-#: Hypothesis shares one server among examples, each of which sets the whole answer.
-shared_server = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-
-
-@pytest.fixture
-def source(server):
-    source = Cryptowatch(server.url, "", 60, CLOCK)
-    yield source
-    source.session.close()
+from tracker.sources.cryptowatch import PAGE, Cryptowatch
 
 
 def candle(slot, price=2.0, volume=3.0):
@@ -38,10 +27,6 @@ def candle(slot, price=2.0, volume=3.0):
 def answers(server, *candles):
     """From now on the server's answer to everything."""
     says(server, {"result": {"60": list(candles)}, "allowance": {"cost": 0.015, "remaining": 9.985}})
-
-
-def says(server, document):
-    server.says(json.dumps(document).encode(), Content_Type="application/json")
 
 
 def refused(source, since=SLOT - 600, market=BTCUSD):
@@ -259,17 +244,10 @@ def test_one_bad_page_refuses_all_pages(source, server):
 # Anything at all
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.sampled_from(["60", "result", "x"]), inner),
-    max_leaves=10,
-)
 numbers = json_values | st.floats(0, 1e18) | st.integers(0, 100)
 some_candles = st.tuples(
     st.integers(-12, 4).map(lambda age: SLOT + 60 * age) | json_values, numbers, numbers, numbers, numbers, numbers
 )
-
-
 answer_like = st.fixed_dictionaries({"60": json_values | st.lists(some_candles, max_size=5)})
 
 
@@ -289,138 +267,6 @@ def test_whatever_the_bytes_it_is_candles_or_a_source_error(source, server, body
     server.says(body)
     with pytest.raises(SourceError):
         source.candles(BTCUSD, SLOT - 600)
-
-
-# Markets
-
-
-def pair(symbol="btcusd", base="btc", quote="usd"):
-    return {"id": 9, "symbol": symbol, "base": {"id": 60, "symbol": base}, "quote": {"id": 98, "symbol": quote}}
-
-
-def listing(exchange="kraken", pair="btcusd", active=True):
-    return {"id": 87, "exchange": exchange, "pair": pair, "active": active}
-
-
-def catalogue(server, pairs, markets, cursor=None):
-    """A server of these lists; ``cursor``: path -> what a page's cursor is, given the page's number from 0."""
-    pages = {"/pairs": pairs, "/markets": markets}
-
-    def answer(request):
-        path = urlsplit(request.path).path
-        page = len([asked for asked in server.asked if urlsplit(asked).path == path]) - 1
-        document = {"result": pages[path], **({"cursor": cursor(page)} if cursor else {})}
-        body = json.dumps(document).encode()
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        request.wfile.write(body)
-
-    server.answer = answer
-
-
-def test_markets_are_the_active_ones_with_their_currencies(source, server):
-    catalogue(
-        server,
-        [pair(), pair("etheur", "eth", "eur")],
-        [listing(), listing("Bitfinex", "BTCUSD"), listing(pair="etheur"), listing("gateio", active=False)],
-    )
-    assert source.markets() == [
-        Market("kraken:btcusd", "btc", "usd"),
-        Market("bitfinex:btcusd", "btc", "usd"),
-        Market("kraken:etheur", "eth", "eur"),
-    ]
-
-
-def test_a_market_whose_pair_is_missing_is_left_out(source, server):
-    catalogue(server, [pair()], [listing(pair="nosuch"), listing()])
-    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
-
-
-@pytest.mark.parametrize(
-    "name", ["", "a b", "a:b", "a/b", "a*", "ü", "x" * 65, "-x", None, 5, True, [], {}, "a\n", "\x00"]
-)
-def test_a_market_whose_name_is_no_id_is_left_out(source, server, name):
-    catalogue(server, [pair(), pair(name)], [listing(name), listing(pair=name), listing()])
-    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
-
-
-@pytest.mark.parametrize("active", [False, None, 0, 1, "true", "false", [], {}])
-def test_only_true_is_active(source, server, active):
-    catalogue(server, [pair()], [listing("a", active=active), {"exchange": "b", "pair": "btcusd"}, listing()])
-    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
-
-
-def test_a_market_listed_twice_is_one(source, server):
-    catalogue(server, [pair()], [listing(), listing("KRAKEN")])
-    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
-
-
-@pytest.mark.parametrize(
-    "odd", [{}, {"symbol": "btcusd"}, {"symbol": "btcusd", "base": "btc"}, {"symbol": "btcusd", "base": {"symbol": 5}}]
-)
-def test_a_market_whose_currencies_are_not_told_is_left_out(source, server, odd):
-    catalogue(server, [odd, pair("ethusd", "eth")], [listing(), listing(pair="ethusd")])
-    assert [market.id for market in source.markets()] == ["kraken:ethusd"]
-
-
-def test_pages_are_followed_to_the_last(source, server):
-    catalogue(server, [pair()], [listing()], lambda page: {"last": f"c{page}", "hasMore": page < 3})
-    assert [market.id for market in source.markets()] == ["kraken:btcusd"]
-    assert [asked for asked in server.asked if asked.startswith("/markets")] == [
-        "/markets", "/markets?cursor=c0", "/markets?cursor=c1", "/markets?cursor=c2",
-    ]  # fmt: skip
-
-
-def test_a_cursor_that_never_ends_is_given_up(source, server):
-    catalogue(server, [pair()], [listing()], lambda page: {"last": "again", "hasMore": True})
-    with pytest.raises(SourceError) as refusal:
-        source.markets()
-    assert refusal.value.reason == "too_long"
-    assert len(server.asked) == PAGES
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        None, [], "c", 5, {}, {"hasMore": True}, {"last": "c"}, {"last": "", "hasMore": True},
-        {"last": "c", "hasMore": "yes"}, {"last": None, "hasMore": True},
-    ],
-)  # fmt: skip
-def test_a_cursor_that_leads_nowhere_ends_the_pages(source, server, cursor):
-    catalogue(server, [pair()], [listing()], lambda page: cursor)
-    assert len(source.markets()) == 1
-    assert len(server.asked) == 2
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        5, [], None, {}, {"result": None}, {"result": {}}, {"result": "x"}, {"result": [1]}, {"result": [None]},
-        {"result": [[]]}, {"error": "Route not found"},
-    ],
-)  # fmt: skip
-def test_a_catalogue_of_another_shape_is_refused(source, server, document):
-    says(server, document)
-    with pytest.raises(SourceError) as refusal:
-        source.markets()
-    assert refusal.value.reason == "not_markets"
-
-
-entry_like = st.dictionaries(
-    st.sampled_from(["exchange", "pair", "active", "symbol", "base", "quote"]), json_values | st.just(True)
-)
-
-
-@shared_server
-@given(result=st.lists(entry_like | st.just(listing()) | st.just(pair()), max_size=6) | json_values, cursor=json_values)
-def test_whatever_the_catalogue_it_is_markets_or_a_source_error(source, server, result, cursor):
-    server.asked.clear()
-    catalogue(server, result, result, lambda page: cursor)
-    try:
-        assert all(isinstance(market, Market) and market.base and market.quote for market in source.markets())
-    except SourceError as refusal:
-        assert refusal.reason in {"not_markets", "not_json"}
 
 
 # Allowance

@@ -1,0 +1,39 @@
+"""Mail by Apprise, against a real receiver."""
+
+import socket
+
+import pytest
+
+from tests.support.servers import free_port
+from tests.support.services import NOTICE, channel
+from tracker.alerts.channels import apprise
+from tracker.errors import ChannelError
+
+# E-mail
+
+
+def test_a_mail_has_subject_and_text(mailbox):
+    box, url = mailbox
+    channel(url).send(NOTICE)
+    [mail] = box.mails
+    text = mail.content.decode()
+    assert mail.rcpt_tos == ["kim@example.com"]
+    assert f"Subject: {NOTICE.title}" in text and NOTICE.text in text
+
+
+def test_a_mail_that_is_refused_is_tried_again(mailbox):
+    box, url = mailbox
+    box.code = "451 try again later"
+    with pytest.raises(ChannelError) as refusal:
+        channel(url).send(NOTICE)
+    assert not refusal.value.permanent
+    assert len(box.mails) == 1
+
+
+def test_a_mail_server_that_is_away_or_hangs_is_left(monkeypatch):
+    monkeypatch.setattr(apprise, "READ_TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never greets
+        for port in (free_port(), silent.getsockname()[1]):
+            with pytest.raises(ChannelError) as refusal:
+                channel(f"mailto://127.0.0.1:{port}?from=a@example.com&to=b@example.com&mode=insecure").send(NOTICE)
+            assert not refusal.value.permanent

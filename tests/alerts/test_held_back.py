@@ -1,0 +1,238 @@
+"""What is not sent, or not by itself: silences, and a channel's ceiling."""
+
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.sending import ALERT, NOW, World, resolve
+from tracker.alerts.sender import due
+from tracker.errors import ChannelError
+
+# Silences
+
+
+def test_a_silenced_metric_is_recorded_and_not_told(world):
+    silence = world.silences.add(("kraken:*:volume",), NOW + 100, "listing day", NOW)
+    found = world.deliver(world.record())
+    assert found.state == "silenced"
+    assert silence.id in found.attempts[0].detail and "listing day" in found.attempts[0].detail
+    assert world.channel.sent == []
+    assert world.outbox.newest() == [ALERT]
+
+
+def test_other_metrics_and_later_times_are_not_silenced(world):
+    world.silences.add(("kraken:*:price",), NOW + 100, "prices only", NOW)
+    world.silences.add(("kraken:*:volume",), NOW, "over", NOW - 10)
+    assert world.deliver(world.record()).state == "delivered"
+    assert len(world.silences.all(NOW)) == 1
+
+
+def test_a_silence_that_is_removed_is_over(world):
+    silence = world.silences.add(("*",), NOW + 100, "all", NOW)
+    assert world.silences.remove(silence.id) and not world.silences.remove(silence.id)
+    assert world.deliver(world.record()).state == "delivered"
+
+
+def test_whoever_was_told_that_it_fires_is_told_that_it_is_over_whatever_silences_came_between(world):
+    world.deliver(world.record())
+    world.silence(1_000)
+    assert world.deliver(resolve(world)).state == "delivered"
+    assert world.told == [("firing", ALERT.id), ("resolved", ALERT.id)]
+
+
+def test_what_was_over_before_its_silence_ended_is_never_told(world):
+    world.silence(100)
+    row = world.record()
+    world.deliver(row)
+    world.deliver(resolve(world))
+    world.run(300)
+    assert world.told == []
+    assert world.outbox.deliveries.get(row).state == "silenced"
+
+
+def test_what_still_fires_when_its_silence_ends_is_told_once(world):
+    world.silence(100)
+    row = world.record()
+    assert world.deliver(row).next_try is None
+    world.run(99)
+    assert world.told == []
+    world.run(200)
+    assert world.told == [("firing", ALERT.id)]
+    assert world.outbox.deliveries.get(row).state == "delivered"
+    # and so is its end
+    resolve(world)
+    world.run(30)
+    assert world.told == [("firing", ALERT.id), ("resolved", ALERT.id)]
+
+
+def test_what_still_fires_when_its_silence_is_removed_is_told_by_the_next_sweep(world):
+    id = world.silence(1_000)
+    row = world.record()
+    for _ in range(3):  # a task may run twice
+        assert world.deliver(row).state == "silenced"
+    world.silences.remove(id)
+    world.run(1)
+    assert world.told == [("firing", ALERT.id)]
+
+
+def test_what_several_silences_hold_back_is_told_when_none_does_any_more(world):
+    for seconds in (100, 50, 200):
+        world.silence(seconds)
+    last = world.silence(10_000, match="kraken:*")
+    row = world.record()
+    world.deliver(row)
+    world.run(300)
+    assert (world.told, world.outbox.deliveries.get(row).state) == ([], "silenced")
+    world.silences.remove(last)
+    world.run(1)
+    assert world.told == [("firing", ALERT.id)]
+
+
+def test_a_worker_that_dies_with_a_row_whose_silence_ended_loses_nothing(world):
+    world.silence(10)
+    row = world.record()
+    world.deliver(row)
+    world.time += 10
+    assert due(world.outbox, 10) == [row]
+    assert world.outbox.deliveries.claim(row, 10)  # and dies in the midst of it: the notice may have been sent
+    resolve(world)
+    world.run(60)
+    assert world.told == [("firing", ALERT.id), ("resolved", ALERT.id)]
+
+
+def test_a_row_that_is_held_while_its_silence_is_removed_is_released_by_a_later_sweep(world):
+    """A worker may have read the silences before one of them went, and note the row after that."""
+    row = world.record()
+    claimed, token = world.outbox.deliveries.claim(row, 10)
+    world.outbox.deliveries.hold(claimed, token, "gone", "by silence gone")
+    world.run(1)
+    assert world.told == [("firing", ALERT.id)]
+
+
+def test_a_storm_that_a_silence_held_back_is_under_the_ceiling_too(world):
+    world.outlet = replace(world.outlet, ceiling=5, window=60)
+    id = world.silence(1_000)
+    rows = storm(world, 100)
+    world.silences.remove(id)
+    world.run(130)
+    assert [event for event, _ in world.told] == ["firing"] * 5 + ["digest"]
+    assert {row.state for row in world.outbox.deliveries.all(rows)} == {"delivered", "digested"}
+
+
+def test_a_silence_that_ends_after_its_alerts_are_forgotten_leaves_nothing_behind(world, redis):
+    id = world.silence(1_000)
+    row = world.record()
+    world.deliver(row)
+    redis.delete(f"dt1:delivery:{row}", f"dt1:alert:{ALERT.id}")  # a week later
+    world.silences.remove(id)
+    world.run(20)
+    assert world.told == []
+    assert redis.keys("dt1:held*") == [] and redis.zcard("dt1:due") == 0
+
+
+def test_a_firing_notice_that_is_redriven_after_its_end_is_followed_by_it(world):
+    world.channel.script = [ChannelError("answered 404", permanent=True)]
+    row = world.record()
+    world.deliver(row)
+    assert world.deliver(resolve(world)).state == "silenced"
+    world.outbox.deliveries.redrive([row])
+    world.run(60)
+    assert world.told == [("firing", ALERT.id)] * 2 + [("resolved", ALERT.id)]
+
+
+@given(st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nobody_is_told_twice_and_whoever_was_told_hears_the_end(redis, data):
+    """Random histories of fire, silence, clear, and of tasks that run twice, late, or not at all."""
+    redis.flushall()
+    world = World(redis)
+    alerts = [replace(ALERT, metric=f"kraken:m{number}:volume") for number in range(2)]
+    recorded, rows = [], []
+    for step in data.draw(st.lists(st.sampled_from(["fire", "clear", "silence", "end", "task", "sweep", "wait"]))):
+        if step == "fire" and len(recorded) < len(alerts):
+            rows.append(world.record(alerts[len(recorded)]))
+            recorded.append(alerts[len(recorded)])
+        elif step == "clear" and recorded:
+            rows += world.outbox.resolve(data.draw(st.sampled_from(recorded)).id, world.time, ["phone"])
+        elif step == "silence":
+            world.silence(data.draw(st.integers(1, 60)), data.draw(st.sampled_from(["*", "*:m0:*", "*:m1:*"])))
+        elif step == "end" and (silences := world.silences.all(world.time)):
+            world.silences.remove(data.draw(st.sampled_from(silences)).id)
+        elif step == "task" and rows:
+            world.deliver(data.draw(st.sampled_from(rows)))
+        elif step == "sweep":
+            due(world.outbox, 100)  # and all that it publishes is lost
+        elif step == "wait":
+            world.time += data.draw(st.integers(1, 30))
+    world.run(150)  # every silence has ended
+    assert len(world.told) == len(set(world.told))
+    for alert in recorded:
+        told = [event for event, key in world.told if key == alert.id]
+        if world.outbox.get(alert.id).state == "firing":
+            assert told == ["firing"]
+        else:
+            assert told in ([], ["firing", "resolved"])
+    assert redis.zcard("dt1:due") == 0 and redis.keys("dt1:held*") == []
+
+
+# The ceiling
+
+
+def storm(world, count):
+    alerts = [replace(ALERT, metric=f"kraken:p{n:03}:volume", value=300.0 + n, text=f"p{n:03}") for n in range(count)]
+    rows = [world.record(alert) for alert in alerts]
+    for row in rows:
+        world.deliver(row)
+    return rows
+
+
+def test_a_storm_becomes_a_handful_of_messages_and_every_alert_is_recorded(world):
+    world.outlet = replace(world.outlet, ceiling=5, window=60)
+    rows = storm(world, 300)
+    world.run(130)
+    assert [event for event, _ in world.told] == ["firing"] * 5 + ["digest"]
+    assert len(world.outbox.newest(1_000)) == 300
+    states = [row.state for row in world.outbox.deliveries.all(rows)]
+    assert states == ["delivered"] * 5 + ["digested"] * 295
+    # and the digest says how many of what, and the largest
+    digest = world.channel.sent[-1]
+    assert digest.title == "295 more alerts"
+    assert digest.text.splitlines()[:2] == ["295 x jump", "p299"]
+    assert digest.text.splitlines()[-1] == "and 285 more"
+    assert world.outbox.deliveries.get(digest.id).state == "delivered"
+
+
+def test_each_window_has_its_own_ceiling(world):
+    world.outlet = replace(world.outlet, ceiling=1, window=60)
+    world.time = NOW // 60 * 60
+    storm(world, 1)
+    world.time += 60
+    assert world.deliver(world.record(replace(ALERT, slot=ALERT.slot + 3_600))).state == "delivered"
+
+
+def test_a_digest_that_fails_is_tried_again_with_what_it_told(world):
+    world.outlet = replace(world.outlet, ceiling=1, window=60)
+    world.channel.script = [None, ChannelError("answered 500", status=500)]
+    storm(world, 3)
+    world.run(130)
+    digests = [notice for notice in world.channel.sent if notice.event == "digest"]
+    assert len(digests) == 2
+    assert (digests[0].id, digests[0].text) == (digests[1].id, digests[1].text)
+
+
+def test_a_digest_that_was_claimed_takes_no_more_rows(world):
+    world.outlet = replace(world.outlet, ceiling=1, window=60)
+    world.time = NOW // 60 * 60
+    storm(world, 2)
+    # given a digest that is being sent when one more comes that was late for this window
+    world.time += 60
+    [digest] = [row for row in world.outbox.deliveries.due(10) if row.startswith("digest:")]
+    world.outbox.deliveries.claim(digest, 10)
+    world.time -= 1
+    late = world.record(replace(ALERT, metric="kraken:late:volume"))
+    world.deliver(late)
+    # then the next one tells it
+    world.run(200)
+    assert [notice.title for notice in world.channel.sent if notice.event == "digest"] == ["1 more alert"] * 2
+    assert world.outbox.deliveries.get(late).state == "digested"

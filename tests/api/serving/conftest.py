@@ -1,0 +1,11 @@
+"""What the tests of this folder share."""
+
+import pytest
+
+from tests.support.tracked import Tracked
+
+
+@pytest.fixture
+def filled(tracked: Tracked) -> Tracked:
+    tracked.fill(["kraken:ethbtc", "bancor:bntbtc"])
+    return tracked

@@ -1,0 +1,81 @@
+"""A channel that does as a test says, and an outbox whose clock is in the test's hand."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tracker.alerts.channels import ConfiguredChannel
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.sender import deliver, due
+from tracker.alerts.silences import Silences
+from tracker.errors import ChannelError
+from tracker.models import Alert
+
+NOW = 1_700_000_000.0
+ALERT = Alert(
+    "jump", "kraken:btcusd:volume", 1_699_999_980, 301.5, 100.5, 3.0, 60, 3_600, NOW, text="it jumped"
+)  # fmt: skip
+
+
+@dataclass
+class Scripted:
+    """A channel that does what it is told, in turn, then takes everything unless it is ``away``.
+
+    refused: keys of notices that it never takes.
+    """
+
+    PATIENCE: ClassVar[int] = 10
+    CEILING: ClassVar[int] = 0
+
+    script: list = field(default_factory=list)
+    sent: list = field(default_factory=list)
+    taken: list = field(default_factory=list)
+    away: bool = False
+    refused: set = field(default_factory=set)
+
+    def send(self, notice):
+        self.sent.append(notice)
+        if self.away or notice.key in self.refused:
+            raise ChannelError("answered 503", status=503)
+        if self.script and (error := self.script.pop(0)):
+            raise error
+        self.taken.append(notice)
+        return "taken"
+
+
+class World:
+    """An outbox, one channel ``phone``, and a clock that is set by hand."""
+
+    def __init__(self, redis):
+        self.time = NOW
+        self.outbox = Outbox(redis, lambda: self.time)
+        self.silences = Silences(redis)
+        self.channel = Scripted()
+        self.outlet = ConfiguredChannel(name="phone", kind="scripted", channel=self.channel)
+
+    def record(self, alert=ALERT):
+        assert self.outbox.record(alert, 60, ["phone"])
+        return f"{alert.id}/phone/firing"
+
+    def deliver(self, row):
+        deliver(self.outbox, {"phone": self.outlet}, row)
+        return self.outbox.deliveries.get(row)
+
+    def run(self, seconds, step=1):
+        """Lets time pass, sending whatever becomes due."""
+        end = self.time + seconds
+        while self.time < end:
+            self.time += step
+            for row in due(self.outbox, 1_000):
+                self.deliver(row)
+
+    def silence(self, seconds, match="*"):
+        return self.silences.add((match,), self.time + seconds, "listing day", self.time).id
+
+    @property
+    def told(self):
+        return [(notice.event, notice.key) for notice in self.channel.sent]
+
+
+def resolve(world, id=ALERT.id):
+    [row] = world.outbox.resolve(id, NOW + 60, ["phone"])
+    return row

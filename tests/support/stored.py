@@ -1,0 +1,27 @@
+"""Summaries as an evaluation would store them."""
+
+import numpy as np
+
+from tracker.models import Metric
+from tracker.series.ring import Ring
+from tracker.series.stats import describe
+
+NOW = 1_700_000_100.0
+RING = Ring()
+
+
+def spread(stddev, mean=1_000.0):
+    """A window of that standard deviation."""
+    return mean + stddev * np.where(np.arange(RING.rows) % 2, 1.0, -1.0)
+
+
+def settled(store, metrics, stats, now):
+    store.settle([store.begin_save(metrics, stats, now)])
+
+
+def save(store, field, **stddevs):
+    """Saves what an evaluation finds of markets ``x:NAME``."""
+    rows = np.array(
+        [spread(stddev) if stddev is not None else np.full(RING.rows, np.nan) for stddev in stddevs.values()]
+    )
+    settled(store, [Metric(f"x:{name}", field) for name in stddevs], describe(rows, 60), NOW)
