@@ -176,7 +176,7 @@ def test_the_command_tries_a_channel(tmp_path, server):
 
 
 def test_the_command_lists_and_redrives_dead_letters(store_server, redis):
-    from tests.alerts.test_deliveries import ALERT, FAILED
+    from tests.support.notices import ALERT, FAILED
 
     outbox = Outbox(redis)
     outbox.record(ALERT, 60, ["phone", "mail"])

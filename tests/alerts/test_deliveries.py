@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from tests.support.notices import ALERT, FAILED
 from tests.support.servers import free_port
 from tracker.alerts.deliveries import ATTEMPTS, GRACE, LIFE, Deliveries
 from tracker.alerts.outbox import Outbox
@@ -12,9 +13,7 @@ from tracker.errors import StoreError
 from tracker.models import Alert, Attempt, Delivery
 from tracker.store.connection import connect
 
-ALERT = Alert("jump", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.5, 3.0, 60, 3_600, 1_700_000_071.25)
 ROW = f"{ALERT.id}/phone/firing"
-FAILED = Attempt(5.0, False, 500, "answered 500")
 SENT = Attempt(6.0, True, None, "answered 200")
 LEASE = 20
 

@@ -7,14 +7,11 @@ from playwright.sync_api import Browser, Page, expect
 from redis import Redis
 
 from tests.support.board import Board, running
-from tests.support.browser import browser
+from tests.support.browser import ZONE, browser
 from tests.support.programs import find
 from tests.support.servers import StoreServer
 
 expect.set_options(timeout=30_000)
-
-#: Far from UTC, so that the two cannot be taken for each other.
-ZONE = "Asia/Kathmandu"
 
 
 @pytest.fixture(scope="session")

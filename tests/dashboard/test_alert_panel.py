@@ -6,8 +6,8 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.test_chart import eager
 from tests.support.board import Board
+from tests.support.browser import eager
 from tracker.alerts.rules import DEFAULT_RULES
 from tracker.store.keys import Keys
 

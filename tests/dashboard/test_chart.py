@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard.conftest import ZONE
 from tests.support.board import GAP, Board
+from tests.support.browser import ZONE, eager
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523, "bitfinex:dogbtc": 5.4e-05}
 BITCOIN = "?metric=kraken:btcusd:price"
@@ -20,19 +20,6 @@ def filled(board: Board) -> Board:
 
 def stat(page: Page, name: str) -> str:
     return page.locator(".stats > div").filter(has=page.get_by_text(name, exact=True)).inner_text()
-
-
-def eager(page: Page) -> None:
-    """Lets the API say that its answers are good for a second only, whatever its own pace."""
-
-    def hurried(route: Route) -> None:
-        try:
-            answer = route.fetch()
-        except Error:  # the server, or the page, is gone
-            return route.abort()
-        route.fulfill(response=answer, headers={**answer.headers, "cache-control": "max-age=1"})
-
-    page.route(re.compile("/v1/"), hurried)
 
 
 def test_a_metric_is_shown_with_its_numbers_and_what_its_rank_means(page: Page, filled: Board) -> None:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from api import create_app
-from tests.dashboard.conftest import ZONE
+from tests.support.browser import ZONE
 from tracker.settings import load
 
 ORIGIN = "http://dashboard.test/"

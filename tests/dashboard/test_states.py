@@ -8,8 +8,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from redis import Redis
 
-from tests.dashboard.test_chart import eager
 from tests.support.board import Board, running
+from tests.support.browser import eager
 from tests.support.servers import StoreServer
 from tracker.store.keys import Keys
 

@@ -10,25 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.candle_files import FOLDER, GOOD, HEADER, write
 from tracker.simulator.catalogue import split_pair
-from tracker.simulator.feeds import BLOCK, COLUMNS, Generated, Replay
+from tracker.simulator.feeds import BLOCK, Generated, Replay
 
 ROOT = Path(__file__).parents[2]
-CANDLES = ROOT.parent / "shared" / "data" / "candles"
 NOW = 1_700_000_040
 DAY = 86_400
-HEADER = ",".join(COLUMNS)
-GOOD = "600,2,4,1,3,10"
 
 feed = Generated(seed=7, markets=60, exchanges=3)
 
 
 def day_of(feed, market):
     return feed.candles(market.exchange, market.pair, NOW - DAY, NOW)
-
-
-def write(folder, name, *lines):
-    (folder / name).write_bytes(gzip.compress("\n".join(lines).encode()))
 
 
 def test_a_restart_and_another_process_generate_the_same_candles():
@@ -130,9 +124,9 @@ def test_a_feed_needs_markets_and_exchanges(markets, exchanges):
         Generated(1, markets, exchanges)
 
 
-@pytest.mark.parametrize("path", sorted(CANDLES.glob("*.csv.gz")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv.gz")), ids=lambda path: path.name)
 def test_a_replay_gives_each_file_bit_for_bit_moved_in_time(path):
-    replay = Replay(CANDLES, start=NOW + 33.3)
+    replay = Replay(FOLDER, start=NOW + 33.3)
     with gzip.open(path, "rt") as file:
         rows = [[float(cell) for cell in row] for row in list(csv.reader(file))[1:]]
 
@@ -142,11 +136,11 @@ def test_a_replay_gives_each_file_bit_for_bit_moved_in_time(path):
 
 
 def test_the_candle_folder_is_there():
-    assert len(list(CANDLES.glob("*.csv.gz"))) == 10
+    assert len(list(FOLDER.glob("*.csv.gz"))) == 10
 
 
 def test_by_default_the_last_candle_opens_at_the_start():
-    replay = Replay(CANDLES, start=NOW + 59)
+    replay = Replay(FOLDER, start=NOW + 59)
     last = max(replay.candles(market.exchange, market.pair, 0, 2**40)[-1, 0] for market in replay.markets)
     assert (last, replay.end) == (NOW, NOW + 60)
 

@@ -6,8 +6,8 @@ import socket
 import pytest
 import requests
 
-from tests.simulator.test_feeds import CANDLES
 from tests.support.asked import BTCUSD, KEY
+from tests.support.candle_files import FOLDER
 from tests.support.clients import simulator, start_simulator
 from tests.support.servers import answers, free_port, wait_for
 
@@ -26,7 +26,7 @@ class TestTheProcess:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_stops_when_told_and_says_what_it_replays(self, number):
         port = free_port()
-        with start_simulator(port=port, candles=str(CANDLES), at=1_517_000_000) as process:
+        with start_simulator(port=port, candles=str(FOLDER), at=1_517_000_000) as process:
             line = process.stdout.readline()
             wait_for(lambda: answers(f"http://127.0.0.1:{port}"), "it answers")
             process.send_signal(number)

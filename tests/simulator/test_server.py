@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.simulator.test_feeds import CANDLES, GOOD, HEADER, write
 from tests.support.asked import BTCUSD, DAY, MINUTE, NOW, ask, at, candles, error, feed, result
+from tests.support.candle_files import FOLDER, GOOD, HEADER, write
 from tracker.simulator.feeds import Replay
 from tracker.simulator.trades import Candle, trades, until
 from tracker.simulator.views import PERIODS
@@ -138,10 +138,10 @@ class TestCandles:
     def test_the_quote_volume_fits_the_price_range(self):
         assert all(low * volume <= quote <= high * volume for _, _, high, low, _, volume, quote in candles(at(NOW)))
 
-    @pytest.mark.parametrize("path", sorted(CANDLES.glob("*.csv.gz")), ids=lambda path: path.name)
+    @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv.gz")), ids=lambda path: path.name)
     def test_a_replay_serves_its_file_bit_for_bit(self, path):
         pair = path.name.removesuffix(".csv.gz")
-        replay = Replay(CANDLES, start=NOW)
+        replay = Replay(FOLDER, start=NOW)
         client = at(replay.end, replay)
         first = replay.end - 10 * DAY - 1_000
         served = [

@@ -18,8 +18,8 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sources.test_exchanges import PAIRS, SERVERS, opened
 from tests.support.exchanges import STEP, ExchangeServer, moved
+from tests.support.exchanges.every import PAIRS, SERVERS, opened
 from tracker.errors import SourceError
 from tracker.models import MARKET_ID, Candles, Market, Ticker
 from tracker.series import candles

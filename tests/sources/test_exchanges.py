@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 
 from tests.support.exchanges import STEP, ExchangeServer, moved
-from tests.support.exchanges.binance import Binance
-from tests.support.exchanges.bitstamp import Bitstamp
 from tests.support.exchanges.coinbase import Coinbase
 from tests.support.exchanges.cryptowatch import CryptowatchServer
+from tests.support.exchanges.every import PAIRS, SERVERS, opened
 from tests.support.exchanges.kraken import Kraken
-from tests.support.exchanges.okx import Okx
 from tests.support.servers import wait_for_room
 from tracker import models, pipeline
 from tracker.clock import Clock
@@ -25,8 +23,6 @@ from tracker.settings import load
 from tracker.sources import Source, open_source
 from tracker.store.series import Store
 
-PAIRS = {("ETH", "BTC"): "ethbtc", ("POWR", "BTC"): "powrbtc"}
-SERVERS = [Kraken, Binance, Coinbase, Bitstamp, Okx, CryptowatchServer]
 RING = Ring(STEP)
 DOCS = Path(__file__).parents[2] / "docs" / "sources.md"
 
@@ -40,11 +36,6 @@ def exchange(request: pytest.FixtureRequest) -> Iterator[ExchangeServer]:
 @pytest.fixture
 def source(exchange: ExchangeServer) -> Source:
     return opened(exchange)
-
-
-def opened(exchange: ExchangeServer) -> Source:
-    where = {"CRYPTOWATCH_URL": exchange.url, "EXCHANGE_URL": exchange.url}
-    return open_source(exchange.name, load({"SOURCES": exchange.name, **where}))
 
 
 def market(exchange: ExchangeServer, source: Source, pair: str) -> Market:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sources.test_exchanges import PAIRS, moved
-from tests.support.exchanges import ExchangeServer
+from tests.support.exchanges import ExchangeServer, moved
 from tests.support.exchanges.binance import Binance
+from tests.support.exchanges.every import PAIRS
 from tests.support.servers import StoreServer, free_port
 from tests.support.stack import CLEAN, ROOT
 from tracker import pipeline
