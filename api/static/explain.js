@@ -1,6 +1,7 @@
 /** Why an alert fired, what became of it, and what can be done about it. */
 
-import { files, get, keepKey, send } from "./api.js";
+import { files, get, send } from "./api.js";
+import { keepKey } from "./ask.js";
 import { el, fill } from "./dom.js";
 import * as format from "./format.js";
 import { poll } from "./poll.js";

@@ -1,6 +1,6 @@
 /** The static edition: what the API would answer, from the files that `export` writes. */
 
-import { ask, freshness, Problem } from "./api.js";
+import { ask, freshness, Problem } from "./ask.js";
 
 /** Seconds between two looks at a file whose server does not say how long it is good for. */
 const USUAL = 30;

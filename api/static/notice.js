@@ -1,6 +1,7 @@
 /** What the whole page must know: the connection is lost, or the first 24 hours are still being fetched. */
 
-import { files, get, health, keepKey, staleness } from "./api.js";
+import { files, get, health, staleness } from "./api.js";
+import { keepKey } from "./ask.js";
 import { el, fill, say } from "./dom.js";
 import * as format from "./format.js";
 import { connection, poll, tryNow } from "./poll.js";
