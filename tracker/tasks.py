@@ -19,8 +19,7 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from tracker import pipeline
-from tracker.alerts import recorder
-from tracker.alerts import sender as notices
+from tracker.alerts import recorder, sender
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.rulebook import Rulebook
 from tracker.alerts.rules import fresh_steps
@@ -236,14 +235,14 @@ def evaluate_sources() -> None:
 @app.task
 def notify(alert: str, channel: str, event: str) -> None:
     """Sends the notice of an ``event`` of an alert to a channel, if that is still to be done."""
-    notices.deliver(outbox(), rulebook().current().outlets, f"{alert}/{channel}/{event}")
+    sender.deliver(outbox(), rulebook().current().outlets, f"{alert}/{channel}/{event}")
 
 
 @app.task
 def sweep() -> None:
     """Publishes the notices to be tried again, those whose silence ended, and those whose task was lost."""
     waiting = queue_length("notify")
-    publish_notices(notices.due(outbox(), max(SWEEP - waiting, 0)))
+    publish_notices(sender.due(outbox(), max(SWEEP - waiting, 0)))
 
 
 @beat_init.connect
