@@ -16,6 +16,7 @@ BASE = {
     "tracker.clock",
     "tracker.models",
     "tracker.files",
+    "tracker.plain",
 }
 BELOW_SOURCES = BASE | {"tracker.series", "tracker.settings", "tracker.store"}
 #: Room -> the rooms that its modules may import, besides its own. A room is a package, or a module beside packages; the
@@ -23,8 +24,9 @@ BELOW_SOURCES = BASE | {"tracker.series", "tracker.settings", "tracker.store"}
 ARROWS: dict[str, set[str]] = {
     "tracker.errors": set(),
     "tracker.clock": set(),
-    "tracker.http": set(),
+    "tracker.http": {"tracker.clock"},
     "tracker.files": set(),
+    "tracker.plain": set(),
     "tracker.models": {"tracker.errors"},
     "tracker.ports": {"tracker.errors"},
     "tracker.client": {"tracker.errors"},
@@ -57,6 +59,7 @@ ARROWS: dict[str, set[str]] = {
     "tracker.commands": BELOW_SOURCES
     | {
         "tracker.ports",
+        "tracker.variables",
         "tracker.simulator",
         "tracker.sources",
         "tracker.alerts",
@@ -64,7 +67,7 @@ ARROWS: dict[str, set[str]] = {
         "api",
     },
     "tracker.__main__": {"tracker.commands"},
-    "celeryconfig": {"tracker.errors", "tracker.settings", "tracker.sources"},
+    "celeryconfig": {"tracker.errors", "tracker.plain", "tracker.settings", "tracker.sources"},
     "api.serving": BELOW_SOURCES,
     "api.v1": BELOW_SOURCES
     | {"api.serving", "tracker.sources", "tracker.alerts", "tracker.alerts.rules", "tracker.alerts.options"},
@@ -74,10 +77,10 @@ ARROWS: dict[str, set[str]] = {
 #: Library -> the rooms that alone may know it.
 LIBRARIES = {
     "celery": {"tracker.tasks", "tracker.worker", "tracker.commands", "celeryconfig"},
-    "kombu": {"tracker.worker", "celeryconfig"},
+    "kombu": {"tracker.tasks", "tracker.worker", "celeryconfig"},
     "flask": {"api", "api.v1", "api.serving", "api.pages"},
     "apiflask": {"api", "api.v1", "api.serving", "api.pages"},
-    "redis": {"tracker.store", "tracker.sources", "tracker.alerts", "tracker.worker"},
+    "redis": {"tracker.store", "tracker.sources", "tracker.alerts", "tracker.worker", "tracker.tasks"},
     "apprise": {"tracker.alerts.channels"},
     "ccxt": {"tracker.sources"},
 }

@@ -1,7 +1,4 @@
-"""The Celery app and its tasks. What they do is in pipeline.py.
-
-beat.py, consumer.py, message.py, quiet.py and timing.py know Celery too.
-"""
+"""The Celery app and its tasks. What they do is in pipeline.py; worker/ knows Celery too."""
 
 import logging
 import math

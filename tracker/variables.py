@@ -166,7 +166,7 @@ def allowed(text: str) -> Allowed:
 def source_names(text: str) -> tuple[str, ...]:
     """Names as sources have them. Which of them exist says ``sources.known``, where the tracker starts."""
     names = words(text)
-    if not names or len(set(names)) < len(names) or not all(re.fullmatch(r"[a-z0-9]+", name) for name in names):
+    if not names or len(set(names)) < len(names) or not all(re.fullmatch(r"[a-z0-9]{1,40}", name) for name in names):
         raise Unusable(SOURCES_EXPECTED)
     return names
 

@@ -1,22 +1,16 @@
 """The embedded store survives a full disk and damaged files: it starts within seconds, with all that can be had."""
 
-import os
-import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
-from redis import Redis, RedisError
 
-from tests.support.servers import free_port, wait_for
-from tests.support.stack import CLEAN, ROOT, alive
+from tests.support.guarded_store import Guarded
+from tests.support.servers import wait_for
+from tests.support.stack import alive
 from tracker.commands.cli import main
 from tracker.series.ring import Ring
 from tracker.store import aof, repairs
@@ -25,77 +19,6 @@ from tracker.store.keys import Keys
 from tracker.store.series import REFETCH, Store
 
 KEYS = 400
-
-
-class Guarded:
-    """``python -m tracker store`` on a folder of its own."""
-
-    def __init__(self, folder: Path):
-        port = free_port()
-        self.environment = CLEAN | {"DATA_DIR": str(folder), "STORE_PORT": str(port), "STORE_PASSWORD": "known"}
-        self.redis = Redis(port=port, password="known", socket_timeout=10)
-        self.folder = folder / "store"
-        self.files = self.folder / aof.FOLDER
-        self.log = folder / "store.log"
-        self.process: subprocess.Popen | None = None
-
-    def launch(self) -> None:
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tracker", "store"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
-            )
-
-    def start(self) -> "Guarded":
-        self.launch()
-        wait_for(self.answers, "the store answers")
-        return self
-
-    def keep_up(self) -> bool:
-        """As a supervisor does: starts it again if it has ended. Whether it can be written to."""
-        if self.process and self.process.poll() is not None:
-            self.launch()
-        with suppress(RedisError):
-            return bool(self.redis.set("written", 1))
-        return False
-
-    def answers(self) -> bool:
-        with suppress(RedisError):
-            return bool(self.redis.ping())
-        return False
-
-    @property
-    def server(self) -> psutil.Process:
-        assert self.process
-        return next(each for each in psutil.Process(self.process.pid).children() if "valkey-server" in each.name())
-
-    def says(self, words: str) -> bool:
-        return words in self.log.read_text(errors="replace")
-
-    def persistence(self, name: str) -> object:
-        answer: dict = self.redis.info("persistence")  # type: ignore[assignment]
-        return answer[name]
-
-    def rewrite(self) -> None:
-        """From here on the server writes at a place that it remembers, not at the end of its file."""
-        done = self.persistence("aof_rewrites")
-        self.redis.bgrewriteaof()
-        wait_for(lambda: self.persistence("aof_rewrites") != done, "the file is rewritten")
-        wait_for(lambda: not self.persistence("aof_rewrite_in_progress"), "that is done")
-        assert self.persistence("aof_last_bgrewrite_status") == "ok"
-
-    def stop(self) -> int:
-        assert self.process
-        self.process.terminate()
-        return self.process.wait(30)
-
-    def __enter__(self) -> "Guarded":
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        if self.process and self.process.poll() is None:
-            self.stop()
-        self.redis.close()
-        print(self.log.read_text(errors="replace"))  # shown if the test fails
 
 
 @pytest.fixture
@@ -264,119 +187,6 @@ def test_a_signal_ends_it_with_its_data_saved(guarded: Guarded, number: int) -> 
     assert guarded.says("Valkey is now ready to exit")
     guarded.start()
     assert guarded.redis.get("a") == b"1"
-
-
-# A disk that is full
-
-
-class Disk:
-    """A small file system that can be filled."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self._filler = folder / "filler"
-
-    def fill(self) -> None:
-        with suppress(OSError), self._filler.open("ab", buffering=0) as file:
-            while True:
-                file.write(bytes(1 << 12))
-
-    def free(self) -> None:
-        self._filler.unlink(missing_ok=True)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", tmp_path], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted: {mounted.stderr.strip()}")
-    try:
-        yield Disk(tmp_path)
-    finally:
-        subprocess.run(["umount", "--lazy", tmp_path], check=True)
-
-
-def write(redis: Redis, rng: random.Random, number: int) -> bool:
-    """Writes as workers do: a ring, a table and a transaction. Whether it was acknowledged."""
-    with suppress(RedisError):
-        redis.setrange(f"dt1:ring:k:{number % 50}", rng.randrange(1_000) * 18, rng.randbytes(rng.randrange(18, 9_000)))
-        with redis.pipeline(transaction=True) as pipe:
-            pipe.hset("first", str(number), rng.random())
-            pipe.hset("second", str(number), rng.random())
-            pipe.execute()
-        return True
-    return False
-
-
-def outage(guarded: Guarded, disk: Disk, rng: random.Random) -> tuple[float, int]:
-    """The disk is full, the store or its guard is killed; (seconds until it can be written to, acknowledged writes)."""
-    guarded.rewrite()
-    guarded.redis.delete("first", "second")
-    acknowledged = sum(write(guarded.redis, rng, number) for number in range(rng.randrange(50, 200)))
-    full_when_killed = rng.random() < 0.3
-    for again in range(rng.randrange(1, 4)):  # an error that comes again
-        disk.fill()
-        number = 1_000 * (again + 1)
-        while write(guarded.redis, rng, number) or guarded.persistence("aof_last_write_status") == "ok":
-            number += 1
-        time.sleep(rng.uniform(0, 0.3))
-        if not full_when_killed:
-            disk.free()
-            until = time.monotonic() + rng.uniform(0, 1.5)
-            for _ in range(500):  # not more than fits on the disk
-                if time.monotonic() < until:
-                    write(guarded.redis, rng, number := number + 1)
-    assert guarded.process
-    server = guarded.server
-    victim = server if rng.random() < 0.7 else psutil.Process(guarded.process.pid)
-    victim.kill()
-    if full_when_killed:
-        time.sleep(rng.uniform(0, 0.5))
-    disk.free()
-    began = time.monotonic()
-    guarded.process.wait(30)
-    wait_for(lambda: not alive([server]), "the server is gone")
-    wait_for(guarded.keep_up, "it can be written to again", 30)
-    return time.monotonic() - began, acknowledged
-
-
-def assert_recovered(guarded: Guarded, acknowledged: int) -> None:
-    first, second = guarded.redis.hgetall("first"), guarded.redis.hgetall("second")
-    assert {str(number).encode() for number in range(acknowledged)} <= first.keys()
-    assert first.keys() == second.keys()  # no half of a transaction
-
-
-@pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("OUTAGES", "1 2 3").split()])
-def test_a_full_disk_and_a_kill_are_recovered_from(disk: Disk, seed: int) -> None:
-    with Guarded(disk.folder) as guarded:
-        seconds, acknowledged = outage(guarded, disk, random.Random(seed))
-        assert_recovered(guarded, acknowledged)
-        print(f"outage {seed}: {seconds:.2f} s, mended: {bool(aof.kept_sets(guarded.folder))}")
-
-
-def test_after_a_write_error_the_file_is_made_anew_as_often_as_it_takes(disk: Disk) -> None:
-    with Guarded(disk.folder) as guarded:
-        guarded.rewrite()
-        words = "the store's file was made anew, and it is good"
-        for times in (1, 2):
-            guarded.redis.set("before", times)
-            disk.fill()
-            wait_for(lambda: not set_big(guarded.redis), "a write fails")
-            disk.free()
-            wait_for(lambda times=times: guarded.log.read_text().count(words) == times, "it is made anew")
-            assert aof.intact(guarded.files)
-        guarded.server.kill()
-        wait_for(guarded.keep_up, "it is back")
-        assert guarded.redis.get("before") == b"2"
-        assert not aof.kept_sets(guarded.folder)  # nothing had to be mended
-
-
-def set_big(redis: Redis) -> bool:
-    with suppress(RedisError):
-        return bool(redis.set("big", random.randbytes(50_000)))
-    return False
 
 
 def test_the_server_is_the_checker_of_its_snapshots(guarded: Guarded) -> None:

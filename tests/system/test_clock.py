@@ -1,15 +1,13 @@
 """A part on a machine whose clock is wrong by two minutes stores what is right and holds nothing up."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.exchange import Exchange
-from tests.support.processes import LocalProcess
+from tests.support.parts import Parts
 from tests.support.servers import StoreServer, wait_for
-from tests.support.stack import CLEAN
 from tests.support.truth import assert_complete
 from tracker.clock import Clock
 from tracker.series.ring import Ring
@@ -22,8 +20,6 @@ from tracker.worker.message import published
 
 FEED = Generated(seed=7, markets=3, exchanges=1)
 MARKETS = [f"{listing.exchange}:{listing.pair}" for listing in FEED.markets]
-#: Under faketime the system call of Python's own sleep fails.
-SLEEP = "import select, time; time.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
 OFF = pytest.mark.parametrize("off", ["+120s", "-120s"])
 
 
@@ -37,29 +33,6 @@ def exchange() -> Iterator[Exchange]:
 def server(tmp_path: Path) -> Iterator[StoreServer]:
     with StoreServer(tmp_path) as server:
         yield server
-
-
-class Parts:
-    """Parts of the tracker beside each other; ``off``: what faketime does to a part's clock."""
-
-    def __init__(self, folder: Path, **variables: str):
-        self.folder, self.started = folder, []
-        (folder / "sitecustomize.py").write_text(SLEEP)
-        self.environment = CLEAN | variables | {"PYTHONPATH": str(folder)}
-
-    def start(self, *words: str, prompt: str, off: str = "") -> LocalProcess:
-        faked = ["faketime", "--exclude-monotonic", "-f", off] if off else []
-        command = [*faked, sys.executable, "-m", "tracker", *words]
-        self.started.append(LocalProcess(words[0], command, self.folder, prompt, self.environment))
-        self.started[-1].ready()
-        return self.started[-1]
-
-    def __enter__(self) -> "Parts":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for part in self.started:
-            part.teardown()
 
 
 @pytest.mark.program("faketime")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from redis import Redis
 
+from tests.support.parts import Parts
 from tests.support.servers import StoreServer, free_port, wait_for
-from tests.system.test_clock import Parts
 
 
 def test_a_store_that_refuses_writes_is_a_few_lines_in_a_log_and_ticks_go_on(tmp_path: Path) -> None:

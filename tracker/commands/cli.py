@@ -2,15 +2,15 @@
 
 import argparse
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tracker import ports
+from tracker.commands.become import become, celery, connections, make_password
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.plain import log_plainly, plain, plain_lines
 from tracker.settings import FLOWER_HIDDEN, Settings, load
@@ -18,8 +18,6 @@ from tracker.sources import known
 from tracker.variables import Unusable, number
 
 QUEUES = ("fetch", "evaluate", "notify")
-#: Connections of an API worker, and the files that it has open besides.
-CONNECTIONS, OTHER_FILES = 8_192, 128
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -85,7 +83,7 @@ def worker(options: argparse.Namespace, settings: Settings) -> None:
     name = options.name or f"{'-'.join(queues)}-{os.getpid()}"
     concurrency = {"fetch": settings.fetch_concurrency, "evaluate": settings.evaluate_concurrency}
     processes = next((concurrency[queue] for queue in concurrency if queue in queues), settings.notify_concurrency)
-    _celery(
+    celery(
         settings, "worker", "-Q", ",".join(queues), "-n", f"{name}@%h", "-P", settings.worker_pool,
         "-c", str(options.concurrency or processes), "--without-gossip", "--without-mingle",
     )  # fmt: skip
@@ -95,7 +93,7 @@ def beat(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.sources.budget import check
 
     check(settings)
-    _celery(settings, "beat", "--pidfile=")
+    celery(settings, "beat", "--pidfile=")
 
 
 def flower(options: argparse.Namespace, settings: Settings) -> None:
@@ -106,7 +104,7 @@ def flower(options: argparse.Namespace, settings: Settings) -> None:
     if settings.flower_logins:
         os.environ["FLOWER_BASIC_AUTH"] = settings.flower_logins  # which may have come from a file
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    _celery(
+    celery(
         settings, "flower", f"--address={settings.flower_bind}", f"--port={settings.flower_port}",
         "--persistent=True", f"--db={settings.data_dir}/flower", "--state_save_interval=10000",
     )  # fmt: skip
@@ -115,19 +113,19 @@ def flower(options: argparse.Namespace, settings: Settings) -> None:
 def api(options: argparse.Namespace, settings: Settings) -> None:
     from tracker.store.keys import check_start
 
-    _make_password(settings)
+    make_password(settings)
     check_start(settings)
     ports.require("API_PORT", settings.bind, settings.api_port, shared=True)
     if ports.is_taken(settings.bind, settings.api_port):
         print(f"API_PORT={settings.api_port}: an API serves there already, the two share requests", file=sys.stderr)
-    _become(
+    become(
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
         # More threads a worker cost more: they wait for one another at every exchange with the store.
         "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "2",
         # Bounds: open connections of a worker, waiting ones, bytes of a request's head, milliseconds for it to come.
         # HTTP/1 only: granian would wait without end for a first byte that tells which version a connection speaks.
         # A buffer may be exceeded by one read as large as itself: a head has at most 64 kB.
-        "--backpressure", str(_connections()), "--backlog", "1024",
+        "--backpressure", str(connections()), "--backlog", "1024",
         "--http", "1", "--http1-buffer-size", "32768", "--http1-header-read-timeout", "10000",
         "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:server_app",
     )  # fmt: skip
@@ -324,33 +322,3 @@ def _overrule_environment(options: argparse.Namespace) -> None:
     for name, value in vars(options).items():
         if name.isupper() and value is not None:
             os.environ[name] = value
-
-
-def _make_password(settings: Settings) -> None:
-    """A part may be started before the store: both must find the same password."""
-    from tracker.store import embedded
-
-    if not settings.redis_given:
-        embedded.password(settings)
-
-
-def _celery(settings: Settings, *arguments: str) -> NoReturn:
-    _make_password(settings)
-    _become(sys.executable, "-m", "celery", "-A", "tracker.tasks", *arguments, *(
-        [] if arguments[0] == "flower" else ["--loglevel", settings.log_level]))  # fmt: skip
-
-
-def _connections() -> int:
-    """How many connections an API worker may have open. Raises the limit of open files as far as that takes."""
-    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS + OTHER_FILES
-    if files < wanted:
-        files = wanted if most == resource.RLIM_INFINITY else min(most, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
-    return max(1, min(CONNECTIONS, files - OTHER_FILES))
-
-
-def _become(*command: str) -> NoReturn:
-    """Replaces this process, so that signals reach the command itself."""
-    sys.stdout.flush()
-    os.execv(command[0], command)

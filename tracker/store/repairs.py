@@ -11,16 +11,16 @@ from typing import Any
 
 from redis import Redis
 
-from tracker.alerts.deliveries import DUE, LIFE
 from tracker.series.ring import DAY
 from tracker.store.connection import PREFIX, translated
 from tracker.store.raw import RawPipeline
 from tracker.store.series import REFETCH
 
-#: As in alerts/deliveries.py and its neighbours.
-ALERTS = f"{PREFIX}:alerts"
-SILENCES = f"{PREFIX}:silences"
+#: The keys of alerts, as in alerts/outbox.py, alerts/silences.py and alerts/deliveries.py.
+ALERTS, SILENCES, DUE = f"{PREFIX}:alerts", f"{PREFIX}:silences", f"{PREFIX}:due"
 REPAIRED = f"{PREFIX}:repaired"
+#: Seconds for which a repair is told.
+LIFE = 7 * DAY
 #: What cannot be fetched from an exchange, and the command that counts it.
 COUNTED = {
     "API keys": ("HLEN", f"{PREFIX}:keys"),
