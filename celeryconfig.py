@@ -63,8 +63,9 @@ task_soft_time_limit = 30
 task_time_limit = 45
 # Whatever leaks, leaks this long (prefork).
 worker_max_tasks_per_child = 2000
-# SIGTERM waits this long if a task is running (the whole of it: Celery sleeps), then hands back what still runs. A
-# fetch takes a second, mostly. Needs REMAP_SIGTERM=SIGQUIT, which `python -m tracker worker` sets.
+# After SIGTERM a worker takes no more tasks and waits at most this long for those that run (worker/stopping.py). Then
+# it hands back what still runs. Most fetches take a second. It needs REMAP_SIGTERM=SIGQUIT, which
+# `python -m tracker worker` sets.
 worker_soft_shutdown_timeout = 5
 
 # JSON only: a pickle from a broker that others can write to would run their code.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from celery.worker import consumer
+from celery.worker import consumer, state
 from kombu.asynchronous import Hub
 
 from tracker.tasks import app
@@ -130,6 +130,64 @@ def test_a_signal_that_comes_with_the_end_of_the_loop_stops(hub: Hub, seen: list
             assert seen == []
         assert seen == ["stopped"]
         seen.clear()
+
+
+def run(hub: Hub, until: Callable[[], bool]) -> None:
+    loop = hub.create_loop()
+    while not until():
+        next(loop)
+
+
+class Request:
+    """A task that a worker has taken."""
+
+    eta = None
+
+
+@pytest.fixture(params=["active_requests", "reserved_requests"])
+def running(request: pytest.FixtureRequest) -> Iterator[set[Request]]:
+    """The requests of a worker that has one: it runs, or it was given to a child and is about to."""
+    requests: set[Request] = getattr(state, request.param)
+    taken = Request()
+    requests.add(taken)
+    yield requests
+    requests.discard(taken)
+
+
+def test_what_runs_is_finished_by_the_loop_before_the_worker_stops(
+    hub: Hub, seen: list[str], running: set[Request]
+) -> None:
+    def retire() -> float:
+        seen.append("no more messages")
+        return 60
+
+    def finish() -> None:
+        seen.append("a result is read")
+        running.pop()
+
+    with between_events(hub, retire=retire):
+        hub.call_later(0.2, finish)
+        os.kill(os.getpid(), signal.SIGTERM)
+        run(hub, lambda: "stopped" in seen)
+    assert seen == ["no more messages", "a result is read", "stopped"]
+
+
+def test_the_wait_for_what_runs_ends_in_time(hub: Hub, seen: list[str], running: set[Request]) -> None:
+    with between_events(hub, retire=lambda: 0.01):
+        os.kill(os.getpid(), signal.SIGTERM)
+        run(hub, lambda: "stopped" in seen)
+    assert running
+
+
+def test_a_second_signal_ends_the_wait_for_what_runs(hub: Hub, seen: list[str], running: set[Request]) -> None:
+    def retire() -> float:
+        hub.call_later(0, os.kill, os.getpid(), signal.SIGTERM)
+        return 3_600
+
+    with between_events(hub, retire=retire):
+        os.kill(os.getpid(), signal.SIGTERM)
+        run(hub, lambda: "stopped" in seen)
+    assert running
 
 
 def test_what_the_first_signal_does_not_see_to_the_second_does(hub: Hub, seen: list[str]) -> None:

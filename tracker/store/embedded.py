@@ -43,7 +43,7 @@ def password(settings: Settings) -> str:
     try:
         _make_private(file.parent)
         if not file.exists():
-            draft = file.with_name(f"password.{os.getpid()}")
+            draft = file.with_name(f"password.{secrets.token_hex(8)}")
             _write_private(draft, secrets.token_urlsafe(32))
             with suppress(FileExistsError):  # another part was faster
                 os.link(draft, file)

@@ -26,7 +26,7 @@ class Consumer(consumer.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.loop = between_events(self.hub, deadline.begin)(self.loop)
+        self.loop = between_events(self.hub, deadline.begin, self.retire)(self.loop)
 
     def start(self) -> None:
         """Takes messages until it is told to stop. From then on it has a deadline, whatever it waits for."""
@@ -39,6 +39,14 @@ class Consumer(consumer.Consumer):
 
         signal.signal(signal.SIGTERM, stop)
         super().start()
+
+    def retire(self) -> float:
+        """Takes no more messages. Returns for how many seconds what runs may go on; Celery must not wait once more."""
+        if self.task_consumer:
+            self.task_consumer.cancel()
+        seconds: float = self.app.conf.worker_soft_shutdown_timeout
+        self.app.conf.worker_soft_shutdown_timeout = 0
+        return seconds
 
     def create_task_handler(self, *args: Any) -> Admission:
         """What is called with each message."""
