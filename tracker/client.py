@@ -10,12 +10,12 @@ import requests
 
 from tracker.errors import TrackerError
 
-#: Seconds between two looks of ``watch``: at least and at most, whatever the API says.
+#: Shortest and longest time between two requests of ``watch``, in seconds, whatever the API says.
 SHORTEST, LONGEST = 1.0, 300.0
 
 
 class ClientError(TrackerError):
-    """The API refused, with the detail it gave; or did not answer, status 0."""
+    """The API refused the request: the text is its detail. ``status``: the HTTP status, 0 without an answer."""
 
     def __init__(self, status: int, detail: str, retry_after: float = 0):
         super().__init__(detail)
@@ -27,8 +27,8 @@ class ClientError(TrackerError):
 class Series:
     """A metric's values: ``slots`` int64 (n,), opening times in Unix seconds; ``values`` float64 (n,), NaN for missing.
 
-    The first ``closed`` are of steps that have ended. The first ``final`` keep their values; the others may still
-    change. ``row``: what else the API says of the metric, see /docs.
+    The first ``closed`` values belong to steps that have ended. The first ``final`` values stay as they are; the rest
+    may still change. ``row``: everything else the API says about the metric, see /docs.
     """
 
     row: dict[str, Any]
@@ -40,7 +40,7 @@ class Series:
 
 
 class Client:
-    """Of the API at ``url``. Every method may raise ClientError."""
+    """Reads the API at ``url``. Every method may raise ClientError."""
 
     def __init__(self, url: str, key: str = "", timeout: float = 10):
         self.url = url.rstrip("/")
@@ -50,24 +50,24 @@ class Client:
             self._session.headers["Authorization"] = f"Bearer {key}"
 
     def metrics(self, **query: Any) -> Iterator[dict[str, Any]]:
-        """The rows of all metrics that ``query`` leaves (field="volume", q="btc", order="-cv"), page by page."""
+        """Yields the rows of all metrics that match ``query`` (field="volume", q="btc", order="-cv"), page by page."""
         return self._pages("/v1/metrics", "metrics", query)
 
     def alerts(self, **query: Any) -> Iterator[dict[str, Any]]:
-        """The alerts that ``query`` leaves, page by page."""
+        """Yields the alerts that match ``query``, page by page."""
         return self._pages("/v1/alerts", "alerts", query)
 
     def metric(self, id: str, **query: Any) -> Series:
-        """The last 24 hours of a metric, or what ``query`` asks of them (since=, step=, aggregate=)."""
+        """The last 24 hours of a metric, or the part that ``query`` asks for (since=, step=, aggregate=)."""
         return _series(self._get(f"/v1/metrics/{id}", query).json())
 
     def watch(self, id: str, wait: Callable[[float], object] = time.sleep) -> Iterator[Series]:
-        """The last 24 hours of a metric; then, for as long as it is asked, what of them is new or has changed.
+        """Yields the last 24 hours of a metric first, then forever the values that are new or have changed.
 
-        Each answer begins with the first slot that was not final before: what is final is told once.
+        Each answer begins with the first slot that was not final before, so a final value is yielded once.
 
-        Looks when the API says that a change is due, and asks by ETag and for what it does not know yet. Waits while
-        the API is away or wants to be asked less often. ``wait`` is called with the seconds.
+        Asks again when the API says that a change is due, with an ETag and only for the slots that may have changed.
+        Waits longer while the API is away or answers 429. ``wait`` is called with the seconds to wait.
         """
         query: dict[str, Any] = {}
         etag, failures = "", 0
@@ -121,7 +121,7 @@ def _detail(answer: requests.Response) -> str:
 
 
 def _max_age(answer: requests.Response) -> float:
-    """Seconds for which nothing new is due; 0 if the answer does not say."""
+    """Seconds until something new may be due; 0 if the answer does not say."""
     for part in answer.headers.get("Cache-Control", "").split(","):
         name, _, value = part.strip().partition("=")
         if name == "max-age" and value.isdecimal():

@@ -1,16 +1,16 @@
-"""The time everything here goes by: the wall clock, or a faster one for replays.
+"""The time that the whole tracker uses: the wall clock, or a faster clock for replays.
 
-Nothing pure reads it: pure functions take ``now`` as an argument, in Unix seconds.
+Pure functions do not read it. They take ``now`` as an argument, in Unix seconds.
 
-A machine's clock may be wrong, and all machines write to one store. So the store's clock counts: ``wall`` is this
-machine's clock, corrected by what ``skew.py`` has found.
+A machine's clock may be wrong, and all machines write to one store. So the store's clock is the right one: ``wall`` is
+this machine's clock minus the difference that ``tracker/store/skew.py`` measured.
 """
 
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-#: Seconds that this machine's clock is ahead of the store's; 0 while the difference does not matter.
+#: How far this machine's clock is ahead of the store's, in seconds. 0 if the difference is too small to matter.
 _ahead = 0.0
 
 
@@ -20,7 +20,7 @@ def wall() -> float:
 
 
 def ahead() -> float:
-    """Seconds that ``wall`` takes off this machine's clock."""
+    """The seconds that ``wall`` subtracts from this machine's clock."""
     return _ahead
 
 
@@ -31,7 +31,7 @@ def set_ahead(seconds: float) -> None:
 
 @dataclass(frozen=True)
 class Clock:
-    """A clock that shows ``start`` at the wall time ``start`` and from there runs ``speed`` times as fast."""
+    """Runs ``speed`` times as fast as the wall clock. Both show the same time at ``start``."""
 
     start: float = 0.0
     speed: float = 1.0
@@ -46,5 +46,5 @@ class Clock:
 
 
 def utc(now: float) -> str:
-    """A Unix second for people."""
+    """Unix seconds as text for people, to the minute."""
     return f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,31 +1,32 @@
-"""Every error the tracker raises by itself.
+"""Every error that the tracker raises itself.
 
 TrackerError
 ├── SettingsError      bad configuration: names the variable, its value and what was expected
-├── BadId              a string that is no market or metric id
-├── ChannelError       a channel did not take a notice; says whether trying again may help
-├── SourceError        a source did not answer, or its answer was refused; carries the counted reason
-├── MustWait           a source must not be asked now: its budget is spent, it asked for a pause, its breaker is open
-└── StoreError         Redis is away or answered with an error
+├── BadId              a string is not a market id or a metric id
+├── ChannelError       a channel did not take a notice; says whether a retry may help
+├── SourceError        a source did not answer, or its answer was refused; carries the reason that is counted
+├── MustWait           a source must not be asked now: budget spent, pause requested, or breaker open
+└── StoreError         Redis cannot be reached or answered with an error
 """
 
 
 class TrackerError(Exception):
-    """The base of all errors below: its text is meant for the person who can do something about it."""
+    """Base of all errors below. The text is for the person who can fix the problem."""
 
 
 class SettingsError(TrackerError):
-    """A variable's value is not usable; the start stops with this text."""
+    """A setting has an unusable value. The program stops at startup with this text."""
 
 
 class BadId(TrackerError):
-    """Not of the form ``exchange:pair`` or ``exchange:pair:field``."""
+    """The id does not have the form ``exchange:pair`` or ``exchange:pair:field``."""
 
 
 class SourceError(TrackerError):
-    """A source gave nothing that can be stored. ``reason`` is the short name it is counted under.
+    """A source gave nothing that can be stored. ``reason`` is the short name under which the error is counted.
 
-    wait: seconds it asked not to be called for, 0 if it did not; permanent: no call will do better until a person acts.
+    wait: seconds for which the source asked not to be called, 0 if it did not ask; permanent: retries fail until a
+    person acts.
     """
 
     def __init__(self, reason: str, message: str, wait: float = 0, permanent: bool = False):
@@ -36,7 +37,7 @@ class SourceError(TrackerError):
 
 
 class MustWait(TrackerError):
-    """The source was not asked. ``seconds``: when to try again."""
+    """The source was not asked. ``seconds``: how long to wait before the next try."""
 
     def __init__(self, seconds: float, message: str):
         super().__init__(message)
@@ -44,14 +45,14 @@ class MustWait(TrackerError):
 
 
 class StoreError(TrackerError):
-    """The store cannot be reached or refuses the command."""
+    """The store cannot be reached, or it refused the command."""
 
 
 class ChannelError(TrackerError):
     """A channel did not take a notice. Its text holds no secret.
 
-    ``permanent``: trying again is of no use; ``status``: the receiver's HTTP status, if it gave one; ``retry_after``:
-    seconds that it asked to be left alone.
+    ``permanent``: a retry is useless; ``status``: the receiver's HTTP status, None without an answer; ``retry_after``:
+    seconds to wait that the receiver asked for.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""HTTP that ends: sessions whose answers, heads and bodies, are there in time or fail. For sources and channels."""
+"""HTTP sessions with a deadline: a whole answer arrives in time, or the request fails. Used by sources and channels."""
 
 import io
 import logging
@@ -16,20 +16,20 @@ from tracker.clock import wall
 
 CONNECT_TIMEOUT = 4
 READ_TIMEOUT = 10
-#: Seconds for a whole answer, head and body, however busily it drips.
+#: Seconds for a whole answer, head and body. It also ends an answer that keeps dripping.
 DEADLINE = 15
 
-# It prints whole URLs, in warnings too, and a webhook's URL is a secret.
+# urllib3 logs whole URLs, even in warnings, and a webhook's URL is a secret.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
 
 Made = TypeVar("Made", bound=requests.Session)
 
 
 def prepared(made: Made, headers: dict[str, str]) -> Made:
-    """A session to keep for a process: it reuses connections and never retries, which is the task's to decide."""
+    """Sets up a session for a whole process. It reuses connections and never retries: the task decides that."""
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none kept: they would be sent back, and grow
     made.headers.update({"User-Agent": "data-tracker", "Accept": "application/json", **headers})
-    made.trust_env = False  # no .netrc look-up a request, and no proxy by surprise
+    made.trust_env = False  # no .netrc look-up for each request, no unexpected proxy
     for scheme in ("http://", "https://"):
         adapter = HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0)
         adapter.poolmanager.pool_classes_by_scheme = {
@@ -41,14 +41,14 @@ def prepared(made: Made, headers: dict[str, str]) -> Made:
 
 
 class Plain(requests.Session):
-    """A session that does as it is told."""
+    """A session that does not follow redirects."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: requests reads all of a redirect's body, however long, even if it does not follow it."""
+        """Hides every redirect from requests, which would read the redirect's whole body without a limit."""
 
 
 class _Answer(HTTPResponse):
-    """An answer, head and body, that must be there within DEADLINE: READ_TIMEOUT bounds only the next byte."""
+    """Head and body must arrive within DEADLINE. READ_TIMEOUT alone limits only the wait for the next byte."""
 
     def __init__(self, sock: Any, *arguments: Any, **options: Any):
         super().__init__(sock, *arguments, **options)
@@ -57,7 +57,7 @@ class _Answer(HTTPResponse):
 
 
 class _Deadlined(io.RawIOBase):
-    """What a socket receives until ``deadline``; then TimeoutError."""
+    """Reads from a socket until ``deadline`` (of time.monotonic), then raises TimeoutError."""
 
     def __init__(self, sock: Any, deadline: float):
         self.sock = sock
@@ -70,7 +70,7 @@ class _Deadlined(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError(f"not through after {DEADLINE} s")
+            raise TimeoutError(f"the answer is not complete after {DEADLINE} s")
         self.sock.settimeout(min(left, READ_TIMEOUT))
         return self.raw.readinto(buffer)
 
@@ -92,7 +92,7 @@ def _pool(pool: type, connection: type) -> type:
 
 
 def seconds(retry_after: str) -> float | None:
-    """The header Retry-After in seconds: a number of them, or a date (RFC 9110, 10.2.3). None if it is neither."""
+    """Reads the header Retry-After: a number of seconds, or a date (RFC 9110, 10.2.3). None if it is neither."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after[:9])
     then = unix_seconds(retry_after)
@@ -100,7 +100,7 @@ def seconds(retry_after: str) -> float | None:
 
 
 def unix_seconds(date: str) -> float | None:
-    """A date as headers have it; None if it is none."""
+    """Reads a date from a header; None if it is not a date."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):

@@ -1,4 +1,4 @@
-"""The words of the project as values: fields, markets, metrics, candles, summaries, ranks, alerts."""
+"""The project's basic values: fields, markets, metrics, candles, summaries, ranks, alerts, notices."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ import numpy as np
 
 from tracker.errors import BadId, SourceError
 
-#: What is measured of a market -> which side of the pair is its unit. The order is the order of columns everywhere.
+#: Field of a market -> the side of the pair that is its unit. Arrays have their columns in this order.
 FIELDS = {"price": "quote", "volume": "base"}
 PRICE, VOLUME = range(len(FIELDS))
 
-#: Exchange and pair as they come from catalogues, lower case. 64 characters are three times the longest seen.
+#: Name of an exchange or a pair, lower case. 64 characters are three times the longest name seen in a catalogue.
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
-#: A currency's symbol; empty where it is not known.
+#: A currency's symbol; empty if it is not known.
 CURRENCY = re.compile(r"[a-z0-9._-]{0,64}")
-#: Characters of what a source calls a market.
+#: Most characters of a source's own name for a market.
 LONGEST_NAME = 128
-#: Markets of a catalogue: five times as many as the largest exchanges together have.
+#: Most markets of a catalogue: five times as many as all large exchanges have together.
 LARGEST = 100_000
 MARKET_ID = re.compile(rf"({NAME}):({NAME})")
 METRIC_ID = re.compile(rf"({NAME}:{NAME}):({'|'.join(FIELDS)})")
@@ -36,8 +36,8 @@ def matches(globs: tuple[str, ...], id: str) -> bool:
 class Market:
     """A pair traded on an exchange. ``base`` and ``quote`` are currency symbols, e.g. ``eth`` and ``btc``.
 
-    name: what the source calls it, e.g. ``XETHXXBT``, where that cannot be told from the id; else empty. Raises BadId
-    for an id, a symbol or a name that is none, or is too long.
+    name: the source's own name for it, e.g. ``XETHXXBT``; empty if that follows from the id. Raises BadId for an
+    id, a symbol or a name that is malformed or too long.
     """
 
     id: str
@@ -49,13 +49,13 @@ class Market:
         if not MARKET_ID.fullmatch(self.id):
             raise BadId(f"{self.id[:80]!r} is no market id: expected exchange:pair in lower case, e.g. kraken:btcusd")
         if not (CURRENCY.fullmatch(self.base) and CURRENCY.fullmatch(self.quote)):
-            raise BadId(f"{self.id}: {self.base[:40]!r} and {self.quote[:40]!r} are no symbols of currencies")
+            raise BadId(f"{self.id}: {self.base[:40]!r} and {self.quote[:40]!r} are not both symbols of currencies")
         if not isinstance(self.name, str) or len(self.name) > LONGEST_NAME or not self.name.isprintable():
-            raise BadId(f"{self.id}: {self.name!r:.40} is no name that a source may have for it")
+            raise BadId(f"{self.id}: {self.name!r:.40} is not a valid name of a market")
 
 
 class Catalogue(list[Market]):
-    """The markets that a source lists, each id once; ``refused``: how many entries made none."""
+    """The markets that a source lists, each id once. ``refused`` counts the entries that are not valid markets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Catalogue(list[Market]):
         self._ids: set[str] = set()
 
     def take(self, id: str, base: str, quote: str, name: str = "") -> None:
-        """Adds a market, or counts what is none. Of two with one id the first stays. Raises SourceError at LARGEST."""
+        """Adds a market, or counts an invalid one. Skips an id that is there. Raises SourceError beyond LARGEST."""
         try:
             market: Market | None = Market(id, base, quote, name)
         except BadId:
@@ -81,7 +81,7 @@ class Catalogue(list[Market]):
 
 @dataclass(frozen=True)
 class Metric:
-    """One field of one market; the thing that is picked, charted, ranked and alerted on."""
+    """One field of one market. Charts, ranks and alerts are about metrics."""
 
     market: str
     field: str
@@ -101,7 +101,7 @@ class Metric:
 
     @property
     def column(self) -> int:
-        """Its place in arrays that have one entry a field."""
+        """Its index in arrays that have one entry for each field."""
         return list(FIELDS).index(self.field)
 
     def unit(self, market: Market) -> str:
@@ -111,14 +111,14 @@ class Metric:
 
 @dataclass(frozen=True)
 class Candles:
-    """Slots of one market as a source gave them, oldest first, no slot twice.
+    """Slots of one market as a source gave them, oldest first, each slot once.
 
     slots: int64 (n,), opening times in Unix seconds, multiples of the step.
     values: float64 (n, fields): price in quote units, volume in base units traded in the slot.
-    covered: first slot the answer speaks for; a slot from there on that is neither in ``slots`` nor in
+    covered: first slot of the period that the answer covers. A slot in the period that is neither in ``slots`` nor in
         ``refused_slots`` had no trade.
-    refused: reason -> number of candles refused; ``refused_slots`` are their slots, which stay as they were stored.
-    until: last slot the answer speaks for; None: the one in progress. What follows is still to be asked.
+    refused: reason -> number of refused candles; ``refused_slots`` are their slots. Their stored values stay.
+    until: last slot of that period; None means the slot in progress. Later slots must still be fetched.
     """
 
     slots: np.ndarray
@@ -131,18 +131,19 @@ class Candles:
 
 @dataclass(frozen=True)
 class Ticker:
-    """A market in a source's answer about all of its markets: the last price, and the base traded in 24 h or None."""
+    """A market's last price, and the amount traded in 24 h in base units, None if the source does not say."""
 
     price: float
     traded: float | None = None
 
 
 class Summary(NamedTuple):
-    """A metric at its last evaluation. Values are in the metric's unit, NaN where there is no sample.
+    """A metric's numbers at its last evaluation, in the metric's unit. NaN where there is no sample.
 
     slot: the newest slot with a sample, Unix seconds; last: its value; mean_1h: mean of the last hour's final slots;
-    mean, stddev: over the final slots of 24 h, stddev with ddof 0; change_1h, change_24h: of ``last`` against the slot
-    an hour and a day before the one in progress, as fractions; cv: stddev / mean; at: Unix seconds of the evaluation.
+    mean, stddev: over the final slots of 24 h, stddev with ddof 0; change_1h, change_24h: change from the slot one hour
+    and one day before the slot in progress to ``last``, as fractions; cv: stddev / mean; at: Unix seconds of the
+    evaluation.
     """
 
     slot: int
@@ -157,7 +158,7 @@ class Summary(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """Position among the ``of`` metrics of the field that have one, by stddev or by cv; 1 is the most volatile."""
+    """Position among the ``of`` ranked metrics of the field, by stddev or by cv. 1 is the most volatile."""
 
     position: int
     of: int
@@ -168,7 +169,7 @@ class Rank(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A metric's numbers and places at its last evaluation. ``cv_rank`` is None where the mean is 0."""
+    """A metric's numbers and ranks at its last evaluation. ``cv_rank`` is None if the mean is 0."""
 
     summary: Summary
     rank: Rank
@@ -177,12 +178,12 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True)
 class Alert:
-    """One firing of a rule, with the numbers that explain it, and what became of it.
+    """One firing of a rule: the numbers that explain it, and its state now.
 
-    metric: its id; of a ``stale`` rule ``source:NAME``. slot: the slot of the rising edge, Unix seconds. value: what
-    was compared; baseline: what it was compared with, as the rule's kind says, over the ``samples`` present samples in
-    the ``window`` seconds before it; factor: the rule's limit. at: Unix seconds of the evaluation that found it.
-    state: ``firing`` or ``resolved``; acknowledged: by, at, comment of the person who took it on.
+    metric: the metric's id, or ``source:NAME`` for a ``stale`` rule. slot: the slot of the rising edge, Unix seconds.
+    value: the number that was compared with ``baseline``, which the rule's kind defines over the ``samples`` present
+    samples in the ``window`` seconds before the slot; factor: the rule's limit. at: Unix seconds of the evaluation that found
+    it. state: ``firing`` or ``resolved``; acknowledged: by, at, comment of a person.
     """
 
     rule: str
@@ -203,23 +204,24 @@ class Alert:
 
     @property
     def id(self) -> str:
-        """The same firing has the same id however often it is found."""
+        """Depends on rule, metric and slot only: a firing that is found twice has one id."""
         return f"{self.rule}:{self.metric}:{self.slot}"
 
     def __str__(self) -> str:
         return f"{self.text} [{self.id}]"
 
 
-#: What a notice may tell: that an alert fires, that it is over, many of both at once, or that a channel works.
+#: Events of a notice: an alert fires, an alert is over, a digest of many of both, a test of the channel.
 FIRING, RESOLVED, DIGEST, TEST = "firing", "resolved", "digest", "test"
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What a channel is given to send.
+    """A message for a channel to send.
 
-    id: the same for every attempt, so that a receiver can tell a repeat; key: the same for an alert's firing and
-    resolved; severity: info, warning or critical; at: Unix seconds of what it tells; alert: None for a digest or test.
+    id: the same for every attempt, so that a receiver can recognise a repeat; key: the same for the firing and the
+    resolved notice of an alert; severity: info, warning or critical; at: Unix seconds of the event; alert: None for a
+    digest or test.
     """
 
     id: str
@@ -237,7 +239,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try to send a notice: at Unix seconds; status: the receiver's HTTP status, if it gave one."""
+    """One try to send a notice. at: Unix seconds; status: the receiver's HTTP status, None without an answer."""
 
     at: float
     ok: bool
@@ -247,10 +249,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A row of the outbox: what became of the notice of one event, of one alert, on one channel.
+    """A row of the outbox: the delivery of one alert's notice about one event on one channel.
 
-    alert: its id, of a digest ``digest:BUCKET``; state: pending, delivered, dead, digested or silenced; next_try: Unix
-    seconds, None once it is not pending.
+    alert: the alert's id, or ``digest:BUCKET``; state: pending, delivered, dead, digested or silenced; next_try: Unix
+    seconds, None if it is not pending.
     """
 
     alert: str

@@ -77,7 +77,7 @@ def test_a_market_without_answers_is_stale_and_a_source_without_any_is_down(stor
     run(store, settings)
     store.redis.zadd("dt1:answered:binance", {"binance:ethbtc": time.time() - 181})
     found = state(store, settings)
-    assert (found.state, found.reason, found.stale) == ("degraded", "1 markets are stale", ["binance:ethbtc"])
+    assert (found.state, found.reason, found.stale) == ("degraded", "1 of 2 markets are stale", ["binance:ethbtc"])
     store.redis.delete("dt1:answered:binance")
     assert (state(store, settings).state, state(store, settings).markets.stale) == ("down", 2)
 

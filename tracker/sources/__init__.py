@@ -1,4 +1,7 @@
-"""Where samples come from: one file a source, one interface, one line here. A source's module is imported when used."""
+"""The interface of a source and the list of sources. Each source is one file beside this one.
+
+A source's module is imported when the source is first used.
+"""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -9,64 +12,64 @@ from tracker.models import Candles, Market, Ticker
 from tracker.settings import Settings
 from tracker.variables import SOURCES_EXPECTED
 
-#: Source name -> module under this package with an ``open_source(name, settings, pay) -> Source``.
+#: Source name -> module of this package that defines ``open_source(name, settings, pay) -> Source``.
 SOURCES = {
     "simulator": "simulator",
     "cryptowatch": "cryptowatch",
 }
-#: The module of every other name: an exchange that ccxt knows.
+#: The module for every other name, which must be an exchange that ccxt knows.
 EXCHANGE = "exchange"
 
-#: Called with the URL of every request before it is sent; it may raise MustWait.
+#: Called with a request's URL before the request is sent, to pay for it. May raise MustWait.
 Pay = Callable[[str], None]
 
 
 def free(url: str) -> None:
-    """Pays for a request that costs nothing."""
+    """Pay for sources without a budget."""
 
 
 class Source(Protocol):
-    """What a source can be asked. The calls raise SourceError whatever the other side does, MustWait, and nothing else.
+    """A source. Its methods raise SourceError or MustWait and nothing else, whatever the other side answers.
 
-    Every request is paid for with the ``pay`` that the source was opened with, before it is sent.
+    The source calls the ``pay`` that it was opened with before it sends a request.
     """
 
     @property
     def skew(self) -> float | None:
-        """Seconds that its clock is ahead of ours, None if not known."""
+        """How far its clock is ahead of ours, in seconds; None if not known."""
 
     def markets(self) -> list[Market]:
-        """The markets that trade there now."""
+        """The markets that trade on this source now."""
 
     def candles(self, market: Market, since: int) -> Candles:
         """Candles of ``market`` from the slot ``since`` (Unix seconds) to the one in progress."""
 
     def tickers(self, markets: Sequence[Market]) -> dict[str, Ticker]:
-        """Market id -> ticker, of those of ``markets`` that have a usable one, from one answer about all markets."""
+        """Market id -> ticker, from one request for all ``markets``. A market without a usable ticker is left out."""
 
 
 def exists(name: str) -> bool:
-    """Whether ``name`` can stand in SOURCES."""
+    """Whether ``name`` may be used in the setting SOURCES."""
     return name in SOURCES or module(name).exists(name)
 
 
 def known(settings: Settings) -> Settings:
-    """``settings``, if each of their sources exists; raises SettingsError, in ``load``'s words, if one does not."""
+    """Returns ``settings`` if each of their sources exists, else raises SettingsError in the words of ``load``."""
     if not all(map(exists, settings.sources)):
         raise SettingsError(f"SOURCES={','.join(settings.sources)!r}: expected {SOURCES_EXPECTED}")
     return settings
 
 
 def kind(name: str) -> str:
-    """What stands behind the name: ``simulator``, ``cryptowatch`` or ``exchange``."""
+    """The kind of the source: ``simulator``, ``cryptowatch`` or ``exchange``."""
     return name if name in SOURCES else EXCHANGE
 
 
 def open_source(name: str, settings: Settings, pay: Pay = free) -> Source:
-    """The source of that name, one for which ``exists`` is true."""
+    """Opens the source ``name``, which must exist (see ``exists``)."""
     return module(name).open_source(name, settings, pay)
 
 
 def module(name: str) -> Any:
-    """The module of the source of that name, imported."""
+    """Imports the module of the source ``name``."""
     return import_module(f"{__name__}.{SOURCES.get(name, EXCHANGE)}")

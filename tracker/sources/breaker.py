@@ -1,32 +1,33 @@
-"""Whether to go on asking a source that fails. Pure: values and ``now`` in, values out.
+"""The circuit breaker: whether to call a source that keeps failing. Pure: values and ``now`` in, values out.
 
-Closed, it lets all calls through. It opens when FAILURES in a row say that the source as a whole is in trouble; then
-one call is let through from time to time, the probe, and the first that succeeds closes it. What no call can mend, a
-country that is shut out or a key that is not known, blocks it at once.
+closed: all calls pass.
+open: no call passes. It opens after FAILURES failures in a row that mean trouble with the whole source (TROUBLE).
+probing: the time is over, and one call may pass. Success closes the breaker, failure opens it for longer.
+blocked: open for an hour, at once, after an error that no retry mends: a refused country, an unknown key.
 """
 
 from dataclasses import dataclass
 
-#: Failures in a row that open it.
+#: Failures in a row that open the breaker.
 FAILURES = 5
-#: Seconds until the first probe, doubled after each that fails, and at most.
+#: Seconds until the first probe, and the longest time. It doubles after each probe that fails.
 FIRST, LONGEST = 15, 300
-#: Seconds until a blocked source is probed: someone may have seen to it.
+#: Seconds until a blocked source is probed. A person may have fixed the cause by then.
 BLOCKED = 3_600
-#: Reasons that speak of the source; all others speak of a market, or of one answer. So does every http_5NN.
+#: Reasons that mean trouble with the whole source, like every http_5NN. Other reasons concern one market or answer.
 TROUBLE = {"unreachable", "too_slow", "not_json", "unavailable", "http_403"}
 
 
 @dataclass(frozen=True)
 class Breaker:
-    """failures: in a row; until: Unix seconds before which nobody calls, 0: closed; blocked: why, if it is for good."""
+    """failures: in a row; until: no calls before this Unix second, 0 if closed; blocked: the reason, else empty."""
 
     failures: int = 0
     until: float = 0
     blocked: str = ""
 
     def state(self, now: float) -> str:
-        """``closed``, ``open``, ``probing`` (one call may find out) or ``blocked``."""
+        """``closed``, ``open``, ``probing`` or ``blocked``; see the top of the file."""
         if not self.until:
             return "closed"
         if now >= self.until:
@@ -34,11 +35,11 @@ class Breaker:
         return "blocked" if self.blocked else "open"
 
     def after(self, reason: str, permanent: bool, now: float) -> "Breaker":
-        """What it is once a call has failed for ``reason``."""
+        """The breaker after a call that failed for ``reason``."""
         if permanent:
             return Breaker(self.failures + 1, now + BLOCKED, reason)
         if reason not in TROUBLE and not reason.startswith("http_5"):
-            return Breaker()  # it answered
+            return Breaker()  # the source answered
         failures = self.failures + 1
         if failures < FAILURES:
             return Breaker(failures)

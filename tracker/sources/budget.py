@@ -1,4 +1,4 @@
-"""What a source may be asked: one budget for all workers on all machines, counted in Redis by the limits library."""
+"""The budget of requests to a source. All workers on all machines share it; the library limits counts it in Redis."""
 
 import math
 from collections.abc import Mapping
@@ -16,23 +16,23 @@ from tracker.errors import MustWait, SettingsError
 from tracker.settings import Settings
 from tracker.store.connection import PREFIX, translated
 
-#: Seconds that a window is counted longer than it is, from this length on: a request may be on its way for a while, and
-#: machines' clocks differ.
+#: A window of MARGIN_FROM seconds or more is counted MARGIN seconds longer: requests take time to arrive, and machines'
+#: clocks differ.
 MARGIN, MARGIN_FROM = 1, 10
-#: Seconds to wait at least: whoever waits for the same window does not come back all at once.
+#: Shortest wait in seconds, so that workers do not return the moment the window ends.
 SHORTEST_WAIT = 0.1
-#: Amounts below this are counted with their fractions.
+#: A budget of fewer units than this is counted with fractions.
 EXACT = 100
-#: What a product of decimal fractions may be off by.
+#: Tolerance for floating-point error in products of decimal fractions.
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``amount`` of a source's own units in any ``seconds``.
+    """Allows ``amount`` units in any period of ``seconds``. What a unit is depends on the source.
 
-    costs: last part of a path -> units of a request to it, 1 if it is not here; fetch: units of an ordinary fetch;
-    catalogue: units of a catalogue, which is read every hour.
+    costs: last part of a URL's path -> units of a request, 1 if not listed; fetch: units of an ordinary fetch;
+    catalogue: units to read the catalogue, which happens every hour.
     """
 
     amount: float
@@ -42,18 +42,18 @@ class Plan:
     catalogue: float = 2
 
     def cost(self, url: str) -> float:
-        """Of a request; not more than the whole budget, or it could never be made."""
+        """Units of a request to ``url``, at most the whole budget: a dearer request could never be made."""
         return min(self.costs.get(urlsplit(url).path.rstrip("/").rpartition("/")[2], 1), self.amount)
 
     def fetches(self, seconds: float) -> int:
-        """How many ordinary fetches it pays for in ``seconds``, in the long run."""
+        """How many ordinary fetches the budget allows in ``seconds``, on average. At least 1."""
         return max(int(self.amount / _counted(self.seconds) * seconds / self.fetch), 1)
 
 
 BINANCE = Plan(6_000, 60, {"klines": 2, "exchangeInfo": 20, "24hr": 80}, fetch=2, catalogue=20)
-#: What each exchange documents, or where it was measured, what it stands.
+#: What each exchange documents, or what it accepted in a measurement.
 PLANS = {
-    "kraken": Plan(15, 15),  # documented: a counter of 15; measured: one request a second for good
+    "kraken": Plan(15, 15),  # documented: a counter of 15; measured: one request a second, without end
     "binance": BINANCE,
     "binanceus": BINANCE,
     "coinbaseexchange": Plan(10, 1),
@@ -63,12 +63,12 @@ PLANS = {
         10, 86_400, {"ohlc": 0.015, "summaries": 0.015, "markets": 0.003, "pairs": 0.003}, fetch=0.015, catalogue=0.006
     ),
 }  # fmt: skip
-#: Of an exchange that is not among them: a request a second is what the strictest allow.
+#: For all other exchanges: the strictest ones allow one request a second.
 CAREFUL = Plan(10, 10)
 
 
 def plan(name: str, settings: Settings) -> Plan | None:
-    """The budget of the source ``name``; None if it has no limit."""
+    """The budget of the source ``name``; None if it is unlimited."""
     known = PLANS.get(name, CAREFUL)
     if own := settings.budgets.of(name):
         return replace(known, amount=own.amount, seconds=own.seconds)
@@ -77,7 +77,7 @@ def plan(name: str, settings: Settings) -> Plan | None:
 
 
 def check(settings: Settings) -> None:
-    """Raises SettingsError for a BUDGET that an hour's reading of the catalogue uses up: no market would be fetched."""
+    """Raises SettingsError for a BUDGET that the hourly catalogue alone uses up: no market would ever be fetched."""
     for name in settings.sources:
         own, limit = settings.budgets.of(name), plan(name, settings)
         if not own or not limit:
@@ -86,17 +86,17 @@ def check(settings: Settings) -> None:
         if paid < needed:
             raise SettingsError(
                 f"BUDGET='{name}={own.amount:g}/{own.seconds}': expected {needed:g} an hour or more, which the "
-                f"catalogue and one fetch take; this is {paid:.2g} an hour"
+                f"catalogue and one fetch need; this is {paid:.2g} an hour"
             )
 
 
 class Budget:
-    """The budget of the source ``name``. Both calls may raise StoreError."""
+    """The shared budget of the source ``name``. ``spend`` and ``used`` may raise StoreError."""
 
     def __init__(self, redis: Redis, name: str, plan: Plan):
         self.name = name
         self.plan = plan
-        #: Units are counted one by one: fractions of one are made whole. Those of a large amount are not worth it.
+        #: The library counts whole units, so fractions are scaled up. For a large amount that is not worth the cost.
         exact = [*plan.costs.values(), plan.amount if plan.amount < EXACT else 1]
         self.scale = 1 if all(float(each).is_integer() for each in exact) else 1_000
         units = math.floor(plan.amount * self.scale + ROUNDING)
@@ -107,7 +107,7 @@ class Budget:
         )
 
     def spend(self, url: str) -> None:
-        """Pays for a request to ``url``; raises MustWait where that would be more than the budget in any window."""
+        """Pays for a request to ``url``; raises MustWait if the budget of the current window does not suffice."""
         with translated():
             cost = math.ceil(self.plan.cost(url) * self.scale - ROUNDING)
             if self.limiter.hit(self.item, cost=min(cost, self.item.amount)):
@@ -123,7 +123,7 @@ class Budget:
 
 
 class _Storage(RedisStorage):
-    """Of all machines: the library's own goes by the clock of each."""
+    """Uses the store's time (``wall``) on all machines. The library's own storage uses each machine's clock."""
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         return bool(self.lua_acquire_moving_window([self.prefixed_key(key)], [wall(), limit, expiry, amount]))

@@ -1,4 +1,4 @@
-"""One dry fetch of a source, explained: what is asked, what comes of it. Nothing is stored."""
+"""A trial fetch from one source, with a report of each step. Nothing is stored."""
 
 import time
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from tracker.sources.budget import Budget, Plan, plan
 from tracker.sources.watchlist import wanted
 from tracker.store.connection import connect
 
-#: Slots asked for.
+#: Slots to ask for.
 SLOTS = 10
-#: Seconds of a clock's difference that are worth a word: candles of the wrong minute.
+#: Warns if the clocks differ by more seconds than this: candles may land in the wrong minute.
 SKEW = 5
-#: Seconds that a request waits for the budget.
+#: Longest wait for the budget, in seconds.
 PATIENCE = 20
 
 
 def dry_fetch(name: str, settings: Settings) -> Iterator[str]:
-    """Lines, as they come to be known; raises SourceError, or MustWait, where the source is not usable."""
+    """Yields the lines of the report one by one. Raises SourceError or MustWait if the source is not usable."""
     if not exists(name):
         raise SettingsError(f"{name!r}: expected a name as in SOURCES, which docs/sources.md explains")
     limit = plan(name, settings)
@@ -51,7 +51,7 @@ def dry_fetch(name: str, settings: Settings) -> Iterator[str]:
 
 
 def _purse(name: str, settings: Settings, limit: Plan | None) -> tuple[Pay, str]:
-    """How requests are paid for: out of the budget that workers share, where the store that counts it answers."""
+    """How to pay for requests, and a text about it: the budget that workers share, or none if the store is away."""
     if not limit:
         return free, "without a budget"
     budget = Budget(connect(settings.redis_url, tries=1, patience=3), name, limit)
@@ -64,7 +64,7 @@ def _purse(name: str, settings: Settings, limit: Plan | None) -> tuple[Pay, str]
 
 
 def _spend(budget: Budget, url: str) -> None:
-    """Pays for a request, once the budget allows it; raises MustWait if that takes too long."""
+    """Waits until the budget pays for a request; raises MustWait if that takes longer than PATIENCE."""
     until = time.monotonic() + PATIENCE
     while True:
         try:

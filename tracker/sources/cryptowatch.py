@@ -1,7 +1,8 @@
 """Cryptowatch's REST API. The service closed in 2023; the format lives on in compatible servers and in our simulator.
 
-Format: https://docs.cryptowat.ch/rest-api as archived. Its traps: candle times are closing times, the last candle is
-unfinished and closes in the future, and an answer has at most 1,000 candles.
+Format: https://docs.cryptowat.ch/rest-api as archived. Beware: a candle's time is its closing time, the last candle is
+unfinished and closes in the future, and an answer has at most 1,000 candles. A spent allowance shows in an answer with
+status 200, see ``_is_spent``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,11 @@ from tracker.settings import Settings
 from tracker.sources import Pay, free
 from tracker.sources.http import KEY, get_json, session
 
-#: Candles of an answer at most.
+#: Most candles of an answer.
 PAGE = 1_000
-#: Seconds to stay away once the allowance is spent: it comes back by the day, or by the hour.
+#: Seconds to pause once the allowance is spent. It is renewed every hour or every day.
 SPENT = 600
-#: Pages of a catalogue at most: the largest seen had one.
+#: Most pages of a catalogue. The largest real one had one page.
 PAGES = 50
 
 
@@ -29,7 +30,7 @@ def open_source(name: str, settings: Settings, pay: Pay) -> "Cryptowatch":
 
 
 class Cryptowatch:
-    """A server at ``url`` that speaks the format, sampled in slots of ``step`` seconds. See Source."""
+    """A server at ``url`` that speaks this format, in slots of ``step`` seconds. See Source."""
 
     def __init__(self, url: str, key: str, step: int, clock: Clock, pay: Pay = free):
         self.url = url
@@ -43,7 +44,7 @@ class Cryptowatch:
         return self.session.skew
 
     def markets(self) -> Catalogue:
-        """The active markets; one whose pair is not in the catalogue of pairs, or that makes no market, is left out."""
+        """The active markets. Leaves out invalid entries, and markets whose pair is not in the list of pairs."""
         pairs = {}
         for pair in self._pages("/pairs"):
             pairs[_text(pair, "symbol")] = (_text(pair, "base", "symbol"), _text(pair, "quote", "symbol"))
@@ -55,13 +56,13 @@ class Cryptowatch:
         return found
 
     def candles(self, market: Market, since: int) -> Candles:
-        """See Source. Where a page is all that the budget pays for now, the pages before it are the answer."""
+        """See Source. If the budget runs out after some pages, these pages are the answer."""
         exchange, _, pair = market.id.partition(":")
         url = f"{self.url}/markets/{quote(exchange, '')}/{quote(pair, '')}/ohlc"
         rows: list[tuple] = []
         start = since
         while True:
-            # A candle more on either side: whether bounds are inclusive is written nowhere.
+            # Asks for one more candle on each side, because the documents do not say whether bounds are inclusive.
             end = start + (PAGE - 2) * self.step
             bounds = {"after": start, "periods": self.step}
             ended = end > self.clock.now()
@@ -80,7 +81,7 @@ class Cryptowatch:
         summaries: dict[str, Any] = {}
         for page in self._answers("/markets/summaries"):
             if not isinstance(page, dict):
-                raise SourceError("not_prices", f"{self.url}/markets/summaries answered no object")
+                raise SourceError("not_prices", f"{self.url}/markets/summaries did not answer with an object")
             summaries |= page
         found = {}
         for market in markets:
@@ -93,13 +94,13 @@ class Cryptowatch:
         return found
 
     def _rows(self, url: str, params: dict[str, int], start: int) -> list[tuple]:
-        """One answer's (opening time, close, volume) from the slot ``start`` on."""
+        """The (opening time, close, volume) rows of one answer from the slot ``start`` on."""
         result = _result(self._get(url, params), "not_candles")
         candles = result.get(str(self.step)) if isinstance(result, dict) else None
         if candles is None and isinstance(result, dict) and str(self.step) in result:
-            return []  # null: no candle in these bounds
+            return []  # null means no candle within these bounds
         if not isinstance(candles, list) or len(candles) > 10 * PAGE:
-            raise SourceError("not_candles", f"{url} answered no list of candles of {self.step} s")
+            raise SourceError("not_candles", f"{url} did not answer with a list of candles of {self.step} s")
         rows = []
         for candle in candles:
             if not isinstance(candle, list) or len(candle) < 6 or type(candle[0]) is not int:
@@ -109,7 +110,7 @@ class Cryptowatch:
         return rows
 
     def _get(self, url: str, params: dict[str, Any]) -> Any:
-        """An answer; raises SourceError, without asking, once one has said that the allowance is spent."""
+        """Asks, unless the answer before said that the allowance is spent: then raises SourceError once."""
         if self._spent:
             self._spent = False
             raise SourceError("allowance_spent", f"the last answer of {self.url} left no allowance", wait=SPENT)
@@ -120,11 +121,11 @@ class Cryptowatch:
     def _pages(self, path: str) -> Iterator[dict]:
         for entries in self._answers(path):
             if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-                raise SourceError("not_markets", f"{self.url}{path} answered no list of objects")
+                raise SourceError("not_markets", f"{self.url}{path} did not answer with a list of objects")
             yield from entries
 
     def _answers(self, path: str) -> Iterator[Any]:
-        """The result of each page."""
+        """Yields the result of each page."""
         params: dict[str, Any] = {}
         for _ in range(PAGES):
             answer = self._get(self.url + path, params)
@@ -137,7 +138,7 @@ class Cryptowatch:
 
 
 def _is_spent(answer: Any) -> bool:
-    """Whether the allowance that an answer tells of is not enough for another such request."""
+    """Whether the allowance shown in an answer is too small for another request of the same cost."""
     allowance = answer.get("allowance") if isinstance(answer, dict) else None
     if not isinstance(allowance, dict) or allowance.get("remainingPaid"):
         return False
@@ -152,7 +153,7 @@ def _result(answer: Any, reason: str) -> Any:
 
 
 def _text(entry: dict, *path: str) -> str:
-    """A string of the catalogue, lower case; empty where there is none, which no id matches."""
+    """The string at ``path`` in lower case; empty if there is none, which is not a valid name."""
     value: Any = entry
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None

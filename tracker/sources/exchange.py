@@ -1,8 +1,19 @@
-"""Any exchange that ccxt knows and that has candles of spot markets. Its name in SOURCES is ccxt's.
+"""Any exchange that ccxt knows and that has candles of spot markets. Its name in SOURCES is ccxt's name.
 
-ccxt knows the formats, and that is all it is used for. Its throttle is one object's, so our budget stands before every
-request; its HTTP has no bound, so it is given our session; its catalogue is loaded by every process, so each market
-carries the name the exchange gives it; and ``import ccxt`` loads a hundred exchanges, so one module is loaded alone.
+ccxt translates the exchange's format, nothing else. The rest is replaced:
+
+- ccxt's throttle knows one process only. Our budget, shared by all workers, stands before every request.
+- ccxt's HTTP has no limits. It gets our session.
+- ccxt loads the catalogue in every process. We store the exchange's own name with each market instead.
+- ``import ccxt`` loads a hundred exchanges. We load one exchange's module.
+
+Where to look up an exchange's odd error, in the order in which they apply:
+
+1. By HTTP status: READ_BY_CCXT lists the statuses whose body ccxt reads; ``http.refusal`` judges all others.
+2. By ccxt's exception: KINDS maps it to our reason.
+3. By text, if ccxt has only a general exception for it: WORDS.
+
+``tests/support/exchanges/`` has the refusals of each exchange as recorded. Cryptowatch's are in ``cryptowatch.py``.
 """
 
 import re
@@ -28,29 +39,40 @@ from tracker.settings import Settings
 from tracker.sources import Pay, free
 from tracker.sources.http import parsed, refusal, session
 
-#: Candles of an answer where ccxt does not say how many an exchange gives, and at most.
+#: Candles of an answer if ccxt does not know the exchange's limit, and the most that we ask for.
 PAGE, LARGEST_PAGE = 100, 1_000
-#: ccxt's names of steps.
+#: Seconds of a step -> ccxt's name for it.
 SPANS = {60: "1m", 180: "3m", 300: "5m", 900: "15m", 1_800: "30m", 3_600: "1h"}
-#: Statuses whose body says more than the status: ccxt reads it.
+#: Statuses that ccxt handles, because the body says more than the status.
 READ_BY_CCXT = (200, 400, 404, 422)
-#: Where all prices and volumes are, if ccxt takes another path, which has no volumes.
+#: Exchange -> path with all prices and volumes, for exchanges where ccxt uses a path without volumes.
 STATS = {"coinbaseexchange": "products/stats"}
-#: Seconds to stay away from an exchange that says, with status 200, that it was asked too much.
+#: Seconds to pause after a rate limit that is an error in a body, without Retry-After.
 PAUSE = 15
-#: Words that say what ccxt does not tell apart: Bitstamp's codes, Kraken's text, and what most others write.
-WORDS = {
+#: Name of ccxt's exception -> our reason, and more for SourceError. The nearest base class that is listed counts.
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "RateLimitExceeded": ("rate_limited", {"wait": PAUSE}),
+    "DDoSProtection": ("rate_limited", {"wait": PAUSE}),
+    "RestrictedLocation": ("restricted", {"permanent": True}),
+    "AuthenticationError": ("bad_key", {"permanent": True}),
+    "NotSupported": ("unsupported", {"permanent": True}),
+    "BadSymbol": ("unknown_market", {}),
+    "ExchangeNotAvailable": ("unavailable", {}),
+    "BaseError": ("refused", {}),
+}
+#: Text of an error that would only be ``refused`` -> our reason: Bitstamp's codes, Kraken's text, common phrases.
+WORDS: dict[re.Pattern[str], tuple[str, dict[str, Any]]] = {
     re.compile(r"\b400\.0(02|67|68)\b|rate limit|too many requests", re.IGNORECASE): ("rate_limited", {"wait": PAUSE}),
     re.compile(r"unknown (asset|symbol|market)|invalid symbol", re.IGNORECASE): ("unknown_market", {}),
 }
-#: A number that fills the memory once it is written out, as ccxt does to add and multiply.
+#: A number with a huge exponent. ccxt writes out all digits to compute with it, which would fill the memory.
 ENORMOUS = re.compile(r"""[":,\[\s][+-]?[\d.]+[eE][+-]?0*\d{3,}["\s,\]}]""")
-#: What ccxt raises by itself where an answer is not shaped as it expects.
+#: What ccxt's code raises if an answer does not have the expected shape.
 FAULTS = (ArithmeticError, AttributeError, LookupError, NameError, RecursionError, TypeError, ValueError)
 
 
 def exists(name: str) -> bool:
-    """Whether ccxt has an exchange of that name with candles; told from its files, without importing any."""
+    """Whether ccxt has an exchange ``name`` with candles. Reads ccxt's file, imports nothing."""
     if not re.fullmatch(r"[a-z0-9]{1,64}", name):
         return False
     file = Path(str(_package().origin)).with_name(f"{name}.py")
@@ -62,7 +84,7 @@ def open_source(name: str, settings: Settings, pay: Pay) -> "Exchange":
 
 
 class Exchange:
-    """ccxt's exchange ``name``, at ``url`` or where ccxt knows it, sampled in slots of ``step`` seconds. See Source."""
+    """ccxt's exchange ``name`` at ``url`` (empty: ccxt's own address), in slots of ``step`` seconds. See Source."""
 
     def __init__(self, name: str, url: str, step: int, clock: Clock, pay: Pay = free):
         self.name = name
@@ -87,7 +109,7 @@ class Exchange:
         return self.session.skew
 
     def markets(self) -> Catalogue:
-        """The active spot markets, without those that make no market, and a second one of the same currencies."""
+        """The active spot markets. Leaves out invalid entries, and all but the first market of two currencies."""
         if not self.span:
             raise SourceError("unsupported", f"{self.name} has no candles of {self.step} s: set STEP", permanent=True)
         with self._translated():
@@ -102,7 +124,7 @@ class Exchange:
         return found
 
     def candles(self, market: Market, since: int) -> Candles:
-        """See Source. Where a page is all that the budget pays for now, the pages before it are the answer."""
+        """See Source. If the budget runs out after some pages, these pages are the answer."""
         rows: list[tuple] = []
         covered = start = since
         while start <= (now := self.clock.now()):
@@ -117,7 +139,7 @@ class Exchange:
             if not page or page[-1][0] < end:
                 start = end
                 continue
-            # The newest candles whatever was asked for, as Kraken gives them: what lies before them is not known.
+            # Kraken gives the newest candles, whatever the start. Nothing is known about the time before the first.
             if start == since:
                 covered = page[0][0]
             if len(page) < self.page:
@@ -139,7 +161,7 @@ class Exchange:
         return found
 
     def _tickers(self) -> dict[str, dict]:
-        """ccxt's tickers by symbol, or by the exchange's own name."""
+        """ccxt's tickers by ccxt's symbol, or (from STATS) by the exchange's own name of the market."""
         path = STATS.get(self.name)
         if not path:
             return self.ccxt.fetch_tickers()
@@ -148,7 +170,7 @@ class Exchange:
         return {name: {"last": number(day, "last"), "baseVolume": number(day, "volume")} for name, day in stats.items()}
 
     def _page(self, market: Market, start: int) -> list[tuple]:
-        """One answer's (slot, close, volume) from ``start`` on, oldest first."""
+        """The (slot, close, volume) rows of one answer from ``start`` on, oldest first."""
         if not market.name:
             raise SourceError("unknown_market", f"{market.id} is not in the catalogue of {self.name}")
         with self._translated():
@@ -158,7 +180,7 @@ class Exchange:
             return sorted((row for row in rows if row[0] >= start), key=itemgetter(0))
 
     def _introduce(self, market: Market) -> None:
-        """Tells ccxt of a market under our id, with what it needs to ask for candles: no catalogue is loaded."""
+        """Registers a market with ccxt under our id, so that ccxt can ask for candles without loading the catalogue."""
         base, quote = market.base.upper(), market.quote.upper()
         pair = {"id": market.name, "symbol": market.id, "base": base, "quote": quote, "baseId": base, "quoteId": quote}
         kind = {"type": "spot", "spot": True, "active": True, "info": {}}
@@ -166,16 +188,16 @@ class Exchange:
         self.ccxt.markets[market.id] = self.ccxt.safe_market_structure(pair | kind)
 
     def _parse(self, body: str) -> Any:
-        """In the place of ccxt's own, which passes what is no JSON on as text, and computes with any number in it."""
+        """Replaces ccxt's parse_json, which returns invalid JSON as text and accepts a number of any size."""
         if ENORMOUS.search(body):
-            raise SourceError("implausible", f"{self.name} answered a number of hundreds of digits")
+            raise SourceError("implausible", f"{self.name} answered with a number of hundreds of digits")
         self._heard.answer = parsed(body, self.name)
         return self._heard.answer
 
     def _rows(self, candles: Any, market: Any = None, *_: Any, **__: Any) -> list[tuple]:
-        """In the place of ccxt's own, which drops candles without a time, and takes a missing list for an empty one."""
+        """Replaces ccxt's parse_ohlcvs, which drops candles without a time and treats a missing list as empty."""
         if not isinstance(candles, list) or not (candles or _says_nothing(self._heard.answer)):
-            raise SourceError("not_candles", f"{self.name} answered no candles: {self._heard.answer!r:.200}")
+            raise SourceError("not_candles", f"{self.name} did not answer with candles: {self._heard.answer!r:.200}")
         if len(candles) > 10 * LARGEST_PAGE:
             raise SourceError("too_long", f"{self.name} answered {len(candles)} candles")
         rows = []
@@ -188,32 +210,28 @@ class Exchange:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """What ccxt raises becomes ours."""
-        from ccxt.base import errors  # its package is there once an exchange is
+        """Turns what ccxt raises into a SourceError."""
+        from ccxt.base.errors import BaseError  # importable once an exchange is loaded, see _class
 
-        kinds: list[tuple[type[Exception], str, dict[str, Any]]] = [
-            (errors.RateLimitExceeded, "rate_limited", {"wait": PAUSE}),
-            (errors.DDoSProtection, "rate_limited", {"wait": PAUSE}),
-            (errors.RestrictedLocation, "restricted", {"permanent": True}),
-            (errors.AuthenticationError, "bad_key", {"permanent": True}),
-            (errors.NotSupported, "unsupported", {"permanent": True}),
-            (errors.BadSymbol, "unknown_market", {}),
-            (errors.ExchangeNotAvailable, "unavailable", {}),
-            (errors.BaseError, "refused", {}),
-        ]
         try:
             yield
-        except errors.BaseError as error:
-            reason, more = next((reason, more) for kind, reason, more in kinds if isinstance(error, kind))
-            if reason == "refused":
-                reason, more = next((WORDS[word] for word in WORDS if word.search(str(error))), (reason, more))
+        except BaseError as error:
+            reason, more = _meaning(error)
             raise SourceError(reason, f"{self.name}: {error!s:.300}", **more) from error
         except FAULTS as error:
-            raise SourceError("unusable", f"{self.name} answered what cannot be read: {error!r:.200}") from error
+            raise SourceError("unusable", f"{self.name} gave an answer that cannot be read: {error!r:.200}") from error
+
+
+def _meaning(error: Exception) -> tuple[str, dict[str, Any]]:
+    """Our reason for ccxt's error, and more for SourceError: by its class, or by its text if the class is general."""
+    kind = next(KINDS[each.__name__] for each in type(error).__mro__ if each.__name__ in KINDS)
+    if kind != KINDS["BaseError"]:
+        return kind
+    return next((meaning for words, meaning in WORDS.items() if words.search(str(error))), kind)
 
 
 class _Line:
-    """What ccxt takes for its session: ours, without the options that would loosen it."""
+    """The session that ccxt gets: ours, without ccxt's options, some of which would loosen its limits."""
 
     def __init__(self, line: requests.Session):
         self.line = line
@@ -223,7 +241,7 @@ class _Line:
     def request(self, method: str, url: str, data: Any, headers: dict, **_: Any) -> requests.Response:
         try:
             response = self.line.request(method, url, data=data, headers=headers)
-        except (requests.RequestException, ValueError) as error:  # no URL, or a header field that is none
+        except (requests.RequestException, ValueError) as error:  # a malformed URL or header
             raise SourceError("unreachable", f"{url}: {error}") from error
         if response.status_code not in READ_BY_CCXT:
             raise refusal(response)
@@ -234,7 +252,7 @@ class _Line:
 
 
 def _class(name: str) -> Callable[[dict], Any]:
-    """ccxt's class of that exchange, under a package ``ccxt`` that was made but has imported nothing."""
+    """Loads ccxt's class of one exchange. An empty package ``ccxt`` replaces the real one, so nothing else loads."""
     if "ccxt" not in sys.modules:
         sys.modules["ccxt"] = module_from_spec(_package())
     return getattr(import_module(f"ccxt.{name}"), name)
@@ -247,12 +265,12 @@ def _package() -> ModuleSpec:
 
 
 def _no_precision(decimals: Any) -> str:
-    """In the place of ccxt's own, which takes a step for every decimal that is claimed. Nobody here asks for it."""
+    """Replaces ccxt's parse_precision, which loops once for each decimal place claimed. We do not use the result."""
     return "1"
 
 
 def _spot_only(option: Any) -> Any:
-    """ccxt's option of what a catalogue is made of, without futures and options, a request each, and kept by nobody."""
+    """ccxt's option fetchMarkets, reduced to spot markets: each other type costs a request, and we do not use it."""
     types = option.get("types") if isinstance(option, dict) else None
     if isinstance(types, list):
         return option | {"types": [kind for kind in types if kind == "spot"]}
@@ -262,14 +280,14 @@ def _spot_only(option: Any) -> Any:
 
 
 def _at(url: str, known: Any) -> Any:
-    """ccxt's addresses, however nested, with ``url`` in the place of scheme and host."""
+    """Copies ccxt's nested addresses with ``url`` in place of scheme and host."""
     if isinstance(known, dict):
         return {name: _at(url, each) for name, each in known.items()}
     return url + urlsplit(known).path if isinstance(known, str) else known
 
 
 def _says_nothing(answer: Any) -> bool:
-    """Whether an answer has an empty list that is not its list of errors: there is nothing, and that is the answer."""
+    """Whether an answer holds an empty list besides its list of errors: the exchange says that there are no candles."""
     if isinstance(answer, dict):
         return any(_says_nothing(value) for key, value in answer.items() if key != "error")
     return answer == []

@@ -1,7 +1,9 @@
-"""What stands before a source, the same for all workers: its pause, its breaker, its budget. In Redis:
+"""Guards each call to a source with its pause, its breaker and its budget, which all workers share in Redis:
 
-``dt1:breaker:{source}`` string, a Breaker as JSON; ``dt1:probe:{source}`` string, held by who probes;
-``dt1:pause:{source}`` string, why the source asked for a pause, until it ends; ``dt1:budget:...``, see budget.py.
+``dt1:breaker:{source}``: string, a Breaker as JSON.
+``dt1:probe:{source}``: string, set by the worker that probes.
+``dt1:pause:{source}``: string, why the source asked for a pause. It expires when the pause ends.
+``dt1:budget:...``: see budget.py.
 """
 
 import math
@@ -24,18 +26,18 @@ from tracker.store.connection import PREFIX, translated
 from tracker.store.raw import RawPipeline
 from tracker.store.series import Store
 
-#: Seconds that a probe may take, and others wait for it before they look again.
+#: Seconds that a probe may take, and seconds that other workers wait before they look again.
 PROBE, AGAIN = 60, 5
-#: Seconds for which what others found of the source may go unseen: less than a request is under way.
+#: How long a worker trusts its last look at the shared breaker, in seconds. Shorter than one request.
 UNSEEN = 0.1
-#: Seconds after which a clock is compared anew.
+#: Seconds between two comparisons of the source's clock with ours.
 COMPARED = 60
 
 T = TypeVar("T")
 
 
 class SourceGuard:
-    """Lets calls to the source ``name`` through, or raises MustWait. May raise StoreError."""
+    """Decides whether the source ``name`` may be called now. Its methods may raise StoreError."""
 
     def __init__(self, redis: Redis, name: str):
         self._redis, self._raw = redis, RawPipeline.of(redis)
@@ -44,11 +46,11 @@ class SourceGuard:
         self._seen: tuple[float, tuple[Breaker, float, str]] | None = None  # when, by time.monotonic, and what
 
     def enter(self, now: float) -> Breaker:
-        """Before a call; returns the breaker that let it through.
+        """Call this before a call to the source. Returns the breaker that let it through; raises MustWait.
 
-        Goes by a look that was taken in the last UNSEEN seconds: with fast sources it costs as much as what it guards.
+        Uses a look that is at most UNSEEN seconds old: a look costs as much as a call to a fast source.
         """
-        seen = self._seen  # another thread of the pool may forget it
+        seen = self._seen  # read once: another thread may reset it
         if not seen or time.monotonic() - seen[0] > UNSEEN:
             seen = self._seen = time.monotonic(), self.look()
         breaker, pause, why = seen[1]
@@ -62,16 +64,16 @@ class SourceGuard:
         return breaker
 
     def passed(self, breaker: Breaker) -> None:
-        """After a call that was answered."""
+        """Call this after the source has answered."""
         if breaker != Breaker():
             self._set(Breaker())
 
     def failed(self, error: SourceError, now: float, entered: Breaker) -> None:
-        """After a call that ``entered`` let through and that was not answered, or not well."""
+        """Call this after a call failed with ``error``. ``entered`` is the breaker that let the call through."""
 
         def count(before: Breaker) -> Breaker:
             if before.until and not entered.until and not error.permanent:
-                return before  # it was under way when others found out: each would double the time to the probe
+                return before  # this call began before the breaker opened: it must not delay the probe
             return Breaker() if error.wait else before.after(error.reason, error.permanent, now)
 
         self._change(count)
@@ -80,15 +82,15 @@ class SourceGuard:
             self._raw.ask([("SET", self._pause, why, "PX", wait)])
 
     def left(self) -> None:
-        """After a call that was not made after all: someone else may probe."""
+        """Call this if the call was not made after all, so that another worker may probe."""
         self._raw.ask([("DEL", self._probe)])
 
     def reconsider(self, now: float) -> None:
-        """Lets a source that is blocked be probed: its key, or its address, may be another now."""
+        """Lets a blocked source be probed now: its key or its address may have changed."""
         self._change(lambda breaker: replace(breaker, until=now) if breaker.blocked else breaker)
 
     def look(self) -> tuple[Breaker, float, str]:
-        """(the breaker, seconds of a pause that are left, why it was asked for)."""
+        """(the breaker, seconds left of the pause, why the source asked for it)."""
         stored, left, why = self._raw.ask([("GET", self._breaker), ("PTTL", self._pause), ("GET", self._pause)])
         return _loaded(stored), max(left, 0) / 1_000, (why or b"").decode()
 
@@ -96,7 +98,7 @@ class SourceGuard:
         return self._raw.ask([("SET", self._probe, "", "NX", "EX", PROBE)]) != [None]
 
     def _change(self, change: Callable[[Breaker], Breaker]) -> None:
-        """Sets what ``change`` makes of the breaker; of changes at the same time, none is lost."""
+        """Applies ``change`` to the stored breaker in a transaction, so that no concurrent change is lost."""
 
         def transact(pipe: Any) -> None:
             before = _loaded(pipe.get(self._breaker))
@@ -122,7 +124,7 @@ def _loaded(stored: bytes | None) -> Breaker:
 
 
 class GuardedSource:
-    """A source behind its guard. See Source; every call may raise MustWait."""
+    """A source with its guard. See Source. Every call may raise MustWait."""
 
     def __init__(self, source: Source, store: Store, name: str):
         self.source = source
@@ -164,7 +166,7 @@ class GuardedSource:
 
 
 def guarded(name: str, settings: Settings, store: Store) -> GuardedSource:
-    """The source of that name, as workers ask it: every request is paid for out of the shared budget."""
+    """Opens the source ``name`` for workers, with its guard. Every request is paid for from the shared budget."""
     limit = plan(name, settings)
     pay = Budget(store.redis, name, limit).spend if limit else free
     return GuardedSource(open_source(name, settings, pay), store, name)

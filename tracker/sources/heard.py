@@ -1,7 +1,8 @@
-"""What a source said to a refresh that its budget interrupted: the next try asks only for the rest.
+"""Keeps the answers of a catalogue refresh that the budget interrupted, so that the next try asks only for the rest.
 
-A catalogue may take several requests, and a budget may pay for one at a time. A try that began anew would spend the
-budget on the first request each time, and never come to the second. In Redis: ``dt1:heard:{source}``.
+A catalogue may take several requests, and a small budget may pay for one at a time. Without this, each try would spend
+the budget on the first request again and never reach the second. In Redis: hash ``dt1:heard:{source}``,
+request -> body.
 """
 
 import zlib
@@ -15,9 +16,9 @@ from tracker.errors import MustWait, SourceError
 from tracker.store.connection import PREFIX
 from tracker.store.raw import RawPipeline
 
-#: Bytes of answers, unpacked, that are kept at most.
+#: Most bytes of unpacked answers that are kept.
 LARGEST = 32_000_000
-#: Seconds: a budget may take a day to pay for the next request.
+#: Seconds that answers are kept. A budget may take a day to pay for the next request.
 LIFE = 2 * 86_400
 
 _answers: ContextVar[dict[str, bytes] | None] = ContextVar("answers", default=None)
@@ -25,9 +26,9 @@ _answers: ContextVar[dict[str, bytes] | None] = ContextVar("answers", default=No
 
 @contextmanager
 def kept(redis: Redis, source: str) -> Iterator[None]:
-    """Requests to ``source`` in here are answered by what it said to an earlier try that ended in MustWait, if any.
+    """Inside this context, requests to ``source`` use the answers that an earlier, interrupted try has kept.
 
-    Ends as its body does; may raise StoreError.
+    MustWait keeps the new answers for the next try; success or SourceError deletes all. May raise StoreError.
     """
     key, line = f"{PREFIX}:heard:{source}", RawPipeline.of(redis)
     [stored] = line.ask([("HGETALL", key)])
@@ -41,7 +42,7 @@ def kept(redis: Redis, source: str) -> Iterator[None]:
             line.ask([*(("HSET", key, request, body) for request, body in new), ("EXPIRE", key, LIFE)])
         raise
     except SourceError:
-        line.ask([("DEL", key)])  # what was said may be what is wrong
+        line.ask([("DEL", key)])  # a kept answer may be the cause
         raise
     finally:
         _answers.reset(token)
@@ -49,17 +50,17 @@ def kept(redis: Redis, source: str) -> Iterator[None]:
 
 
 def is_kept() -> bool:
-    """Whether answers are kept now: outside of a refresh nothing is to be named."""
+    """Whether the caller is inside ``kept``. Elsewhere requests need no key."""
     return _answers.get() is not None
 
 
 def recall(request: str) -> bytes | None:
-    """The body that answered ``request`` before."""
+    """The kept body of the answer to ``request``, None if there is none."""
     return (_answers.get() or {}).get(request)
 
 
 def note(request: str, body: bytes) -> None:
-    """Keeps the body that answers ``request``, in case that a later one must wait."""
+    """Keeps the body of the answer to ``request``, in case a later request must wait."""
     answers = _answers.get()
     if answers is not None and sum(map(len, answers.values())) + len(body) <= LARGEST:
         answers[request] = body

@@ -1,4 +1,7 @@
-"""GET a JSON document, bounded in time and size; whatever goes wrong is a SourceError with a counted reason."""
+"""Gets a JSON document within limits of time and size. Every failure is a SourceError with a reason that is counted.
+
+The meaning of an HTTP status is in ``refusal``. The meaning of an exchange's error text is in ``exchange.py``.
+"""
 
 import hashlib
 import io
@@ -15,37 +18,37 @@ from tracker.clock import wall
 from tracker.errors import SourceError
 from tracker.sources import Pay, free, heard
 
-#: Bytes of an answer, unpacked: parsed, JSON may take 30 x. The largest real one, 20,000 markets, has about 4 MB.
+#: Most bytes of an unpacked answer. Parsed JSON may take 30 times that. The largest real one, 20,000 markets, has 4 MB.
 LARGEST = 8_000_000
 CHUNK = 65_536
-#: Seconds to stay away where a source says that it was asked too much, but not until when; at most, whatever it says.
+#: Status -> seconds to pause if the source gives no time of its own, and the longest pause that a source can ask for.
 PAUSES = {429: 60, 418: 120}
 LONGEST_PAUSE = 3 * 86_400
-#: The header field of the only API key that is sent.
+#: Header of Cryptowatch's API key. No other source gets a key.
 KEY = "X-CW-API-Key"
-#: Binance names the end of a ban in words: "IP banned until 1659761931230."
+#: Binance writes the end of a ban into its text, in ms: "IP banned until 1659761931230."
 BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 
 
 def session(headers: dict[str, str], pay: Pay = free) -> "Session":
-    """A source's session."""
+    """Opens a session for a source."""
     return http.prepared(Session(pay), headers)
 
 
 class Session(requests.Session):
-    """Every request is paid for first, and its answer is read in bounds: it raises SourceError, or MustWait.
+    """Pays for every request first, then reads the answer within limits. Raises SourceError or MustWait.
 
-    It is sent as it is: no redirect is followed, no cookie kept, no hook called.
+    It follows no redirect, keeps no cookie and calls no hook.
     """
 
     def __init__(self, pay: Pay):
         super().__init__()
         self.pay = pay
         self._ready: requests.PreparedRequest | None = None
-        self._dated = ("", 0.0)  # the last answer's header Date, and when it was sent by our clock
+        self._dated = ("", 0.0)  # the last answer's header Date, and our time halfway through the request
 
     def fetch(self, url: str, params: dict[str, Any] | None = None) -> requests.Response:
-        """``get``, without preparing for each request what only differs by its URL: a fifth of what one costs."""
+        """GETs ``url``. Prepares a request once and then changes its URL only, which saves a fifth of the CPU."""
         if not self._ready:
             self._ready = self.prepare_request(requests.Request("GET", url))
         request = self._ready.copy()
@@ -56,9 +59,9 @@ class Session(requests.Session):
         return self.send(request)
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
-        """The answer, read; whatever options would loosen its bounds are left out.
+        """Sends the request and reads the whole answer. Ignores all options: some would loosen the limits.
 
-        One that is known from a refresh which had to wait is not asked for, nor paid for, again.
+        An answer that an interrupted refresh has kept (see heard.py) is used again, without a request or a payment.
         """
         url, known = str(request.url), _named(request) if heard.is_kept() else ""
         if body := heard.recall(known):
@@ -71,7 +74,7 @@ class Session(requests.Session):
                 body = _read(response)
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise SourceError("too_slow", f"{url} did not answer in time: {error}") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # odd headers
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # malformed headers
             raise SourceError("unreachable", f"{url}: {error}") from error
         self._dated = response.headers.get("Date", ""), (sent + wall()) / 2
         response.raw = io.BytesIO(body)
@@ -81,9 +84,9 @@ class Session(requests.Session):
 
     @property
     def skew(self) -> float | None:
-        """Seconds that the server's clock is ahead of ours, by its last answer; None if it does not say.
+        """How far the server's clock is ahead of ours by its last answer, in seconds; None if the answer has no Date.
 
-        Dates have their seconds cut off: on average they are half a second behind.
+        A Date has whole seconds, rounded down. On average that is half a second too early.
         """
         stamp, ours = self._dated
         theirs = http.unix_seconds(stamp)
@@ -93,12 +96,12 @@ class Session(requests.Session):
 def get_json(session: Session, url: str, params: dict[str, Any] | None = None) -> Any:
     """The JSON document at ``url``.
 
-    Raises SourceError: ``unreachable``, ``too_slow``, ``too_long``, ``http_NNN`` for a status other than 200,
-    ``not_json``; and MustWait.
+    Raises MustWait, or SourceError with the reason ``unreachable``, ``too_slow``, ``too_long``, ``not_json``, or
+    ``http_NNN`` for a status other than 200.
     """
     try:
         response = session.fetch(url, params)
-    except (requests.RequestException, ValueError) as error:  # no URL, or a header field that is none
+    except (requests.RequestException, ValueError) as error:  # a malformed URL or header
         raise SourceError("unreachable", f"{url}: {error}") from error
     if response.status_code != 200:
         raise refusal(response)
@@ -106,21 +109,21 @@ def get_json(session: Session, url: str, params: dict[str, Any] | None = None) -
 
 
 def parsed(body: bytes | str, url: str) -> Any:
-    """What a body says; raises SourceError ``not_json``."""
+    """Parses a JSON body; raises SourceError ``not_json``."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise SourceError("not_json", f"{url} answered what is no JSON ({error}): {_excerpt(body)}") from error
+        raise SourceError("not_json", f"{url} did not answer with JSON ({error}): {_excerpt(body)}") from error
 
 
 def refusal(response: requests.Response) -> SourceError:
-    """What an answer that is no 200 means: 429, 418 and Retry-After ask for a pause, 401 and 451 are permanent."""
+    """The error for an answer other than 200. 429, 418 and Retry-After ask for a pause; 401 and 451 are permanent."""
     status, body = response.status_code, response.content
     wait = http.seconds(response.headers.get("Retry-After", "")) or PAUSES.get(status, 0)
     if banned := BANNED_UNTIL.search(body):
         wait = int(banned[1]) / 1000 - wall()
     if response.request and (key := str(response.request.headers.get(KEY, ""))):
-        body = body.replace(key.encode(), b"***")  # some repeat a key that they refuse
+        body = body.replace(key.encode(), b"***")  # some servers repeat a key that they refuse
     return SourceError(
         f"http_{status}",
         f"{response.url} answered {status}: {_excerpt(body)}",
@@ -130,11 +133,12 @@ def refusal(response: requests.Response) -> SourceError:
 
 
 def _named(request: requests.PreparedRequest) -> str:
-    """What tells a request from others of its source."""
+    """A key for the request: equal requests of a source have equal keys."""
     return hashlib.sha256(repr((request.method, request.url, request.body)).encode()).hexdigest()
 
 
 def _again(request: requests.PreparedRequest, body: bytes) -> requests.Response:
+    """Makes the answer to ``request`` out of a body that was kept."""
     response = requests.Response()
     response.status_code, response.reason, response.encoding = 200, "OK", "utf-8"
     response.request, response.url, response.raw = request, str(request.url), io.BytesIO(body)
@@ -144,7 +148,7 @@ def _again(request: requests.PreparedRequest, body: bytes) -> requests.Response:
 
 def _read(response: requests.Response) -> bytes:
     chunks, size = [], 0
-    while chunk := response.raw.read1(CHUNK, decode_content=True):  # as it arrives, unpacked
+    while chunk := response.raw.read1(CHUNK, decode_content=True):  # in pieces as they arrive, unpacked
         chunks.append(chunk)
         size += len(chunk)
         if size > LARGEST:

@@ -1,4 +1,4 @@
-"""The simulated exchange as a source: it speaks Cryptowatch's format, so it is asked as Cryptowatch is."""
+"""The simulated exchange as a source. It speaks Cryptowatch's format, so the class Cryptowatch asks it."""
 
 from tracker.settings import Settings
 from tracker.sources import Pay

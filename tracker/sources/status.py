@@ -1,4 +1,4 @@
-"""How each source does: what workers noted of it, its guard and its budget, as values and as text for a terminal."""
+"""The state of each source, from workers' notes, its guard and its budget, as values and as text for a terminal."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -14,13 +14,13 @@ from tracker.store.connection import connect
 from tracker.store.repairs import latest
 from tracker.store.series import Store
 
-#: Intervals without an answer after which a market is stale, and those of its names that are shown.
+#: Intervals without an answer that make a market stale, and how many names of stale markets are shown.
 STALE, SHOWN = 3, 5
 
 
 @dataclass(frozen=True)
 class Markets:
-    """tracked: on the watch list; stale: without an answer for STALE intervals; of_catalogue: all the source has."""
+    """Counts. tracked: on the watch list; stale: no answer for STALE intervals; of_catalogue: all of the source."""
 
     tracked: int
     stale: int
@@ -29,7 +29,7 @@ class Markets:
 
 @dataclass(frozen=True)
 class BudgetState:
-    """limit: units in any ``period`` seconds, None: unlimited; deferred: markets the last tick could not pay for."""
+    """limit: units in any ``period`` seconds, None: unlimited; deferred: markets that the last tick left unpaid."""
 
     limit: float | None
     period: int | None
@@ -39,7 +39,7 @@ class BudgetState:
 
 @dataclass(frozen=True)
 class BreakerState:
-    """failures: in a row; until: Unix seconds before which it is not asked, None: it is."""
+    """failures: in a row; until: no calls before this time, in Unix seconds, None if calls are allowed."""
 
     state: str
     failures: int
@@ -48,9 +48,9 @@ class BreakerState:
 
 @dataclass(frozen=True)
 class SourceState:
-    """state: ok, degraded, down, blocked or starting, and why. Times in Unix seconds, None: never.
+    """state: ok, degraded, down, blocked or starting; reason: why. Times are Unix seconds, None means never.
 
-    clock_skew: seconds its clock is ahead of ours; refused: reason -> number of candles or answers.
+    clock_skew: how far its clock is ahead of ours, in seconds; refused: reason -> number of refused candles or answers.
     """
 
     name: str
@@ -70,17 +70,17 @@ class SourceState:
     stale: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict:
-        """Without the names of stale markets."""
+        """All fields as a dict, without the names of stale markets."""
         return {name: value for name, value in asdict(self).items() if name != "stale"}
 
 
 def states(store: Store, settings: Settings) -> list[SourceState]:
-    """Of all configured sources; may raise StoreError."""
+    """The states of all configured sources; may raise StoreError."""
     return [_state(store, settings, name) for name in settings.sources]
 
 
 def report(settings: Settings) -> str:
-    """A few lines a source; raises StoreError when the store is away."""
+    """A few lines of text for each source; raises StoreError if the store does not answer."""
     store = Store(connect(settings.redis_url, tries=1, patience=3), settings.ring)
     ranked = ", ".join(f"{store.ranked(field)} of {field}" for field in FIELDS)
     now = settings.clock.now()
@@ -101,7 +101,7 @@ def _state(store: Store, settings: Settings, name: str) -> SourceState:
     used = Budget(store.redis, name, limit).used() if limit else None
     deferred = int(noted.get("deferred", 0))
     breaker, pause, why = SourceGuard(store.redis, name).look()
-    state, reason = _judge(noted, breaker, f"it asked for a pause of {pause:.0f} s more: {why}" if pause else "",
+    state, reason = _judge(noted, breaker, f"it asked for a pause, {pause:.0f} s are left: {why}" if pause else "",
                            len(tracked), len(stale), deferred)  # fmt: skip
     return SourceState(
         name, kind(name), state, reason, interval,
@@ -121,22 +121,22 @@ def _state(store: Store, settings: Settings, name: str) -> SourceState:
 def _judge(
     noted: dict[str, str], breaker: Breaker, pause: str, tracked: int, stale: int, deferred: int
 ) -> tuple[str, str]:
-    """The state of a source, and why."""
+    """(state, reason) of a source; see SourceState."""
     error = noted.get("last_error", "")
     if breaker.blocked:
         return "blocked", error or breaker.blocked
     if breaker.until:
         return "down", error
     if "last_success" not in noted:
-        waits = pause or noted.get("waiting") or ("no market was answered for yet" if tracked else "")
-        return ("down", error) if error else ("starting", waits or "nothing was asked yet")
+        waits = pause or noted.get("waiting") or ("no market has had an answer yet" if tracked else "")
+        return ("down", error) if error else ("starting", waits or "no request was made yet")
     if tracked and stale == tracked:
-        return "down", pause or "no market was answered for lately"
+        return "down", pause or "no market has had an answer lately"
     reasons = [
         pause,
         f"the budget does not pay for {deferred} of {tracked} markets each interval" if deferred else "",
-        f"{stale} markets are stale" if stale else "",
-        "its catalogue is refused" if "catalogue_refused_since" in noted else "",
+        f"{stale} of {tracked} markets are stale" if stale else "",
+        "its new catalogue was refused" if "catalogue_refused_since" in noted else "",
     ]
     reason = "; ".join(filter(None, reasons))
     return ("degraded", reason) if reason else ("ok", "")

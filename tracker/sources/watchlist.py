@@ -1,4 +1,4 @@
-"""Which markets of a source are tracked. Pure: catalogues, tickers and wishes in, markets out."""
+"""Chooses the markets of a source to track. Pure: catalogue, tickers and settings in, markets out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from tracker.errors import SourceError
 from tracker.models import Market, Ticker
 from tracker.settings import Settings
 
-#: What a unit of these is worth, to compare what is traded: about the same.
+#: Currencies of about equal worth, good enough to compare traded values.
 SAME = ("usd", "usdt", "usdc", "fdusd", "dai", "eur")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Patterns of pairs, quote currencies (none: all), how many of the most traded, new currency -> its old name."""
+    """pairs: patterns; quotes: currencies, empty: all; top: how many of the most traded; aliases: new -> old name."""
 
     pairs: Sequence[str] = ("*",)
     quotes: Sequence[str] = ()
@@ -23,13 +23,13 @@ class Wanted:
 
 
 def wanted(name: str, settings: Settings) -> Wanted:
-    """What of the catalogue of the source ``name`` is tracked."""
+    """The settings that choose the markets of the source ``name``."""
     configured = (settings.pairs, settings.quotes, settings.tops, settings.aliases)
     return Wanted(*(each.of(name) for each in configured))
 
 
 def require_whole(count: int, before: int) -> None:
-    """Raises SourceError for a catalogue of ``count`` markets that had ``before``: none, or not half as many."""
+    """Raises SourceError if a catalogue is empty, or has fewer than half of the ``before`` markets that it had."""
     if not count:
         raise SourceError("no_markets", "the catalogue is empty")
     if count * 2 < before:
@@ -37,7 +37,7 @@ def require_whole(count: int, before: int) -> None:
 
 
 def select(markets: Sequence[Market], wanted: Wanted) -> list[Market]:
-    """Those of ``markets`` with a wanted pair and quote, by id; raises SourceError if that is none."""
+    """The ``markets`` with a wanted pair and quote, sorted by id; raises SourceError if there is none."""
     chosen = [
         market
         for market in sorted(markets, key=lambda market: market.id)
@@ -53,9 +53,9 @@ def select(markets: Sequence[Market], wanted: Wanted) -> list[Market]:
 def most_traded(
     markets: Sequence[Market], listed: Sequence[Market], tickers: Mapping[str, Ticker], count: int
 ) -> list[Market]:
-    """The ``count`` of ``markets`` with the largest value traded in 24 h, by id; raises SourceError without volumes.
+    """The ``count`` ``markets`` with the largest value traded in 24 h, sorted by id.
 
-    What a quote currency is worth is told by all that are ``listed``.
+    All ``listed`` markets serve to find what a quote currency is worth. Raises SourceError if no volume is known.
     """
     rates = _rates(listed, tickers)
     values = {
@@ -64,13 +64,13 @@ def most_traded(
         if (ticker := tickers.get(market.id)) and ticker.traded is not None
     }
     if not values:
-        raise SourceError("no_volumes", "the source does not say what was traded, which TOP needs")
+        raise SourceError("no_volumes", "TOP needs traded volumes, and the source gives none")
     ranked = sorted(markets, key=lambda market: (-values.get(market.id, -1), market.id))
     return sorted(ranked[:count], key=lambda market: market.id)
 
 
 def forerunners(markets: Sequence[Market], aliases: Mapping[str, str]) -> dict[str, str]:
-    """Market id -> the id it had before one of its currencies was renamed."""
+    """Market id -> its id before the rename, for each market with a renamed currency."""
     found = {}
     for market in markets:
         exchange, _, pair = market.id.partition(":")
@@ -81,7 +81,7 @@ def forerunners(markets: Sequence[Market], aliases: Mapping[str, str]) -> dict[s
 
 
 def _rates(markets: Sequence[Market], tickers: Mapping[str, Ticker]) -> dict[str, float]:
-    """Currency -> what it is worth in one of SAME, as far as a market or two tell."""
+    """Currency -> its price in one of SAME, found through one market or a chain of two."""
     rates = dict.fromkeys(SAME, 1.0)
     for _ in range(2):
         for market in markets:
