@@ -182,8 +182,8 @@ class Alert:
 
     metric: the metric's id, or ``source:NAME`` for a ``stale`` rule. slot: the slot of the rising edge, Unix seconds.
     value: the number that was compared with ``baseline``, which the rule's kind defines over the ``samples`` present
-    samples in the ``window`` seconds before the slot; factor: the rule's limit. at: Unix seconds of the evaluation that found
-    it. state: ``firing`` or ``resolved``; acknowledged: by, at, comment of a person.
+    samples in the ``window`` seconds before the slot; factor: the rule's limit. at: Unix seconds of the evaluation that
+    found it. state: ``firing`` or ``resolved``; acknowledged: by, at, comment of a person.
     """
 
     rule: str

@@ -188,7 +188,7 @@ def test_a_malformed_file_is_refused_with_its_name_and_line(tmp_path, lines, lin
 
 def test_a_file_that_is_not_gzipped_or_not_named_after_a_market_is_refused(tmp_path):
     (tmp_path / "ethbtc.csv.gz").write_text(HEADER)
-    with pytest.raises(ValueError, match=r"ethbtc\.csv\.gz: line 1: no gzipped text"):
+    with pytest.raises(ValueError, match=r"ethbtc\.csv\.gz: line 1: not gzipped text"):
         Replay(tmp_path, start=NOW)
     (tmp_path / "ethbtc.csv.gz").rename(tmp_path / "eth btc.csv.gz")
     with pytest.raises(ValueError, match=r"eth btc\.csv\.gz: expected a name"):

@@ -1,4 +1,4 @@
-"""The credits a caller has: what a request costs, what is left, and the refusal when nothing is.
+"""The credits of callers: takes the cost of a request, shows what is left, and refuses when nothing is left.
 
 Source: https://docs.cryptowat.ch/rest-api/rate-limit. Costs are thousandths of a credit, so that sums stay exact.
 """
@@ -16,7 +16,7 @@ SPENT = "You have exceeded your current API allowance. Upgrade for a higher allo
 
 
 class Credits:
-    """The credits all callers without a key share for 24 hours from the first request on; None: never spent."""
+    """The credits that all callers without a key share. Renewed 24 hours after the first request; None: unlimited."""
 
     def __init__(self, credits: float | None) -> None:
         self._endless = credits is None
@@ -26,7 +26,7 @@ class Credits:
         self._lock = Lock()
 
     def spend(self, cost: int, now: float) -> dict[str, Any]:
-        """Takes ``cost`` and returns the allowance to show; TooManyRequests when less than that is left."""
+        """Takes ``cost`` and returns the allowance to show; raises TooManyRequests if less than ``cost`` is left."""
         with self._lock:
             if now >= self._renewal:
                 self._renewal, self._remaining = now + DAY, self._size
@@ -37,7 +37,7 @@ class Credits:
             return self._shown(cost)
 
     def show(self) -> dict[str, Any]:
-        """The allowance, of a request that costs nothing."""
+        """The allowance to show for a request that costs nothing."""
         return self._shown(0)
 
     def _shown(self, cost: int) -> dict[str, Any]:
@@ -45,6 +45,6 @@ class Credits:
 
 
 def paid(key: str) -> dict[str, Any]:
-    """The allowance of a caller with a key, which is never spent."""
+    """The allowance to show to a caller with a key. It never ends."""
     account = str(uuid5(NAMESPACE_URL, key))
     return {"cost": 0, "remaining": SHOWN_BUDGET, "remainingPaid": 9_999_999_999, "account": account}

@@ -1,4 +1,4 @@
-"""An order book around a price, and what trading against it costs. Pure; the same seed always gives the same book."""
+"""An order book around a price, and the cost of a trade with it. Pure: one seed always gives one book."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -6,13 +6,13 @@ from hashlib import blake2b
 import numpy as np
 
 LEVELS = 100
-#: Distances from the last price that liquidity is reported for, in basis points.
+#: Distances from the mid price at which liquidity is reported, in basis points.
 LIQUIDITY_BPS = (25, 50, 75, 100, 150, 200, 250, 300, 400, 500)
 
 
 @dataclass(frozen=True)
 class Book:
-    """Asks by rising and bids by falling price: float64 (n, 2) price, amount; best first. Both or neither are empty."""
+    """Asks and bids, best price first: float64 (n, 2) of price, amount. Both sides are empty, or neither."""
 
     asks: np.ndarray
     bids: np.ndarray
@@ -23,11 +23,11 @@ class Book:
 
     @property
     def fill(self) -> float:
-        """The most base units that can be bought as well as sold."""
+        """The largest amount, in base units, that can be bought and also be sold."""
         return min(side[:, 1].sum() for side in (self.asks, self.bids))
 
     def cut(self, limit: int | None, depth: float | None, span: float | None) -> "Book":
-        """The best ``limit`` levels a side, up to ``depth`` base units in sum, within ``span`` percent of the mid."""
+        """The best ``limit`` levels of a side that reach ``depth`` base units in sum, within ``span`` % of the mid."""
         return Book(*(self._cut(side, limit, depth, span) for side in (self.asks, self.bids)))
 
     def _cut(self, side: np.ndarray, limit: int | None, depth: float | None, span: float | None) -> np.ndarray:
@@ -39,9 +39,9 @@ class Book:
 
 
 def draw(seed: str, price: float, size: float) -> Book:
-    """A book around ``price`` that reaches 6 % to both sides, its levels about ``size`` base units each."""
+    """A book around ``price`` that reaches 6 % to both sides. A level has about ``size`` base units."""
     random = np.random.default_rng(int.from_bytes(blake2b(seed.encode(), digest_size=16).digest()))
-    # Steps are well above the rounding, so that prices stay distinct.
+    # Steps are much larger than the rounding, so that prices stay distinct.
     steps = random.uniform(1e-4, 1.1e-3, (2, LEVELS)).cumsum(axis=1)
     prices = (price * (1 + np.array([[1], [-1]]) * steps)).round(7 - int(np.floor(np.log10(price))))
     amounts = size * random.lognormal(0, 1, (2, LEVELS))
@@ -50,12 +50,12 @@ def draw(seed: str, price: float, size: float) -> Book:
 
 
 def within(side: np.ndarray, price: float, share: float) -> np.ndarray:
-    """The levels not further than ``share`` of ``price`` from it."""
+    """The levels at most ``share`` (a fraction) away from ``price``."""
     return side[np.abs(side[:, 0] - price) <= share * price]
 
 
 def liquidity(book: Book) -> dict[str, dict[str, dict[str, str]]]:
-    """Base and quote amounts up to each distance, as Cryptowatch writes them."""
+    """Base and quote amounts within each distance, in Cryptowatch's format."""
     return {"bid": _sums(book.bids, book.mid), "ask": _sums(book.asks, book.mid)}
 
 
@@ -68,7 +68,7 @@ def _sums(side: np.ndarray, mid: float) -> dict[str, dict[str, str]]:
 
 
 def quote(side: np.ndarray, amount: float, total: str) -> dict[str, str]:
-    """What trading ``amount`` base units against a side gives, as Cryptowatch writes it; the side must hold that much.
+    """The result of trading ``amount`` base units with a side, in Cryptowatch's format. The side must hold it.
 
     ``total`` names the sum in quote units: ``spend`` or ``receive``.
     """

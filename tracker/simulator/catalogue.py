@@ -1,4 +1,4 @@
-"""The names of the simulated world: assets, pairs, exchanges and markets, their ids, and their Cryptowatch objects."""
+"""The simulated assets, pairs, exchanges and markets: their names, ids and Cryptowatch objects."""
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -6,7 +6,7 @@ from hashlib import blake2b
 from itertools import count
 from typing import Any, NamedTuple
 
-#: Symbol -> name and price in US dollars, of about the summer of 2023.
+#: Symbol -> name, and price in US dollars around summer 2023.
 ASSETS = {
     "btc": ("Bitcoin", 29_400.0),
     "eth": ("Ethereum", 1_860.0),
@@ -33,13 +33,13 @@ ASSETS = {
 }
 FIAT = {"usd", "eur", "gbp", "jpy"}
 STABLE = {"usdt", "usdc"}
-#: What the generated pairs are priced in.
+#: Quote currencies of the generated pairs.
 QUOTES = ("usd", "eur", "btc", "usdt")
 EXCHANGES = (
     *("kraken", "coinbase", "bitfinex", "binance", "bitstamp", "okx", "bybit", "kucoin", "gateio", "gemini"),
     *("huobi", "mexc", "bitget", "poloniex", "bittrex", "zonda"),
 )
-#: Ids that recorded answers of Cryptowatch show.
+#: Ids from recorded answers of Cryptowatch.
 KNOWN_IDS = {
     "exchange": {"bitfinex": 1, "coinbase": 2, "bitstamp": 3, "kraken": 4, "binance": 27},
     "market": {"bitfinex:btcusd": 1, "coinbase:btcusd": 65, "kraken:btceur": 86, "kraken:btcusd": 87},
@@ -66,20 +66,20 @@ class Listing(NamedTuple):
 
 
 def stable_id(kind: str, name: str) -> int:
-    """The id of a thing: as recorded where it is known, else from its name, so that it depends on nothing else."""
+    """The recorded id if it is known, else an id that depends on kind and name only."""
     known = KNOWN_IDS[kind].get(name)
     return known or 1_000_000 + int.from_bytes(blake2b(f"{kind}/{name}".encode(), digest_size=6).digest())
 
 
 def split_pair(pair: str) -> tuple[str, str]:
-    """Base and quote of a pair such as ``ethbtc``; a quote nobody knows is taken to have three letters."""
+    """Base and quote of a pair such as ``ethbtc``. An unknown quote is taken to be the last three letters."""
     quotes = sorted(ASSETS, key=len, reverse=True)
     quote = next((quote for quote in quotes if pair.endswith(quote) and pair != quote), pair[-3:])
     return pair[: -len(quote)], quote
 
 
 def invent(exchanges: int) -> Iterator[Listing]:
-    """Markets without end: the known assets first, then coins nobody has heard of, each on all the exchanges."""
+    """Yields endless markets: the known assets first, then invented coins, each on all exchanges."""
     names = [*EXCHANGES, *(f"exchange{number}" for number in range(len(EXCHANGES), exchanges))][:exchanges]
     for base in _bases():
         for quote in QUOTES:
@@ -105,7 +105,7 @@ def _syllable(number: int) -> str:
 
 
 class Catalogue:
-    """All markets of a feed by id, rising, and the exchanges, pairs and assets that follow from them."""
+    """All markets of a feed, sorted by id, and their exchanges, pairs and assets."""
 
     def __init__(self, listings: Iterable[Listing]) -> None:
         self.markets = {listing.id: listing for listing in sorted(listings, key=lambda listing: listing.id)}
@@ -127,7 +127,7 @@ class Catalogue:
 
     @cached_property
     def by_asset(self) -> dict[str, dict[str, list[Listing]]]:
-        """Asset -> ``base`` or ``quote`` -> markets where it is that."""
+        """Asset -> ``base`` or ``quote`` -> the markets in which the asset is on that side."""
         assets: dict[str, dict[str, list[Listing]]] = {}
         for listing in self.markets.values():
             for side in ("base", "quote"):
@@ -150,7 +150,7 @@ class Catalogue:
 
 
 def market_object(listing: Listing, root: str) -> dict[str, Any]:
-    """A market as Cryptowatch lists it; ``root`` is the URL that routes start with, here and below."""
+    """A market in Cryptowatch's format. ``root``, here and below, is the URL at the start of each route."""
     exchange, pair = listing.exchange, listing.pair
     return {
         "id": listing.id,
@@ -174,7 +174,7 @@ def asset_object(symbol: str, root: str) -> dict[str, Any]:
 
 
 def pair_object(listing: Listing, root: str) -> dict[str, Any]:
-    """``listing`` is any market of the pair."""
+    """A pair in Cryptowatch's format. ``listing`` is any market of the pair."""
     return {
         "id": stable_id("pair", listing.pair),
         "symbol": listing.pair,

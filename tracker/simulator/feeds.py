@@ -1,4 +1,4 @@
-"""Where the simulated exchange's candles come from: generated out of a seed, or replayed from files."""
+"""The simulated exchange's candles: generated from a seed, or replayed from files."""
 
 import gzip
 import re
@@ -17,11 +17,11 @@ from tracker.simulator.catalogue import ASSETS, FIAT, STABLE, Listing, invent, s
 
 MINUTE = 60
 COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
-#: No number in a candle file reaches this; it keeps sums and products finite.
+#: Numbers in a candle file must stay below this, so that sums and products stay finite.
 LARGEST = 1e18
 NO_CANDLES = np.empty((0, len(COLUMNS)))
 
-#: A block is what is generated at once: short, so that one candle is cheap; long, so that a day has few blocks.
+#: Candles are generated in blocks: short ones make one candle cheap, long ones make a day cheap.
 BLOCK_MINUTES = 240
 BLOCK = BLOCK_MINUTES * MINUTE
 BLOCKS_A_DAY = 6
@@ -34,24 +34,24 @@ CANDLE_FILE = re.compile(r"(?:(?P<exchange>[a-z0-9][a-z0-9._-]*)-)?(?P<pair>[a-z
 
 
 class Feed(Protocol):
-    """Finished one-minute candles of markets."""
+    """One-minute candles of markets, each as it is after its minute has ended."""
 
     markets: Sequence[Listing]
 
     def candles(self, exchange: str, pair: str, first: int, last: int) -> np.ndarray:
         """Candles that open in [first, last], Unix seconds: float64 (n, 6), the columns of COLUMNS, oldest first.
 
-        Opening times are multiples of 60, a minute without a trade is missing, prices are in quote units, volume in
-        base units. A minute's candle is the same whenever it is asked for. KeyError: no such market.
+        Opening times are multiples of 60. A minute without a trade is missing. Prices are in quote units, volume in
+        base units. Every call gives the same candle for a minute. Raises KeyError for an unknown market.
         """
         ...
 
 
 class Traits(NamedTuple):
-    """What stays the same about a generated market.
+    """The constant properties of a generated market.
 
-    price: usual price, quote units; decimals: of its prices; turnover: usual volume of a minute, base units;
-    activity: share of the minutes that have a trade.
+    price: usual price, quote units; decimals: decimal places of prices; turnover: usual volume of a minute, base units;
+    activity: share of minutes that have a trade.
     """
 
     listing: Listing
@@ -62,12 +62,12 @@ class Traits(NamedTuple):
 
 
 class Generated:
-    """Any number of markets whose candles are a pure function of (seed, market, minute).
+    """Any number of markets. Candles are a pure function of (seed, market, minute), for any time since 1970.
 
-    An asset's log price, relative to its usual one, is a Brownian bridge between levels that are hashed from the day:
-    nothing has to be walked from the beginning of time. Half of its variance is common to all coins. A pair's
-    price is the quotient of its assets', times the exchange's own small premium. Volume is lognormal with rare Pareto
-    spikes; every fifth market is thin and has minutes without a trade. Any time since 1970 has candles.
+    An asset's log price, relative to its usual price, is a Brownian bridge between the levels of two days. A hash gives
+    the level of a day, so no walk from the beginning of time is needed. Half of the variance is common to all coins. A
+    pair's price is the quotient of its two assets' prices, times a small premium of the exchange. Volume is lognormal
+    with rare Pareto spikes. Every fifth market is thin: it has minutes without a trade.
     """
 
     def __init__(self, seed: int = 1, markets: int = 60, exchanges: int = 3) -> None:
@@ -77,7 +77,7 @@ class Generated:
         self.markets: Sequence[Listing] = list(islice(invent(exchanges), markets))
         self._listings = {(listing.exchange, listing.pair): listing for listing in self.markets}
         self._traits = lru_cache(None)(self._draw_traits)
-        # At most 140 MB of candles and 16 MB of paths, and 10,000 markets keep the block they are in.
+        # At most 140 MB of candles and 16 MB of paths. 10,000 markets can all keep their current block.
         self._block = lru_cache(12_288)(self._generate)
         self._asset_path = lru_cache(8_192)(self._combined_path)
         self._common_path = lru_cache(64)(partial(self._path, "common"))
@@ -91,7 +91,7 @@ class Generated:
         return _between(blocks[0] if len(blocks) == 1 else np.concatenate(blocks), first, last)
 
     def _generate(self, exchange: str, pair: str, block: int) -> np.ndarray:
-        """The candles that open in a block, read-only."""
+        """The candles that open in a block, as a read-only array."""
         listing, usual, decimals, turnover, activity = self._traits(exchange, pair)
         path = self._asset_path(listing.base, block) - self._asset_path(listing.quote, block)
         prices = (usual * np.exp(path + self._premium(exchange, block))).round(decimals)
@@ -121,7 +121,7 @@ class Generated:
         return ASSETS[asset][1] if asset in ASSETS else 10 ** self._random("price", asset).uniform(-3, 2)
 
     def _combined_path(self, asset: str, block: int) -> np.ndarray:
-        """An asset's path against the US dollar: a coin's is half the market's, half its own; money hardly moves."""
+        """An asset's path against the US dollar: half common, half its own for a coin; almost flat for money."""
         if asset == "usd":
             return np.zeros(BLOCK_MINUTES + 1)
         if asset in FIAT | STABLE:
@@ -129,7 +129,7 @@ class Generated:
         return (self._common_path(block) + self._path(asset, block)) * 0.5**0.5
 
     def _path(self, name: str, block: int) -> np.ndarray:
-        """Log price relative to the usual one at the edges of a block's minutes: (241,)."""
+        """Log price relative to the usual price, at the edges of a block's minutes: (241,)."""
         day, number = divmod(block, BLOCKS_A_DAY)
         start, end = self._knots(name, day)[number : number + 2]
         return _bridge(self._random("block", name, block), start, end, BLOCK_MINUTES, MINUTE_SIGMA)
@@ -140,17 +140,17 @@ class Generated:
         return _bridge(self._random("day", name, day), start, end, BLOCKS_A_DAY, BLOCK_SIGMA)
 
     def _random(self, *key: object) -> np.random.Generator:
-        """Random numbers that belong to ``key`` alone."""
+        """A random generator seeded by the feed's seed and ``key``."""
         digest = blake2b(repr((self.seed, *key)).encode(), digest_size=16).digest()
         return np.random.default_rng(int.from_bytes(digest))
 
 
 class Replay:
-    """Candles of files, moved in time by a whole number of minutes, the same for all files.
+    """Candles from files. All are moved in time by the same whole number of minutes.
 
     ``directory`` holds ``EXCHANGE-PAIR.csv.gz`` or ``PAIR.csv.gz`` (exchange ``replay``) with a header and the columns
-    of COLUMNS. The candle that opens at ``at`` (Unix seconds in the files; the last one by default) opens at the minute
-    of ``start``. After the last candle nothing trades any more. ValueError: no files, a malformed one, a bad ``at``.
+    of COLUMNS. The candle that opens at ``at`` (Unix seconds in the files, by default the last) opens at the minute of
+    ``start``. No market trades after the last candle. Raises ValueError for no files, a malformed file or a bad ``at``.
     """
 
     def __init__(self, directory: Path | str, start: float, at: float | None = None) -> None:
@@ -164,7 +164,7 @@ class Replay:
             raise ValueError(
                 f"{at:.0f} is outside of the candles, {first:.0f} ({utc(first)}) to {last:.0f} ({utc(last)})"
             )
-        #: Seconds from a time in the files to the same moment in the replay.
+        #: Seconds to add to a time in the files to get the time in the replay.
         self.shift = int(start // MINUTE * MINUTE - origin)
         #: When the last candle closes, Unix seconds in the replay.
         self.end = int(last + MINUTE + self.shift)
@@ -177,7 +177,7 @@ class Replay:
 
 
 def _bursts(random: np.random.Generator) -> np.ndarray:
-    """Volumes of a block's minutes in units of the usual one: (240,); 1 in 500 is a spike."""
+    """Volumes of a block's minutes relative to the usual volume: (240,). One in 500 is a spike."""
     spikes = np.where(random.random(BLOCK_MINUTES) < 0.002, 4 + 4 * random.pareto(1.5, BLOCK_MINUTES), 1)
     return np.exp(0.5 * random.standard_normal(BLOCK_MINUTES)) * np.minimum(spikes, 200)
 
@@ -194,7 +194,7 @@ def _between(rows: np.ndarray, first: int, last: int) -> np.ndarray:
 
 
 def _moved(rows: np.ndarray, shift: int) -> np.ndarray:
-    """Columns contiguous, because every look-up searches the first."""
+    """A read-only copy, ``shift`` seconds later. Columns are contiguous, because look-ups search the first one."""
     moved = np.asfortranarray(rows)
     moved[:, 0] += shift
     moved.flags.writeable = False
@@ -202,20 +202,20 @@ def _moved(rows: np.ndarray, shift: int) -> np.ndarray:
 
 
 def _read(path: Path) -> tuple[Listing, np.ndarray]:
-    """A candle file's market and its rows as in COLUMNS; ValueError names the file and the line."""
+    """A candle file's market and its rows as in COLUMNS. Raises ValueError with the file and the line."""
     name = CANDLE_FILE.fullmatch(path.name.lower())
     if not name:
         raise ValueError(f"{path}: expected a name like EXCHANGE-PAIR.csv.gz or PAIR.csv.gz")
     try:
         header, *lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise ValueError(f"{path}: line 1: no gzipped text: {error}") from error
+        raise ValueError(f"{path}: line 1: not gzipped text: {error}") from error
     if header != ",".join(COLUMNS):
         raise ValueError(f"{path}: line 1: expected {','.join(COLUMNS)}")
     rows = _parse(path, lines)
     bad = np.flatnonzero(~_plausible(rows))
     if len(bad) or not len(rows):
-        raise ValueError(f"{path}: line {bad[0] + 2 if len(bad) else 2}: no candle, or one out of order")
+        raise ValueError(f"{path}: line {bad[0] + 2 if len(bad) else 2}: not a candle, or out of order")
     pair = name["pair"]
     return Listing(name["exchange"] or "replay", pair, *split_pair(pair)), rows
 
@@ -226,7 +226,7 @@ def _parse(path: Path, lines: list[str]) -> np.ndarray:
         if rows.shape == (len(lines), len(COLUMNS)):
             return rows
     except ValueError:
-        pass  # numpy counts rows in its own way; the line is found below
+        pass  # numpy's row number does not count all lines: find the line below
     bad = next((number for number, line in enumerate(lines) if not _is_row(line)), 0)
     raise ValueError(f"{path}: line {bad + 2}: expected {len(COLUMNS)} numbers")
 
@@ -239,7 +239,7 @@ def _is_row(line: str) -> bool:
 
 
 def _plausible(rows: np.ndarray) -> np.ndarray:
-    """Which rows are candles and younger than the one before: bool (n,)."""
+    """Whether each row is a valid candle and later than the row before: bool (n,)."""
     times, opens, highs, lows, closes, volumes = rows.T
     ordered = (times % MINUTE == 0) & (np.diff(times, prepend=-1) > 0)
     prices = (lows > 0) & (lows <= np.minimum(opens, closes)) & (np.maximum(opens, closes) <= highs)

@@ -1,4 +1,4 @@
-"""Pages of lists that are ordered by id, with the opaque cursors that Cryptowatch hands out between them."""
+"""Splits lists, ordered by id, into pages with opaque cursors like Cryptowatch's."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_right
@@ -13,10 +13,10 @@ Cursor = dict[str, str | bool]
 
 
 def page(kind: str, items: Mapping[int, Item], limit: int, cursor: str | None) -> tuple[list[Item], Cursor]:
-    """At most ``limit`` of ``items`` (by rising id) after the one that ``cursor`` stands for, and the next cursor.
+    """At most ``limit`` of ``items`` (by rising id) after the item of ``cursor``, and the next cursor.
 
-    The list may change between pages: nothing that stays is skipped or repeated. ValueError: a cursor that was not
-    given out for a list of this ``kind``.
+    The list may change between pages: no item that stays is skipped or repeated. Raises ValueError for a cursor that
+    does not belong to a list of this ``kind``.
     """
     ids = list(items)
     start = bisect_right(ids, _decode(kind, cursor)) if cursor else 0

@@ -1,4 +1,4 @@
-"""Runs the simulated exchange as a process of its own: granian with one worker, so that there is one budget."""
+"""Runs the simulated exchange in a process of its own: granian with one worker, because the budget is in its memory."""
 
 import multiprocessing
 import os
@@ -20,9 +20,9 @@ from tracker.settings import Settings
 from tracker.simulator.feeds import Feed, Generated, Replay
 from tracker.simulator.server import Api, create_app
 
-#: Enough to overlap waiting clients; few enough that granian finds them reasonable on one core.
+#: Enough to serve clients while others wait. Few enough that granian does not warn on one core.
 THREADS = 3
-#: A stop does not wait longer than this for answers under way.
+#: Longest wait for unfinished answers at a stop.
 STOP_SECONDS = 5
 
 
@@ -31,8 +31,8 @@ class SimulatorConfig:
     """What to simulate and where to serve it.
 
     candles: folder of candle files, empty for generated markets; at: Unix second in the files, by default the last
-    opening time; start: Unix second at which the ``at`` candle opens, by default now; budget: credits per 24 hours
-    without a key, None for endless; keys: those accepted.
+    opening time; start: Unix second at which the candle of ``at`` opens, by default now; budget: credits per 24 hours
+    for all callers without a key, None for unlimited; keys: accepted API keys.
     """
 
     host: str = "127.0.0.1"
@@ -71,7 +71,7 @@ class SimulatorConfig:
 
 
 def serve(config: SimulatorConfig) -> None:
-    """Serves until SIGINT or SIGTERM. Exits with 1 and one line on stderr when the port is taken or the feed is bad."""
+    """Serves until SIGINT or SIGTERM. Exits with 1 and one line on stderr if the port is taken or the feed is bad."""
     config = replace(config, start=config.clock.now() if config.start is None else config.start)
     try:
         feed = build_feed(config)
@@ -92,7 +92,7 @@ def serve(config: SimulatorConfig) -> None:
 
 
 def build_feed(config: SimulatorConfig) -> Feed:
-    """The feed that ``config`` describes; ValueError when it describes none."""
+    """The feed that ``config`` describes; raises ValueError if it describes none."""
     if not config.candles:
         return Generated(config.seed, config.markets, config.exchanges)
     start = config.clock.now() if config.start is None else config.start
@@ -100,14 +100,14 @@ def build_feed(config: SimulatorConfig) -> Feed:
 
 
 def load(config: SimulatorConfig) -> Api:
-    """The application, in the worker process."""
+    """Makes the application. Runs in granian's worker process."""
     log_plainly()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     return create_app(build_feed(config), config.clock, config.budget, config.keys)
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would keep the port from the next one."""
+    """Ends this worker when its parent dies: otherwise it would keep the port from the next simulator."""
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()
@@ -115,7 +115,7 @@ def _end_with_parent() -> None:
 
 
 def _claim_port(config: SimulatorConfig) -> None:
-    """OSError when someone has the port: granian would share it with another granian, or print a stack."""
+    """Raises OSError if the port is taken. Granian would share it with another granian, or print a traceback."""
     try:
         ports.probe(config.host, config.port)
     except OSError as error:

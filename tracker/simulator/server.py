@@ -1,8 +1,8 @@
 """The Cryptowatch REST API over a feed, as a WSGI application.
 
-Format: https://docs.cryptowat.ch/rest-api, and recorded answers of the live service from 2022 and 2023. Where it
-differs: every answer, whatever its bounds, has at most ``views.MOST_CANDLES`` candles a period and ``views.REACH`` of
-history, all callers without a key share one budget, and callers with a key pay nothing.
+Format: https://docs.cryptowat.ch/rest-api, and recorded answers of the live service from 2022 and 2023. Differences:
+every answer has at most ``views.MOST_CANDLES`` candles for each period and ``views.REACH`` of history, whatever its
+bounds; all callers without a key share one budget; callers with a key pay nothing.
 """
 
 import gzip
@@ -28,7 +28,7 @@ from tracker.simulator.paging import page
 
 logger = logging.getLogger(__name__)
 
-#: Path, the method of Api that answers it, its cost in thousandths of a credit.
+#: Path, method of Api that answers it, cost in thousandths of a credit.
 ROUTES = (
     ("/", "index", 0),
     ("/assets", "assets", 2),
@@ -50,7 +50,7 @@ ROUTES = (
     ("/markets/<exchange>/<pair>/orderbook/calculator", "calculator", 15),
     ("/markets/<exchange>/<pair>/ohlc", "ohlc", 15),
 )
-#: What a request costs that leads nowhere.
+#: Cost of a request to an unknown path.
 LOST = 2
 COSTS = {name: cost for _, name, cost in ROUTES}
 URLS = Map([Rule(path, endpoint=name, strict_slashes=False) for path, name, _ in ROUTES], merge_slashes=False)
@@ -60,10 +60,10 @@ MOST_ASSETS = 5_000
 MOST_PAIRS = 15_000
 MOST_MARKETS = 20_000
 MOST_TRADES = 1_000
-#: A page of prices is never shorter: the limit there was not exact.
+#: Smallest limit of a page of prices. The real service did not apply small limits exactly.
 FEWEST_PRICES = 20
 INVALID = "Invalid input"
-#: Shorter answers are not worth compressing, bytes.
+#: Answers of more bytes than this are compressed.
 WORTH_GZIP = 1_000
 
 WALL_CLOCK = Clock()
@@ -72,15 +72,15 @@ Body = dict[str, Any]
 
 
 def create_app(feed: Feed, clock: Clock = WALL_CLOCK, budget: float | None = None, keys: Collection[str] = ()) -> "Api":
-    """The application. ``budget``: credits per 24 hours without a key, None for endless; ``keys``: those accepted."""
+    """Makes the application. ``budget``: credits per 24 hours without a key, None: unlimited; ``keys``: accepted."""
     return Api(feed, clock, budget, keys)
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request as the answers need it: the instant it is about, and its parameters.
+    """A request: the instant that it asks about, and its parameters.
 
-    Their readers raise BadRequest for what is not of their type.
+    The methods that read a parameter raise BadRequest if it has the wrong type.
     """
 
     now: float
@@ -88,7 +88,7 @@ class Call:
 
     @property
     def root(self) -> str:
-        """What routes in answers start with."""
+        """The URL at the start of each route in an answer."""
         return self.request.host_url.rstrip("/")
 
     @property
@@ -96,7 +96,7 @@ class Call:
         return self.request.args
 
     def integer(self, name: str) -> int | None:
-        """Bounded to what any time may be."""
+        """The parameter ``name``, limited to the range of times."""
         try:
             return max(-(2**53), min(int(self.args[name]), 2**53)) if self.args.get(name) else None
         except ValueError as error:
@@ -118,7 +118,7 @@ class Call:
         return min(limit or default or most, most)
 
     def periods(self) -> list[str]:
-        """The periods asked for, all by default."""
+        """The requested periods, by default all."""
         names = self.args["periods"].split(",") if self.args.get("periods") else list(views.PERIODS)
         if not set(names) <= set(views.PERIODS):
             raise BadRequest(INVALID)
@@ -126,7 +126,7 @@ class Call:
 
 
 class Api:
-    """The WSGI application; one method an endpoint, each returns the answer's body without the allowance."""
+    """The WSGI application. Each endpoint has one method, which returns the answer's body without the allowance."""
 
     def __init__(self, feed: Feed, clock: Clock, budget: float | None, keys: Collection[str]) -> None:
         self.feed = feed
@@ -191,7 +191,7 @@ class Api:
         return _result([market_object(market, call.root) for market in markets.values()])
 
     def prices(self, call: Call) -> Body:
-        """Beside markets the live list held indexes; the one here, on the last page, keeps clients from trusting it."""
+        """Prices of markets, and one index on the last page: the live list had some, and clients must cope."""
         limit = max(call.limit(MOST_MARKETS), FEWEST_PRICES)
         markets, cursor = _page(call, "prices", self.catalogue.markets, limit)
         prices = {f"market:{market.name}": views.price(self.feed, market, call.now) for market in markets}
@@ -246,7 +246,7 @@ class Api:
         return _result(periods)
 
     def _answer(self, request: Request) -> tuple[Body, int]:
-        """Body and status; what goes wrong costs as much as what goes well."""
+        """Body and status. A request that fails costs as much as one that succeeds."""
         allowance = self.budget.show()
         try:
             if request.method != "GET":

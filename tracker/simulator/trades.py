@@ -1,4 +1,4 @@
-"""What happens inside a minute: the trades that make up a candle. Pure; the same candle always has the same trades."""
+"""The trades inside a minute that make up its candle. Pure: one candle always has the same trades."""
 
 import math
 from functools import lru_cache
@@ -30,10 +30,10 @@ class Trade(NamedTuple):
 
 @lru_cache(16_384)
 def trades(market: str, candle: Candle) -> list[Trade]:
-    """The trades of a candle, by time, all within its minute.
+    """The trades of a candle, ordered by time, all within its minute.
 
-    The first is at the open, the last at the close, and the high and the low are among them. Their amounts sum to the
-    volume exactly, in any order and grouping, because all are multiples of its last binary digit.
+    The first trade is at the open, the last at the close, and two are at the high and the low. All amounts are
+    multiples of the volume's last binary digit, so they sum to the volume exactly, in any order.
     """
     random = Random(f"{market}/{candle.open_time:.0f}")
     n = random.randint(FEWEST, MOST)
@@ -49,7 +49,7 @@ def trades(market: str, candle: Candle) -> list[Trade]:
 
 
 def until(market: str, candle: Candle, now: float) -> Candle | None:
-    """The candle as it stands at ``now``; None before its first trade."""
+    """The unfinished candle at ``now``; None before its first trade."""
     seen = [trade for trade in trades(market, candle) if trade.time <= now]
     if not seen:
         return None

@@ -1,6 +1,6 @@
-"""How a market stands at an instant: candles, price, summary, trades, order book. Pure functions of (feed, now).
+"""A market at an instant: candles, price, summary, trades, order book. Pure functions of (feed, now).
 
-Nothing later than ``now`` is ever seen. The minute in progress is what its trades up to ``now`` make of it.
+Nothing later than ``now`` shows. The candle of the minute in progress consists of its trades up to ``now``.
 """
 
 from typing import Any
@@ -21,13 +21,13 @@ PERIODS = {str(seconds): (seconds, 0) for seconds in (60, 180, 300, 900, 1800, 3
     "604800": (7 * DAY, 0),
     "604800_Monday": (7 * DAY, 4 * DAY),
 }
-#: An answer holds so many candles a period and reaches back so far.
+#: Most candles of a period in an answer, and how far back an answer reaches.
 MOST_CANDLES = 1_000
 REACH = 500 * DAY
 
 
 def minutes(feed: Feed, market: Listing, first: int, last: int, now: float) -> np.ndarray:
-    """One-minute candles that open in [first, last] as known at ``now``: float64 (n, 6) as in ``feeds.COLUMNS``."""
+    """One-minute candles that open in [first, last], as known at ``now``: float64 (n, 6) as in ``feeds.COLUMNS``."""
     current = _minute(now)
     rows = feed.candles(market.exchange, market.pair, first, min(last, current))
     if len(rows) and rows[-1, 0] == current:
@@ -41,9 +41,9 @@ def ohlc(
 ) -> list[list[float]]:
     """Candles [CloseTime, open, high, low, close, volume, quote volume] of a period, oldest first.
 
-    ``after`` and ``before`` bound the close time, inclusive. The newest MOST_CANDLES of these, not further back than
-    REACH. The last one may be unfinished, its CloseTime in the future. Quote volume is volume times the mean of a
-    minute's open, high, low and close.
+    ``after`` and ``before`` are inclusive bounds of the close time. Returns the newest MOST_CANDLES within them, at
+    most REACH old. The last candle may be unfinished: its CloseTime is in the future. Quote volume is volume times the
+    mean of a minute's open, high, low and close.
     """
     seconds, offset = PERIODS[period]
     newest = _floor(now if before is None else min(now, before - seconds), seconds, offset)
@@ -51,7 +51,7 @@ def ohlc(
     if after is not None:
         bound = max(bound, _floor(after - 1, seconds, offset))
     slots = MOST_CANDLES
-    while True:  # where minutes have no trade, candles are further apart
+    while True:  # minutes without a trade have no candle: look further back
         oldest = max(bound, newest - (slots - 1) * seconds)
         rows = _grouped(minutes(feed, market, oldest, newest + seconds - MINUTE, now), seconds, offset)
         if len(rows) >= MOST_CANDLES or oldest == bound:
@@ -60,20 +60,20 @@ def ohlc(
 
 
 def last_rows(feed: Feed, market: Listing, now: float) -> np.ndarray:
-    """The newest candles, as ``minutes`` gives them: the last hour's, else the last day's, else REACH's, else none."""
+    """The candles of the last hour; if there are none, of the last day, else of REACH. See ``minutes``."""
     current = _minute(now)
     spans = (minutes(feed, market, current - span, current, now) for span in (HOUR, DAY, REACH))
     return next((rows for rows in spans if len(rows)), np.empty((0, 6)))
 
 
 def price(feed: Feed, market: Listing, now: float) -> float:
-    """Price of the last trade; 0 before the first one."""
+    """Price of the last trade; 0 before the first trade."""
     rows = last_rows(feed, market, now)
     return float(rows[-1, 4]) if len(rows) else 0.0
 
 
 def summary(feed: Feed, market: Listing, now: float) -> dict[str, Any]:
-    """The last 24 hours; ``percentage`` is a fraction. Without a trade in them: no change, no volume."""
+    """Summary of the last 24 hours. ``percentage`` is a fraction. Without a trade, change and volume are 0."""
     current = _minute(now)
     rows = minutes(feed, market, current - DAY + MINUTE, current, now)
     last = float(rows[-1, 4]) if len(rows) else price(feed, market, now)
@@ -92,14 +92,14 @@ def summary(feed: Feed, market: Listing, now: float) -> dict[str, Any]:
 
 
 def bulk_summary(feed: Feed, market: Listing, now: float) -> dict[str, Any]:
-    """A summary as lists of them have it. ``volumeUSD`` goes by the quote's usual price, 0 where nobody knows it."""
+    """A summary in the form of bulk lists. ``volumeUSD`` uses the quote's usual price; 0 if that is not known."""
     one = summary(feed, market, now)
     _, dollars = ASSETS.get(market.quote, ("", 0.0))
     return one | {"volumeBase": one["volume"], "volumeUSD": one["volumeQuote"] * dollars}
 
 
 def recent_trades(feed: Feed, market: Listing, now: float, since: int | None, limit: int) -> list[list[float]]:
-    """The newest ``limit`` trades of the last 24 hours, from ``since`` on: [0, Unix seconds, price, amount]."""
+    """The newest ``limit`` trades of the last 24 hours from ``since`` on, each [0, Unix seconds, price, amount]."""
     current = _minute(now)
     first = max(current - DAY, _floor(since, MINUTE) if since is not None else 0)
     candles = feed.candles(market.exchange, market.pair, first, current).tolist()
@@ -113,7 +113,7 @@ def recent_trades(feed: Feed, market: Listing, now: float, since: int | None, li
 
 
 def order_book(feed: Feed, market: Listing, now: float) -> book.Book:
-    """The book of this minute around the last price; empty before the first trade."""
+    """This minute's order book around the last price; empty before the first trade."""
     rows = last_rows(feed, market, now)
     if not len(rows):
         return book.Book(np.empty((0, 2)), np.empty((0, 2)))
@@ -121,7 +121,7 @@ def order_book(feed: Feed, market: Listing, now: float) -> book.Book:
 
 
 def _grouped(rows: np.ndarray, seconds: int, offset: int) -> np.ndarray:
-    """One-minute candles joined to longer ones: (n, 7), the first column their closing time, the last quote volume."""
+    """Joins one-minute candles to longer ones: (n, 7), with closing time as first column and quote volume as last."""
     rows = np.column_stack([rows, _quote_volumes(rows)])
     if seconds > MINUTE and len(rows):
         openings = (rows[:, 0] - offset) // seconds * seconds + offset
