@@ -1,4 +1,4 @@
-# One image for every process; the command says which: `python -m tracker COMMAND`.
+# One image for all processes. The container's command chooses one: `python -m tracker COMMAND`.
 FROM python:3.12-slim
 
 RUN useradd --create-home tracker

@@ -1,1 +1,1 @@
-"""Benchmarks: each prints a ratio against a baseline measured in the same run. ``python -m bench.NAME --help``."""
+"""Benchmarks. Each prints a ratio to a baseline measured in the same run. See ``python -m bench.NAME --help``."""

@@ -1,9 +1,9 @@
-"""The dashboard in a real Chromium over many stored metrics, against a bare page that draws the same two charts.
+"""Measures the dashboard in a real Chromium with many stored metrics.
 
-First chart: from the navigation to the frame after the chart is drawn, cold, everything through the real API. The
-baseline is the chart library alone: a page that has the data in it, and draws it twice. Long tasks: what the browser's
-PerformanceObserver tells while a grid of nine panes is shown and ten metrics get a new sample each second. Transfer:
-compressed bytes of a first visit, as the browser counts them.
+First chart: the time from navigation to the frame after the chart is drawn, with an empty cache and the real API. The
+baseline is the chart library alone: a page that contains the data and draws the same two charts. Long tasks: what the
+browser's PerformanceObserver reports while a grid shows nine panes and ten metrics get a new sample each second.
+Transfer: compressed bytes of a first visit, as the browser counts them.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tests.support.browser import browser
 from tests.support.programs import find
 from tests.support.servers import StoreServer
 
-#: Waits in the page for what a user sees, and notes when the frame after it begins.
+#: Runs in the page: waits until the chart can be seen and notes when the next frame begins.
 SEEN = """
 (() => {
   const drawn = () => document.querySelector("figcaption")?.textContent.includes("slots") || window.bare;
@@ -44,8 +44,8 @@ window.bare = true;
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.dashboard", description=__doc__)
     parser.add_argument("--metrics", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved; the median counts")
-    parser.add_argument("--seconds", type=int, default=20, help="to look for long tasks")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved with the baseline; the median counts")
+    parser.add_argument("--seconds", type=int, default=20, help="how long to look for long tasks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, StoreServer(Path(folder)) as server:
         board = Board(server.url, alone=True)
@@ -58,6 +58,7 @@ def main() -> None:
 
 
 def first_chart(chrome: Browser, board: Board, rounds: int) -> None:
+    """Prints the time to the first chart, the baseline, and the size of a first visit."""
     ours, bare, sizes = [], [], []
     slots = RING.slots(time.time()).tolist()
     series = [[slots, np.random.default_rng(seed).standard_normal(len(slots)).tolist()] for seed in (1, 2)]
@@ -67,13 +68,13 @@ def first_chart(chrome: Browser, board: Board, rounds: int) -> None:
         ours.append(took)
         sizes.append(size)
         bare.append(visit(chrome, f"{board.url}bare", html)[0])
-    cost, base = np.median(ours[1:]), np.median(bare[1:])  # the first warms the server
+    cost, base = np.median(ours[1:]), np.median(bare[1:])  # the first round warms up the server
     print(f"first chart {cost:.0f} ms; the library alone {base:.0f} ms; ratio {cost / base:.2f}")
     print(f"first visit {max(sizes) / 1e3:.0f} kB transferred, of which files {files_size() / 1e3:.0f} kB", flush=True)
 
 
 def visit(chrome: Browser, url: str, html: str | None) -> tuple[float, int]:
-    """Milliseconds until the chart was seen, and bytes transferred, of a browser that knows nothing yet."""
+    """(milliseconds until the chart can be seen, bytes transferred) of a visit with an empty cache."""
     context = chrome.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True)
     page = context.new_page()
     page.add_init_script(SEEN)
@@ -92,11 +93,13 @@ def visit(chrome: Browser, url: str, html: str | None) -> tuple[float, int]:
 
 
 def files_size() -> int:
+    """Compressed bytes of the dashboard's files that a first visit loads."""
     names = [name for name in dashboard.names() if not name.startswith(("vendor/sql.js", "docs"))]
     return sum(len(dashboard.file(name).coded("gzip").body) for name in names)
 
 
 def long_tasks(chrome: Browser, board: Board, markets: list[str], seconds: int) -> None:
+    """Prints the browser's long tasks while nine panes follow changing metrics for ``seconds``."""
     panes = ",".join(f"{market}:price" for market in markets[:9])
     page: Page = chrome.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True).new_page()
     page.add_init_script(SEEN.replace("look();", ""))
@@ -122,7 +125,7 @@ def long_tasks(chrome: Browser, board: Board, markets: list[str], seconds: int) 
 
 
 def write(board: Board, markets: list[str], over: threading.Event) -> None:
-    """A new sample of each market each second."""
+    """Stores a new sample of each market every second, until ``over`` is set."""
     random = np.random.default_rng(1)
     while not over.wait(1):
         for market in markets:

@@ -1,8 +1,8 @@
-"""What a fetch through ccxt costs, what a budget lets through, and how many markets workers sustain.
+"""Measures the cost of a fetch through ccxt, the share of a budget that gets used, and the markets a worker can track.
 
-Against a server of OKX's format in a process of its own. CPU of a fetch stands beside a bare ``requests`` GET of the
-same answer and ``json.loads`` of it; requests a second within a budget beside the budget; markets a minute of 1, 2 and
-4 worker processes beside what ``--latency`` alone would allow.
+A server with OKX's format runs in a process of its own. The baselines: for the CPU of a fetch, a bare ``requests`` GET
+of the same answer and ``json.loads``; for requests within a budget, the budget; for the markets a minute of 1, 2 and 4
+worker processes, what ``--latency`` alone would allow.
 """
 
 import argparse
@@ -39,9 +39,9 @@ TICK = "from tracker.tasks import schedule_fetches; schedule_fetches.apply(args=
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.source", description=__doc__)
-    parser.add_argument("--latency", type=float, default=0.1, help="seconds that the server takes, for the workers")
-    parser.add_argument("--fetches", type=int, default=300, help="fetches of a measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved; the median counts")
+    parser.add_argument("--latency", type=float, default=0.1, help="seconds that the server takes to answer a worker")
+    parser.add_argument("--fetches", type=int, default=300, help="fetches in each measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved with the baseline; the median counts")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def serve(port: int, latency: float) -> None:
-    """OKX's candles from ``before`` to now, a trade in every minute."""
+    """Serves OKX's candles from ``before`` to now, with a trade in every minute."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -103,7 +103,7 @@ def answers(url: str) -> bool:
 
 
 def memory() -> None:
-    """Resident memory and CPU that one exchange, and all of ccxt, add to a worker that has loaded Celery."""
+    """Prints the memory and CPU that one exchange, and all of ccxt, add to a worker that has loaded Celery."""
     for title, code in (
         ("one exchange", "from tracker.clock import Clock; from tracker.sources.exchange import Exchange;"
                          "Exchange('okx', '', 60, Clock())"),
@@ -122,6 +122,7 @@ def memory() -> None:
 
 
 def fetches(url: str, rows: int, count: int, rounds: int) -> None:
+    """Prints the CPU of a fetch of ``rows`` candles, and of the baseline."""
     source, bare = Exchange("okx", url, 60, Clock()), requests.Session()
     ours, base = [], []
     for _ in range(rounds):
@@ -148,7 +149,7 @@ def fetches(url: str, rows: int, count: int, rounds: int) -> None:
 
 
 def cpu(call: Callable[[], object], count: int) -> float:
-    """CPU seconds of a call."""
+    """CPU seconds of one ``call``, the mean of ``count``."""
     call()
     before = time.process_time()
     for _ in range(count):
@@ -157,6 +158,7 @@ def cpu(call: Callable[[], object], count: int) -> float:
 
 
 def budget(url: str, plan: Plan = Plan(200, 10), seconds: float = 25) -> None:  # noqa: B008
+    """Prints how much of ``plan`` one busy caller gets to use in ``seconds``, and the CPU of a request."""
     with connect(url) as redis:
         purse = Budget(redis, "bench", plan)
         spent, started, busy = 0, time.monotonic(), time.process_time()
@@ -176,11 +178,12 @@ def budget(url: str, plan: Plan = Plan(200, 10), seconds: float = 25) -> None:  
 
 
 def workers(url: str, processes: int, latency: float, count: int) -> None:
+    """Prints how many markets a minute a real worker of so many processes fetches."""
     with tempfile.TemporaryDirectory() as folder, StoreServer(Path(folder)) as redis:
         store = Store(connect(redis.url), Ring())
         names = [f"c{number}" for number in range(count * min(processes, 2))]
         store.watch("okx", [Market(f"okx:{name}btc", name, "btc", f"{name}-BTC".upper()) for name in names])
-        slots = store.ring.slots(time.time())[-3:-1]  # as after a fetch: no backfill
+        slots = store.ring.slots(time.time())[-3:-1]  # stored already, so that a fetch is not a backfill
         for market in store.watched("okx"):
             store.write("okx", market, slots, np.ones((2, 2)), time.time(), new=True)
         environment = os.environ | {
@@ -215,6 +218,7 @@ def tick(store: Store, environment: dict[str, str], worker: psutil.Process | Non
 
 
 def spent(worker: psutil.Process | None) -> float:
+    """CPU seconds of a worker and its children so far."""
     processes = [worker, *worker.children(recursive=True)] if worker else []
     return sum(times.user + times.system for times in (each.cpu_times() for each in processes))
 

@@ -1,5 +1,5 @@
-# Sourced by the scripts beside it: makes .venv with the pinned requirements, once, and again when they change.
-# After it, $python is the environment's Python and the working directory is the project's.
+# For the other scripts to source. Makes .venv with the pinned requirements, and updates it when they change.
+# Sets $python to the environment's Python, and changes to the project's directory.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -22,11 +22,11 @@ make_venv() {
     }
 }
 
-# install FILE...: installs requirement files, showing one line of progress, unless just these are installed already.
+# install FILE...: installs requirement files and shows progress. Does nothing if exactly these are installed.
 install() {
     local installed=$venv/installed-${!#} name files=()
     for name in "$@"; do files+=(-r "$name"); done
-    [ -x "$venv/bin/pip" ] || make_venv # pip comes last: without it, the making was broken off
+    [ -x "$venv/bin/pip" ] || make_venv # pip is made last: without it, the environment is incomplete
     cat "$@" constraints.txt | cmp -s - "$installed" && return
     printf 'installing %s into %s\n' "$*" "$venv"
     "$python" -m pip install --disable-pip-version-check --no-input "${files[@]}" >"$venv/install.log" 2>&1 &
@@ -40,7 +40,7 @@ install() {
     done
     trap - INT TERM
     wait "$pip" || {
-        # pip blames the requirements when it found no package because it could not reach the index.
+        # If pip cannot reach the index, it says that the requirements do not exist. Say the real cause.
         grep -qE 'connection broken by|Could not fetch URL|not a trusted or secure host' "$venv/install.log" &&
             fail "the install failed: the package index cannot be reached, $venv/install.log says why
 Check the network; or set HTTPS_PROXY to a proxy, PIP_INDEX_URL to a mirror, or PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR to a folder of wheels"
