@@ -18,7 +18,7 @@ from tracker.simulator.server import create_app
 
 
 def pages(client, path, **query) -> Iterator[dict]:
-    """Each page of a list, by its cursors."""
+    """Yields each page of a list, following the cursors."""
     while True:
         page = ask(client, path, **query)
         yield page
@@ -28,7 +28,7 @@ def pages(client, path, **query) -> Iterator[dict]:
 
 
 def numbers(value):
-    """All numbers in an answer."""
+    """All numbers at any depth of an answer."""
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
         return [number for each in inner for number in numbers(each)]

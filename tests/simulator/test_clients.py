@@ -1,4 +1,4 @@
-"""The clients once published for Cryptowatch work against the simulated exchange, unchanged but for the address."""
+"""The clients that were published for Cryptowatch work with the simulated exchange. Only the address is changed."""
 
 import sys
 
@@ -24,7 +24,7 @@ def exchange():
 
 @pytest.fixture(scope="module")
 def spent():
-    """An exchange that answers everyone without a key with 429."""
+    """An exchange that answers every request without a key with 429."""
     with simulator(markets=3, budget=0, keys=[KEY]) as url:
         yield url
 

@@ -1,3 +1,5 @@
+"""The candles of the simulated exchange: generated ones, and replayed files."""
+
 import csv
 import gzip
 import hashlib

@@ -121,7 +121,7 @@ class TestCandles:
             assert quote_volume == pytest.approx(sum(row[6] for row in minutes))
 
     def minutes(self, begin, end):
-        """The one-minute candles within [begin, end], a thousand at a time."""
+        """The one-minute candles within [begin, end], fetched a thousand at a time."""
         client, starts = at(NOW), range(begin, end, 60_000)
         answers = [candles(client, after=start + 60, before=min(start + 60_000, end)) for start in starts]
         return [row for answer in answers for row in answer]

@@ -1,7 +1,7 @@
-"""Whatever an exchange says, what comes of it is good, or a SourceError: 10,000 made-up answers over all parsers.
+"""Any answer of an exchange gives valid data or a SourceError: 10,000 invented answers over all parsers.
 
-Each is a recorded answer with something wrong in it, or nothing of the kind. They come in below the sources' HTTP,
-which has tests of its own, so that there can be many.
+An answer is a recorded one with errors put in, or random JSON. The tests replace the sources' HTTP, which has tests of
+its own, so that many answers take little time.
 """
 
 import copy
@@ -25,9 +25,9 @@ from tracker.models import MARKET_ID, Candles, Market, Ticker
 from tracker.series import candles
 from tracker.sources import Source
 
-#: 6 sources, 3 calls each: 10,080 answers.
+#: Answers for each of 6 sources and 3 calls: 10,080 in all.
 EXAMPLES = 560
-#: Candles that are asked for, and so that a recorded answer has.
+#: Candles to ask for, so also the candles of a recorded answer.
 SLOTS = 6
 
 numbers = st.one_of(
@@ -67,13 +67,13 @@ answers = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-#: Where something is wrong, as a way through the document, and what stands there instead.
+#: Errors to put in: a path through the document, and the value to put there.
 wrong = st.lists(st.tuples(st.lists(st.integers(0, 40), min_size=1, max_size=6), odd), min_size=1, max_size=3)
 
 
 @cache
 def recorded(server: type[ExchangeServer]) -> tuple[Source, Market, dict[str, Any]]:
-    """A source, a market of it, and what its exchange says when each of its calls is made."""
+    """(a source, one of its markets, call -> the exchange's recorded answer)."""
     with server({pair: moved(file, ahead=0) for pair, file in PAIRS.items()}) as exchange:
         source = opened(exchange)
         said: dict[str, Any] = {}
@@ -100,7 +100,7 @@ def asked_since() -> int:
 
 
 def mistaken(document: Any, ways: list[tuple[list[int], Any]]) -> Any:
-    """A copy of ``document`` with other things in some places."""
+    """A copy of ``document`` with the errors of ``ways`` put in."""
     document = json.loads(json.dumps(document))
     for way, thing in ways:
         place = document
@@ -116,7 +116,7 @@ def mistaken(document: Any, ways: list[tuple[list[int], Any]]) -> Any:
 
 
 def answering(source: Source, body: bytes, status: int) -> None:
-    """From now on every answer is this one."""
+    """Makes every later answer this one."""
 
     def send(request: requests.PreparedRequest, **_: Any) -> requests.Response:
         response = requests.Response()
@@ -186,5 +186,5 @@ def test_whatever_is_answered_it_is_good_or_a_source_error(server: type[Exchange
 
     hold()
     answering(source, json.dumps(said[call]).encode(), 200)
-    judge(ask(source, market))  # and a good answer is taken afterwards
+    judge(ask(source, market))  # a good answer still works afterwards
     assert taken > EXAMPLES / 50

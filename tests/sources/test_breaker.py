@@ -1,4 +1,4 @@
-"""When a source is no longer asked, and when again: the transitions, and the guard that keeps them in Redis."""
+"""When a failing source is left alone and when it is asked again: the breaker, and the guard that keeps it in Redis."""
 
 import threading
 import time
@@ -60,7 +60,7 @@ def test_whatever_fails_it_is_probed_again_within_an_hour(reasons: Sequence[str]
 
 
 class Fickle:
-    """A source that answers, or fails with ``error``; ``asked`` counts."""
+    """A source that answers, or raises ``error`` if it is set. ``asked`` counts the calls."""
 
     skew = 1.5
 
@@ -130,11 +130,11 @@ def test_a_probe_that_fails_opens_it_for_longer(guarded: GuardedSource, store: S
     breaker = SourceGuard(store.redis, "x").look()[0]
     assert breaker.failures == FAILURES + 1
     assert breaker.until - time.time() > FIRST
-    assert not store.redis.exists("dt1:probe:x")  # the next one need not wait for this one's time to be over
+    assert not store.redis.exists("dt1:probe:x")  # the next probe need not wait until this one expires
 
 
 def test_each_of_the_failures_that_come_at_once_counts(store_server: StoreServer, redis: Redis) -> None:
-    # given a call of each of some workers that is under way
+    # given a call under way in each of several workers
     at_once, clients = threading.Barrier(FAILURES - 1), [connect(store_server.url) for _ in range(FAILURES - 1)]
 
     def call(client: Redis) -> None:
@@ -158,7 +158,7 @@ def test_calls_that_were_under_way_when_it_opened_do_not_open_it_for_longer(redi
     for breaker in under_way:
         guard.failed(SourceError("unreachable", "no route"), now, breaker)
     assert guard.look()[0] == Breaker(FAILURES, now + FIRST)
-    guard.failed(BLOCK, now, under_way[0])  # that is news
+    guard.failed(BLOCK, now, under_way[0])  # a block still counts
     assert guard.look()[0].blocked == "http_451"
 
 
@@ -189,7 +189,7 @@ def test_a_block_says_why(guarded: GuardedSource) -> None:
 def test_the_clocks_difference_is_noted_first_at_once(
     guarded: GuardedSource, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.sources.guard.COMPARED", 1e9)  # however short ago the machine was started
+    monkeypatch.setattr("tracker.sources.guard.COMPARED", 1e9)  # longer than this machine may have been up
     guarded.markets()
     assert float(store.status("x")["clock_skew"]) == 1.5
 
@@ -201,7 +201,7 @@ def test_a_block_is_probed_when_a_beat_starts_anew(guarded: GuardedSource, fickl
     guarded.markets()
     assert guarded.guard.look()[0] == Breaker()
     set_until(store, Breaker(FAILURES, time.time() + 60))
-    guarded.guard.reconsider(time.time())  # what is open stays open
+    guarded.guard.reconsider(time.time())  # an open breaker stays open
     with pytest.raises(MustWait):
         guarded.markets()
 
@@ -220,15 +220,15 @@ BLOCK = SourceError("http_451", "restricted location", permanent=True)
 
 @pytest.mark.parametrize("error", [PAUSE, BLOCK], ids=["a pause", "a block"])
 def test_what_a_gate_finds_it_sees_at_once_and_the_others_soon(redis: Redis, error: SourceError) -> None:
-    # given two that have looked
+    # given two guards that have looked
     one, other = SourceGuard(redis, "x"), SourceGuard(redis, "x")
     breaker = one.enter(time.time())
     other.enter(time.time())
-    # when one finds out, then
+    # when one sees the error, then
     one.failed(error, time.time(), breaker)
     assert not is_closed(one)
     wait_for(lambda: not is_closed(other), "the other sees it", UNSEEN + 2)
-    # and when it is over
+    # and when the source is well again
     redis.delete("dt1:pause:x")
     one.passed(Breaker(1))
     assert is_closed(one)

@@ -1,4 +1,4 @@
-"""A source's budget in Redis: never more in any window, whoever asks."""
+"""A source's budget in Redis: no window ever has more requests, from however many workers."""
 
 import re
 import threading
@@ -16,7 +16,7 @@ from tracker.store.connection import connect
 
 
 def spent(budget: Budget, url: str = "http://x/a", tries: int = 100) -> int:
-    """How many of ``tries`` are paid for."""
+    """How many of ``tries`` requests the budget pays for."""
     paid = 0
     for _ in range(tries):
         try:
@@ -36,7 +36,7 @@ def test_a_documented_budget_is_spent_by_what_each_call_costs(redis: Redis, name
     started = time.monotonic()
     paid = spent(budget, f"https://x/api/{dearest}/?a=b", tries)
     used = budget.used()
-    if time.monotonic() - started < limit.seconds:  # else some of it is there again
+    if time.monotonic() - started < limit.seconds:  # else part of the budget is free again
         assert paid == tries - 1
         assert used == pytest.approx(paid * limit.cost(f"/{dearest}"), abs=0.01)
 

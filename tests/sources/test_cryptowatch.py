@@ -1,4 +1,4 @@
-"""Cryptowatch's candles: the right ones, lies, anything at all, and its allowance."""
+"""Cryptowatch's candles: valid answers, wrong ones, random ones, and the allowance."""
 
 import json
 import math
@@ -20,12 +20,12 @@ from tracker.sources.cryptowatch import PAGE, Cryptowatch
 
 
 def candle(slot, price=2.0, volume=3.0):
-    """As the service writes it: closing time, open, high, low, close, volume, quote volume."""
+    """A candle in the service's format: closing time, open, high, low, close, volume, quote volume."""
     return [slot + 60, 9.0, 9.0, 9.0, price, volume, 99.0]
 
 
 def answers(server, *candles):
-    """From now on the server's answer to everything."""
+    """Makes every later answer of the server hold these candles."""
     says(server, {"result": {"60": list(candles)}, "allowance": {"cost": 0.015, "remaining": 9.985}})
 
 
@@ -34,9 +34,6 @@ def refused(source, since=SLOT - 600, market=BTCUSD):
         source.candles(market, since)
     assert len(str(refusal.value)) < 500
     return refusal.value.reason
-
-
-# Candles
 
 
 def test_a_candle_is_named_by_its_opening(source, server):
@@ -77,7 +74,7 @@ def test_no_candles_are_an_answer(source, server, result):
 
 
 def archive(server, slots, most=PAGE, inclusive=True):
-    """A server that has ``slots`` and answers as the service did: bounds on closing times, at most 1,000 candles."""
+    """Makes the server answer with ``slots`` as the service did: bounds on closing times, at most 1,000 candles."""
 
     def answer(request):
         query = {name: int(value) for name, [value] in parse_qs(urlsplit(request.path).query).items()}
@@ -99,7 +96,7 @@ def archive(server, slots, most=PAGE, inclusive=True):
 @pytest.mark.parametrize("inclusive", [True, False])
 @pytest.mark.parametrize("age", [0, 1, 998, 999, 1_000, 1_001, 1_440])
 def test_a_day_is_more_than_one_answer_holds(source, server, age, inclusive):
-    # given: whether a bound belongs to its range is written nowhere
+    # given a server with inclusive or exclusive bounds: the documents do not say which
     archive(server, range(SLOT - 2 * DAY, SLOT + 1, 60), inclusive=inclusive)
     candles = source.candles(BTCUSD, SLOT - 60 * age)
     assert candles.slots.tolist() == list(range(SLOT - 60 * age, SLOT + 1, 60))
@@ -141,9 +138,6 @@ def test_a_market_of_odd_characters_stays_in_its_place(source, server, pair):
     assert refused(source, market=SimpleNamespace(id=f"x:{pair}")) == "http_404"
     assert server.asked[0].startswith("/markets/x/") and server.asked[0].partition("?")[0].endswith("/ohlc")
     assert server.asked[0].count("/") == 4
-
-
-# Lies: each is a SourceError, and a good answer afterwards is taken
 
 
 LIES = {
@@ -241,9 +235,6 @@ def test_one_bad_page_refuses_all_pages(source, server):
     assert refused(source, since=SLOT - DAY) == "not_json"
 
 
-# Anything at all
-
-
 numbers = json_values | st.floats(0, 1e18) | st.integers(0, 100)
 some_candles = st.tuples(
     st.integers(-12, 4).map(lambda age: SLOT + 60 * age) | json_values, numbers, numbers, numbers, numbers, numbers
@@ -269,9 +260,6 @@ def test_whatever_the_bytes_it_is_candles_or_a_source_error(source, server, body
         source.candles(BTCUSD, SLOT - 600)
 
 
-# Allowance
-
-
 @pytest.mark.parametrize(
     ("allowance", "spent"),
     [
@@ -295,4 +283,4 @@ def test_an_allowance_that_is_spent_pauses_before_it_is_refused(source, server, 
         source.candles(BTCUSD, SLOT)
     assert (refusal.value.reason, refusal.value.wait) == ("allowance_spent", 600)
     assert len(server.asked) == 1
-    source.candles(BTCUSD, SLOT)  # later it is asked again
+    source.candles(BTCUSD, SLOT)  # the next call asks again

@@ -12,15 +12,13 @@ from tracker.errors import SourceError
 from tracker.models import Market
 from tracker.sources.cryptowatch import PAGES
 
-# Markets
-
 
 def listing(exchange="kraken", pair="btcusd", active=True):
     return {"id": 87, "exchange": exchange, "pair": pair, "active": active}
 
 
 def catalogue(server, pairs, markets, cursor=None):
-    """A server of these lists; ``cursor``: path -> what a page's cursor is, given the page's number from 0."""
+    """Makes the server serve these lists. ``cursor``: path -> function of a page's number (from 0) to its cursor."""
     pages = {"/pairs": pairs, "/markets": markets}
 
     def answer(request):

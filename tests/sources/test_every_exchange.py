@@ -1,4 +1,4 @@
-"""Whatever exchange of ccxt is named in SOURCES: it opens, is asked at the address given, and fails as sources do."""
+"""Every exchange of ccxt: it opens, requests go to the configured address, and it fails with SourceError only."""
 
 from importlib.util import find_spec
 from io import BytesIO

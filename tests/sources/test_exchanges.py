@@ -1,4 +1,4 @@
-"""Every source against a server that speaks its format: what is stored is what the files say, whatever is refused."""
+"""Every source with a server that speaks its format: the right values are stored, and refusals get the right reason."""
 
 import re
 import time
@@ -43,7 +43,7 @@ def market(exchange: ExchangeServer, source: Source, pair: str) -> Market:
 
 
 def expected(exchange: ExchangeServer, pair: tuple[str, str], slots: list[int]) -> np.ndarray:
-    """(price, volume) of each slot by a plain loop: a minute without a trade has the price before, and volume 0."""
+    """(price, volume) of each slot by a plain loop. A minute without a trade has the last price, and volume 0."""
     trades, price, rows = exchange.trades[pair], float("nan"), []
     for slot in range(min(trades), slots[-1] + STEP, STEP):
         price, volume = trades.get(slot, (price, 0.0))
@@ -230,7 +230,7 @@ def test_a_backfill_takes_as_many_requests_as_the_documents_say(exchange: Exchan
     asked = market(exchange, source, "ethbtc")
     before = len(exchange.arrivals)
     source.candles(asked, RING.first(time.time()))
-    more = 1 if exchange.name == "kraken" else 0  # it does not say that the minute in progress has no trade yet
+    more = 1 if exchange.name == "kraken" else 0  # its answer does not show that the current minute has no trade yet
     assert int(said[1]) <= len(exchange.arrivals) - before <= int(said[1]) + more
 
 

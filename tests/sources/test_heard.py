@@ -1,4 +1,4 @@
-"""A budget that pays for one request at a time: catalogues of several requests are read all the same."""
+"""Catalogues of several requests can be read although the budget pays for one request at a time."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def configured(store_server: StoreServer, exchange: ExchangeServer, budget: str)
 
 @pytest.fixture
 def slow(store_server: StoreServer, exchange: ExchangeServer) -> Settings:
-    """A budget that pays for a request, and for the next one in an hour."""
+    """Settings with a budget of one request an hour."""
     return load(configured(store_server, exchange, "0.003/3600"))
 
 
@@ -50,7 +50,7 @@ def paths(exchange: ExchangeServer) -> list[str]:
 
 
 def next_hour(redis: Redis) -> None:
-    """The budget is there again."""
+    """Makes the budget free again."""
     redis.delete(*redis.keys("dt1:budget:*"))
 
 
@@ -59,7 +59,7 @@ def test_a_catalogue_that_the_budget_interrupts_goes_on_where_it_was(
 ) -> None:
     wanted = Wanted(top=1)
     for asked in (["/pairs"], ["/pairs", "/markets"]):
-        source = guarded("cryptowatch", slow, store)  # any worker's
+        source = guarded("cryptowatch", slow, store)  # as in any worker
         with pytest.raises(MustWait, match="it waits for its budget"):
             pipeline.refresh(store, "cryptowatch", source, time.time(), wanted)
         assert paths(exchange) == asked
@@ -68,7 +68,7 @@ def test_a_catalogue_that_the_budget_interrupts_goes_on_where_it_was(
     assert paths(exchange) == ["/pairs", "/markets", "/markets/summaries"]
     assert not redis.keys("dt1:heard:*")
     next_hour(redis)
-    with pytest.raises(MustWait):  # and the next one asks anew
+    with pytest.raises(MustWait):  # and the next refresh asks for all again
         pipeline.refresh(store, "cryptowatch", source, time.time(), wanted)
     assert paths(exchange)[3:] == ["/pairs"]
 

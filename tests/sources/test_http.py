@@ -1,4 +1,4 @@
-"""HTTP to sources: what is asked, what is taken, what is refused."""
+"""HTTP to sources: requests, valid answers, refused answers."""
 
 import gzip
 import json
@@ -10,8 +10,6 @@ import pytest
 from tests.support.asking import HEAD, assert_still_usable, refused
 from tracker.errors import MustWait, SourceError
 from tracker.sources.http import get_json, session
-
-# Right answers
 
 
 @pytest.mark.parametrize("document", [{"result": [1, 2.5, "three", None]}, [], 0, "text", None])
@@ -106,9 +104,6 @@ def test_the_servers_cookies_are_not_kept(client, server):
     assert len(client.cookies) == 0
 
 
-# What is no document
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -154,9 +149,6 @@ def test_redirects_are_not_followed(client, server, status, location):
     assert refused(client, server.url).reason == f"http_{status}"
     assert server.asked == ["/"]
     assert_still_usable(client, server)
-
-
-# What else an answer says
 
 
 @pytest.mark.parametrize(

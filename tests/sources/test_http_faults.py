@@ -1,4 +1,4 @@
-"""HTTP to sources that break off, never end, or drip: each is given up in time."""
+"""HTTP to servers that close too early, never end, or drip: the client gives up in time."""
 
 import gzip
 import itertools
@@ -16,19 +16,19 @@ from tracker import http
 from tracker.sources.http import LARGEST, get_json
 
 MEGABYTE = bytes(1_000_000)
-ENOUGH = 200  # megabytes that a server sends at most
+ENOUGH = 200  # most megabytes that a server sends
 FOR_EVER = 60  # seconds that a server sends, unless the client hangs up
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Time limits as in earnest, fifty times as short."""
+    """Uses time limits about fifty times shorter than the real ones."""
     monkeypatch.setattr(http, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(http, "DEADLINE", 0.3)
 
 
 def given_up(ask):
-    """What ``ask`` returns, long before the server ends."""
+    """Returns the result of ``ask``, and asserts that it comes long before the server ends."""
     started = time.monotonic()
     result = ask()
     assert time.monotonic() - started < FOR_EVER / 3
@@ -36,15 +36,12 @@ def given_up(ask):
 
 
 def peak_of(ask):
-    """What ``ask`` returns, and the bytes it had allocated at most."""
+    """(the result of ``ask``, the most bytes allocated meanwhile)."""
     tracemalloc.start()
     try:
         return ask(), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-
-
-# Cut short
 
 
 @pytest.mark.parametrize(
@@ -96,11 +93,8 @@ def test_a_connection_closed_between_two_requests_is_no_trouble(client, server):
         server.settle()
 
 
-# Too long
-
-
 def megabytes(request, each=lambda piece: piece):
-    """Sends many, until the other side has had enough."""
+    """Sends ENOUGH megabytes, or fewer if the client hangs up."""
     request.close_connection = True
     for _ in range(ENOUGH):
         request.wfile.write(each(MEGABYTE))
@@ -150,11 +144,8 @@ def test_an_answer_that_unpacks_to_200_megabytes_is_cut_off(client, server, bomb
     assert_still_usable(client, server)
 
 
-# Too slow
-
-
 def dripping(head, drop=b" "):
-    """Sends ``head`` and then drop after drop, sooner than a read times out, until the client hangs up."""
+    """Sends ``head``, then one ``drop`` after the other until the client hangs up, each before a read times out."""
 
     def answer(request):
         request.close_connection = True

@@ -1,4 +1,4 @@
-"""The hand-written source that docs/sources.md shows is one file, and works as it stands there."""
+"""The example of a source in docs/sources.md is one file and works as it stands there."""
 
 import json
 import re
@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "sources.md"
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the text a module, and adds the line to the registry, as an engineer would."""
+    """Makes a module of the example and adds its line to the registry, as an engineer would."""
     [text] = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
     module = ModuleType("tracker.sources.shop")
     exec(text, module.__dict__)

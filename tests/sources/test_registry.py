@@ -1,4 +1,4 @@
-"""Which sources there are: a name that no source has is refused wherever a part of the tracker starts."""
+"""Every part of the tracker refuses to start with the name of an unknown source."""
 
 import subprocess
 import sys

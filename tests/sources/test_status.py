@@ -1,4 +1,4 @@
-"""How a source does, from what was noted of it; and a source checked by hand."""
+"""The state of a source, and `sources check`."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ def state(store: Store, settings: Settings) -> SourceState:
 
 
 def run(store: Store, settings: Settings) -> None:
-    """What a tick's tasks do."""
+    """Does what the tasks of one tick do."""
     source = guarded("binance", settings, store)
     for market in pipeline.refresh(store, "binance", source, time.time()):
         pipeline.fetch(store, "binance", source, market, Clock())
@@ -59,7 +59,7 @@ def test_a_source_that_answers_is_ok_and_told_in_full(store: Store, settings: Se
     assert (found.name, found.kind, found.state, found.reason) == ("binance", "exchange", "ok", "")
     assert (found.markets.tracked, found.markets.stale, found.markets.of_catalogue) == (2, 0, 2)
     assert time.time() - found.newest_slot < 130
-    assert found.budget.used == 20 + 2 * 2 * 2  # a catalogue, two pages of two markets
+    assert found.budget.used == 20 + 2 * 2 * 2  # a catalogue, and two pages for each of two markets
     assert abs(found.clock_skew) < 2
     assert (found.last_error, found.breaker.state, found.breaker.until) == (None, "closed", None)
 
@@ -125,9 +125,6 @@ def test_the_report_is_a_few_lines(store: Store, settings: Settings) -> None:
     assert "markets: 2 tracked of 2, 0 stale" in text
 
 
-# python -m tracker sources check
-
-
 def checked(exchange: ExchangeServer, name: str = "binance", **variables: str) -> subprocess.CompletedProcess:
     environment = CLEAN | {"EXCHANGE_URL": exchange.url, "STORE_PORT": str(free_port()), **variables}
     command = [sys.executable, "-m", "tracker", "sources", "check", name]
@@ -155,7 +152,7 @@ def test_a_check_needs_no_store_and_stores_nothing(exchange: ExchangeServer) -> 
 
 @pytest.mark.parametrize(
     ("reason", "words"),
-    [("http_451", "no retry mends this"), ("http_418", "a pause of 300 s"), ("unknown_market", "unknown_market")],
+    [("http_451", "a retry does not help"), ("http_418", "a pause of 300 s"), ("unknown_market", "unknown_market")],
 )
 def test_a_check_of_a_source_that_is_not_usable_fails_and_says_why(
     exchange: ExchangeServer, reason: str, words: str

@@ -1,4 +1,4 @@
-"""Which markets are tracked: what is wanted of a catalogue, and what becomes of the list when the catalogue changes."""
+"""The watch list: which markets of a catalogue are tracked, and what happens when the catalogue changes."""
 
 import math
 from collections.abc import Sequence
@@ -137,7 +137,7 @@ def test_a_catalogue_that_shrank_is_refused_and_told(store: Store, listed: list[
         refreshed(store, listed)
     assert len(store.watched("x")) == len(MARKETS)
     assert "catalogue" in store.status("x")["last_error"]
-    assert len(refreshed(store, MARKETS[:4])) == 4  # half is taken
+    assert len(refreshed(store, MARKETS[:4])) == 4  # half as long is accepted
 
 
 def test_a_catalogue_that_stays_short_for_a_day_is_taken_for_true(store: Store) -> None:
@@ -164,13 +164,10 @@ def test_an_alias_keeps_the_history_of_a_renamed_market(store: Store) -> None:
         values = store.windows(["x:polusd", "x:maticusd"], NOW).values
         np.testing.assert_array_equal(values[:, 0, :-90], values[:, 1, :-90])
         np.testing.assert_array_equal(values[0, 0, -90:], 20 + slots[-90:] % 7)
-    assert store.answered(["x:polbtc"]) == 0  # nothing to inherit makes no ring
+    assert store.answered(["x:polbtc"]) == 0  # without a history to continue there is no ring
     pipeline.evaluate(store, Outbox(store.redis), (), ["x:polusd"], NOW)
     assert store.ranking("price") == ["x:polusd:price"]
     assert not math.isnan(values[0, 0, 0])
-
-
-# A budget that does not pay for all
 
 
 def test_the_longest_not_asked_come_first_and_all_come_in_turn(store: Store) -> None:

@@ -41,12 +41,10 @@ def dry_fetch(name: str, settings: Settings) -> Iterator[str]:
         yield f"candles of {market.id}: {_told(candles, market)}, in {time.monotonic() - began:.2f} s"
     except SourceError as error:
         pause = f" (it asks for a pause of {error.wait:.0f} s)" if error.wait else ""
-        advice = " (no retry mends this)" if error.permanent else pause
+        advice = " (a retry does not help)" if error.permanent else pause
         raise SourceError(error.reason, f"{error.reason}: {error}{advice}") from error
     if source.skew is not None:
-        yield f"clock: {abs(source.skew):.1f} s {'ahead of' if source.skew > 0 else 'behind'} ours" + (
-            ": candles may be refused as future, or come late" if abs(source.skew) > SKEW else ""
-        )
+        yield _clock(source.skew)
     yield "ok"
 
 
@@ -73,6 +71,11 @@ def _spend(budget: Budget, url: str) -> None:
             if time.monotonic() + wait.seconds > until:
                 raise MustWait(wait.seconds, f"{budget.name}: {wait}: try again in {wait.seconds:.0f} s") from None
             time.sleep(wait.seconds)
+
+
+def _clock(skew: float) -> str:
+    line = f"clock: {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} ours"
+    return f"{line}: candles may be refused as future, or come late" if abs(skew) > SKEW else line
 
 
 def _told(candles: Candles, market: Market) -> str:

@@ -101,8 +101,8 @@ def _state(store: Store, settings: Settings, name: str) -> SourceState:
     used = Budget(store.redis, name, limit).used() if limit else None
     deferred = int(noted.get("deferred", 0))
     breaker, pause, why = SourceGuard(store.redis, name).look()
-    state, reason = _judge(noted, breaker, f"it asked for a pause, {pause:.0f} s are left: {why}" if pause else "",
-                           len(tracked), len(stale), deferred)  # fmt: skip
+    paused = f"it asked for a pause, {pause:.0f} s are left: {why}" if pause else ""
+    state, reason = _judge(noted, breaker, paused, len(tracked), len(stale), deferred)
     return SourceState(
         name, kind(name), state, reason, interval,
         Markets(len(tracked), len(stale), _whole(noted, "catalogue")),
