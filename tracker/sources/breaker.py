@@ -3,7 +3,7 @@
 closed: all calls pass.
 open: no call passes. It opens after FAILURES failures in a row that mean trouble with the whole source (TROUBLE).
 probing: the time is over, and one call may pass. Success closes the breaker, failure opens it for longer.
-blocked: open for an hour, at once, after an error that no retry mends: a refused country, an unknown key.
+blocked: open for an hour, at once, after an error that a retry cannot fix: a refused country, an unknown key.
 """
 
 from dataclasses import dataclass
