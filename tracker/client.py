@@ -62,7 +62,7 @@ class Client:
         return _series(self._get(f"/v1/metrics/{id}", query).json())
 
     def watch(self, id: str, wait: Callable[[float], object] = time.sleep) -> Iterator[Series]:
-        """Yields the last 24 hours of a metric first, then forever the values that are new or have changed.
+        """Yields the last 24 hours of a metric, then new and changed values. It never ends.
 
         Each answer begins with the first slot that was not final before, so a final value is yielded once.
 

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from tracker.models import Market
 from tracker.series.ring import Ring
 from tracker.settings import load
 from tracker.sources import Source, open_source
+from tracker.sources.exchange import KINDS, Exchange, _meaning
 from tracker.store.series import Store
 
 RING = Ring(STEP)
@@ -122,6 +124,19 @@ def test_prices_of_all_markets_come_in_one_request(exchange: ExchangeServer, sou
         price, traded = exchange.newest((each.base.upper(), each.quote.upper()))
         assert found[each.id].price == pytest.approx(price, abs=1e-8)
         assert found[each.id].traded == pytest.approx(traded, rel=1e-3)
+
+
+def test_the_table_of_errors_names_exceptions_of_ccxt() -> None:
+    Exchange("kraken", "", 60, Clock())
+    errors = import_module("ccxt.base.errors")
+    for name in KINDS:
+        error = getattr(errors, name)
+        assert issubclass(error, errors.BaseError)
+        if name != "BaseError":
+            assert _meaning(error("rate limit")) == KINDS[name]
+    assert _meaning(errors.OnMaintenance("sorry")) == KINDS["ExchangeNotAvailable"]
+    assert _meaning(errors.ExchangeError("sorry")) == ("refused", {})
+    assert _meaning(errors.ExchangeError("Rate limit reached"))[0] == "rate_limited"
 
 
 def test_the_clocks_are_compared(exchange: ExchangeServer, source: Source) -> None:

@@ -124,7 +124,10 @@ class Exchange:
         return found
 
     def candles(self, market: Market, since: int) -> Candles:
-        """See Source. If the budget runs out after some pages, these pages are the answer."""
+        """See Source. If the budget runs out after some pages, these pages are the answer.
+
+        Asks page by page. A page normally begins at ``start``, and an empty or short one means silence: go to the next.
+        """
         rows: list[tuple] = []
         covered = start = since
         while start <= (now := self.clock.now()):
@@ -139,7 +142,8 @@ class Exchange:
             if not page or page[-1][0] < end:
                 start = end
                 continue
-            # Kraken gives the newest candles, whatever the start. Nothing is known about the time before the first.
+            # The page reaches beyond ``end``: like Kraken, the exchange gives its newest candles whatever the start.
+            # Nothing is known about the time before the first of them.
             if start == since:
                 covered = page[0][0]
             if len(page) < self.page:
