@@ -1,4 +1,4 @@
-/** The feed of alerts, the one recorded last first; each opens its explanation on the chart. */
+/** The list of alerts beside the view, newest first. A click opens the alert's explanation above the chart. */
 
 import { get } from "./api.js";
 import { el, fill, say } from "./dom.js";
@@ -36,7 +36,7 @@ export function alerts(root, { utc }) {
   }
 
   function render() {
-    if (!known) return; // not asked yet: whether there are any is not known
+    if (!known) return; // the first answer has not arrived
     const burning = latest.filter((alert) => alert.state === "firing").length;
     say(count, burning ? `${burning} firing` : "");
     if (!latest.length) {

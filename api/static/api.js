@@ -1,10 +1,10 @@
-/** The API as the page sees it: JSON in, problems as errors. The static edition answers the same questions from files. */
+/** Calls the API: returns JSON and throws Problem. In the static edition the same calls read files. */
 
 import { ask, freshness } from "./ask.js";
 
 export const files = document.documentElement.dataset.edition === "files";
 
-/** {body, etag, maxAge} of a resource of version 1, e.g. get("metrics", {q: "btc"}); body undefined if `etag` is still right. */
+/** Gets a resource under /v1, e.g. get("metrics", {q: "btc"}). Returns {body, etag, maxAge}; body is undefined if `etag` still matches. */
 export async function get(path, parameters = {}, { signal, etag } = {}) {
   if (files) return (await import("./files.js")).get(path, parameters, { signal, etag });
   const answer = await ask(address(`v1/${path}`, parameters), {
@@ -15,14 +15,14 @@ export async function get(path, parameters = {}, { signal, etag } = {}) {
   return { ...freshness(answer), body: answer.status === 304 ? undefined : await answer.json() };
 }
 
-/** As `get`, of the service itself: "healthz". */
+/** Like `get`, for /healthz. */
 export async function health({ signal } = {}) {
   if (files) return (await import("./files.js")).health({ signal });
   const answer = await ask(address("healthz"), { signal });
   return { ...freshness(answer), body: await answer.json() };
 }
 
-/** Sends a write. */
+/** Sends `body` as JSON with `method`. Returns the answer's JSON, or null for 204. */
 export async function send(method, path, body) {
   const answer = await ask(address(`v1/${path}`), {
     method,
@@ -32,7 +32,7 @@ export async function send(method, path, body) {
   return answer.status === 204 ? null : answer.json();
 }
 
-/** Says "change" when the API begins or ends to answer with what it kept while its store is away, as `seconds` of age. */
+/** While the store is away the API answers from its cache; `seconds` is the age of that answer, else 0. Fires "change". */
 export const staleness = Object.assign(new EventTarget(), { seconds: 0 });
 
 function noticeStale(answer) {

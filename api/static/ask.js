@@ -1,9 +1,9 @@
-/** Asking over HTTP: in time or not at all, with the tab's API key, problems as errors. */
+/** HTTP requests with a timeout and the tab's API key; every failure becomes a Problem. */
 
 const PATIENCE = 15_000;
 const KEY = "data-tracker.key";
 
-/** What went wrong, told so that it can be shown. `unreachable`: asking again later may help by itself. */
+/** A failed request, with a message to show. `unreachable` means that a later try may succeed. */
 export class Problem extends Error {
   constructor(status, detail, retryAfter) {
     super(detail);
@@ -11,10 +11,10 @@ export class Problem extends Error {
   }
 }
 
-/** Keeps an API key for as long as this tab is open; it goes with every request to the API. */
+/** Keeps an API key until this tab is closed. Every request sends it. */
 export const keepKey = (key) => sessionStorage.setItem(KEY, key);
 
-/** Fetches `url`, never out of the browser's own cache; raises Problem. */
+/** Fetches `url` without the browser's cache. Throws Problem, or the abort error if `signal` is aborted. */
 export async function ask(url, { signal, headers, ...options } = {}) {
   const key = sessionStorage.getItem(KEY);
   const late = AbortSignal.timeout(PATIENCE);
@@ -32,12 +32,12 @@ export async function ask(url, { signal, headers, ...options } = {}) {
     throw new Problem("offline", late.aborted ? "The server takes too long to answer." : "The server cannot be reached.");
   }
   if (answer.ok || answer.status === 304) return answer;
-  if (answer.status === 401 && key) sessionStorage.removeItem(KEY); // it opens nothing, and what is open needs none
+  if (answer.status === 401 && key) sessionStorage.removeItem(KEY); // the key is wrong; without it, open resources can still be read
   const retryAfter = Number(answer.headers.get("Retry-After")) || undefined;
   throw new Problem(answer.status, await detail(answer), retryAfter);
 }
 
-/** {etag, maxAge} as the answer's headers say; maxAge in seconds from now, undefined if they do not. */
+/** {etag, maxAge} from the answer's headers. maxAge is in seconds from now, undefined if the headers do not say. */
 export function freshness(answer) {
   const control = answer.headers.get("Cache-Control") ?? "";
   const allowed = Number(/max-age=(\d+)/.exec(control)?.[1] ?? NaN);

@@ -1,4 +1,4 @@
-/** The view of one market over 24 hours: its numbers, its plots, its values as a table, an alert explained. */
+/** The chart view of one market: heading, numbers, plots, table of values and an alert's explanation. */
 
 import { get } from "./api.js";
 import { el, fill, say } from "./dom.js";
@@ -14,11 +14,11 @@ import * as url from "./url.js";
 
 const FIELDS = ["price", "volume"];
 const MARKERS = 200;
-/** Slots of the narrowest time shown. */
+/** The closest zoom shows this many slots. */
 const NARROWEST = 5;
 const KEYS = "Drag or scroll to zoom, Shift and drag to pan, double-click for all. With the keyboard: arrows move the crosshair, + and − zoom, Home shows all.";
 
-/** Shows the metric of the address in `root`; returns {update(state), restyle, stop}. */
+/** Shows in `root` the metric that the address names. Returns {update(state), restyle, stop}. */
 export function chart(root, { utc }) {
   const figure = plots({ utc, show, all: () => url.go({ range: "24h", from: "", to: "" }, { replace: true }) });
   const values = table();
@@ -84,7 +84,7 @@ export function chart(root, { utc }) {
     values.update({ market, range, utc });
   }
 
-  /** The first and last slot to show. A range goes along with the newest slot; from and to stay. */
+  /** The first and last slot to show. A range moves on with the newest slot; from and to are fixed. */
   function visible() {
     const [start, end] = ends(market.fields[shown.field]);
     const [from, to] = [Number(shown.from), Number(shown.to)];
@@ -115,7 +115,7 @@ export function chart(root, { utc }) {
 
 const ends = ({ start, step, values }) => [start, start + (values.length - 1) * step];
 
-/** The name of the market, and what can be chosen of it: {node, choose(shown), name(market)}. */
+/** The chart's heading: name, star, field, range, "Add to grid". Returns {node, choose(shown), name(market)}. */
 function heading() {
   const title = el("h1", { tabindex: -1 });
   const star = el("button", { class: "icon", on: { click: toggle } });

@@ -1,4 +1,4 @@
-/** Elements without ceremony. Text is always text: nothing here parses HTML. */
+/** Short helpers to make and fill elements. They never parse HTML: text stays text. */
 
 /** el("button", {class: "x", "aria-label": "y", on: {click}}, child, "text"); null, false and undefined are left out. */
 export function el(tag, properties = {}, ...children) {
@@ -15,13 +15,13 @@ export function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Puts `children` in place of what `node` holds. */
+/** Replaces the content of `node` with `children`. */
 export function fill(node, ...children) {
   node.replaceChildren(...children.flat(Infinity).filter(present));
   return node;
 }
 
-/** Writes text only where it differs, so that nothing is announced or laid out in vain. */
+/** Sets the text only if it differs, so that screen readers do not repeat it and the layout stays. */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

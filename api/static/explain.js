@@ -1,4 +1,4 @@
-/** Why an alert fired, what became of it, and what can be done about it. */
+/** The card that explains an alert: its numbers, rule and deliveries, and the form to acknowledge or silence it. */
 
 import { files, get, send } from "./api.js";
 import { keepKey } from "./ask.js";
@@ -10,7 +10,7 @@ import * as url from "./url.js";
 const SILENCES = { "1 h": "1h", "4 h": "4h", "24 h": "24h", "7 days": "7d" };
 const NEEDS_KEY = [401, 403];
 
-/** Shows the alert `id` in `root`, which is hidden without one. `before`: what this returned last. */
+/** Shows the alert `id` in `root`, or hides `root` if there is none. `before` is the value of the previous call. */
 export function explanation(root, before, id, { utc }) {
   if (before?.id === id) return before;
   before?.stop();
@@ -59,7 +59,7 @@ function facts(alert, utc) {
 
 const closer = () => el("button", { class: "icon close", "aria-label": "Close the alert", on: { click: () => url.go({ alert: "" }) } }, "×");
 
-/** "5.2 × its mean" where the alert is of that kind, else "". */
+/** "5.2 × its mean" for a ratio alert, else "". */
 export function ratio({ kind, value, baseline }) {
   return kind === "ratio" && baseline ? `${format.number(value / baseline, 3)} × its mean` : "";
 }
@@ -88,7 +88,7 @@ function deliveries(list, utc) {
       attempt.status && `, status ${attempt.status}`, attempt.detail && `: ${attempt.detail}`))) : null)));
 }
 
-/** {root, take}: a form, and what tells it how the alert is now. It stays as it is: what was typed, what was answered. */
+/** The form as {root, take(alert)}. It is made once, so that an update of the alert keeps typed text and the last message. */
 function actions(reload) {
   let alert;
   const told = el("p", { class: "told", role: "status" });
@@ -136,7 +136,7 @@ function actions(reload) {
     take(latest) {
       alert = latest;
       if (alert.acknowledged && document.activeElement === acknowledging) comment.focus();
-      acknowledging.hidden = acknowledging.disabled = Boolean(alert.acknowledged); // disabled: nor by Enter
+      acknowledging.hidden = acknowledging.disabled = Boolean(alert.acknowledged); // disabled, so that Enter does not submit it either
     },
   };
 }

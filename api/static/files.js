@@ -1,11 +1,11 @@
-/** The static edition: what the API would answer, from the files that `export` writes. */
+/** The static edition: answers the API's questions from the files that `export` writes. */
 
 import { ask, freshness, Problem } from "./ask.js";
 
-/** Seconds between two looks at a file whose server does not say how long it is good for. */
+/** Seconds before a file is fetched again if its server sends no max-age. */
 const USUAL = 30;
 export const DATABASE = "data-tracker.sqlite";
-/** Names of orders -> the number they are by; all but names have the largest first. */
+/** Order -> the number to sort by, largest first; null sorts by id, A to Z. */
 const ORDERS = {
   rank: (row) => row.stddev_24h, cv: (row) => row.cv_24h, last: (row) => row.last, change: (row) => row.change_24h, id: null,
 };
@@ -19,13 +19,13 @@ export async function get(path, parameters, options) {
 
 export const health = (options) => file("healthz.json", options);
 
-/** {etag, maxAge, body} of a file; body undefined if `etag` is still right. */
+/** Fetches a file as {etag, maxAge, body}; body is undefined if `etag` still matches. */
 async function file(path, { signal, etag } = {}) {
   const answer = await ask(new URL(path, new URL(".", location.href)), { signal, headers: etag ? { "If-None-Match": etag } : {} });
   return { maxAge: USUAL, ...defined(freshness(answer)), body: answer.status === 304 ? undefined : await answer.json() };
 }
 
-/** A file that many questions are answered from: looked at again only when it may have changed. */
+/** A file that answers many questions. It is fetched again only after its maxAge. */
 async function shared(path, { signal } = {}) {
   const before = kept.get(path);
   if (before && before.until > Date.now()) return before;
@@ -67,7 +67,7 @@ async function alerts({ metric, market, state, limit = 100 }, options) {
   return { maxAge, body: { alerts: found.slice(0, limit), next: null } };
 }
 
-/** Bytes of the database, 0 if there is none. */
+/** The database's size in bytes; 0 if there is none, 1 if the server does not say. */
 export async function databaseSize() {
   try {
     const answer = await ask(new URL(DATABASE, new URL(".", location.href)), { method: "HEAD" });

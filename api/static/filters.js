@@ -5,7 +5,7 @@ import { el, fill } from "./dom.js";
 import * as format from "./format.js";
 import * as url from "./url.js";
 
-/** What is offered to choose from is what the most volatile of this many metrics have. */
+/** The choices come from this many metrics, the most volatile ones. */
 const LOOKED_AT = 1000;
 
 export function filters() {
@@ -22,7 +22,7 @@ export function filters() {
       choices(quote, body.metrics.map((row) => row.quote));
       update(url.state());
     } catch (error) {
-      if (!error.status) throw error; // the table tells what is wrong
+      if (!error.status) throw error; // the table shows the error
     }
   }
 

@@ -1,4 +1,4 @@
-/** Numbers and times as people read them. Pure: values in, text out; the zone is an argument. */
+/** Formats numbers and times as text. Pure: the time zone is an argument. */
 
 const NONE = "–";
 const cache = new Map();
@@ -14,7 +14,7 @@ export function number(value, digits = 5) {
     : plain({ maximumSignificantDigits: digits }).format(value);
 }
 
-/** A number in little room: 67K, 1.23M, 0.000054. */
+/** A number for a narrow space: 67K, 1.23M, 0.000054. */
 export function short(value) {
   if (!known(value)) return NONE;
   const size = Math.abs(value);
@@ -23,7 +23,7 @@ export function short(value) {
     : number(value, 4);
 }
 
-/** Every digit there is: what the store holds, with the thousands set apart. */
+/** Every stored digit, with thousands separators. */
 export function exact(value) {
   if (!known(value)) return NONE;
   const size = Math.abs(value);
@@ -39,7 +39,7 @@ export function percent(fraction) {
   return `${sign}${text} %`;
 }
 
-/** Labels of an axis: as many digits as tell its ticks apart, the same for all. */
+/** Labels of an axis. All have the same number of decimals, enough to tell the ticks apart. */
 export function ticks(values) {
   const shown = values.filter(known);
   if (!shown.length) return values.map(() => "");
@@ -70,10 +70,10 @@ export function clock(seconds, utc, withSeconds = false) {
   return times({ ...parts, ...(withSeconds && { second: "2-digit" }) }, utc).format(seconds * 1000);
 }
 
-/** 24 Nov, in the user's words. */
+/** 24 Nov, in the browser's language. */
 export const day = (seconds, utc) => times({ day: "numeric", month: "short" }, utc).format(seconds * 1000);
 
-/** 24 Nov 14:03, with the other zone at hand: 24 Nov 14:03 (13:03 UTC). */
+/** A time with the other zone in brackets: 24 Nov 14:03 (13:03 UTC). */
 export function moment(seconds, utc) {
   const other = utc ? `${clock(seconds, false)} local` : `${clock(seconds, true)} UTC`;
   const here = `${day(seconds, utc)} ${clock(seconds, utc)}`;
@@ -92,19 +92,19 @@ export function duration(seconds) {
 
 export const ago = (seconds, now = Date.now() / 1000) => (known(seconds) ? `${duration(now - seconds)} ago` : "never");
 
-/** Of a metric id: {exchange, pair, field, market}. */
+/** Splits a metric id into {exchange, pair, field, market}. */
 export function parts(id) {
   const [exchange, pair, field] = id.split(":");
   return { exchange, pair, field, market: `${exchange}:${pair}` };
 }
 
-/** What an alert is about, in words: {name, note}. It is a metric's, or of a stale source's, `source:NAME`. */
+/** {name, note} of an alert's subject: a metric, or a stale source (`source:NAME`). */
 export function subject(id) {
   const { exchange, pair, field } = parts(id);
   return field ? { name: unit(pair), note: `${field} · ${exchange}` } : { name: pair, note: exchange };
 }
 
-/** BTC/USD where base and quote are known, else the pair as the exchange calls it. */
+/** BTC/USD if base and quote are known, else the exchange's own name for the pair. */
 export const pairName = ({ base, quote, pair }) => (base && quote ? `${unit(base)}/${unit(quote)}` : unit(pair));
 
 export const up = (fraction) => (known(fraction) && fraction !== 0 ? (fraction > 0 ? "up" : "down") : "even");

@@ -1,4 +1,4 @@
-/** What pointers, fingers, wheel and keys do to the time shown. They know nothing of what is drawn. */
+/** Pointer, touch, wheel and keys change the time shown. This module knows nothing of what is drawn. */
 
 const CLOSER = 0.8;
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 };
@@ -10,7 +10,7 @@ const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 };
 export function gestures(figure, { visible, show, all, step, center }) {
   figure.addEventListener("wheel", (event) => wheel(event, visible(), show), { passive: false });
   figure.addEventListener("pointerdown", (event) => pan(event, visible, show));
-  // Shift and drag pans: the chart library, which would select, does not get to know.
+  // Shift and drag pans. uPlot must not see the press: it would start a selection.
   figure.addEventListener("mousedown", (event) => event.shiftKey && event.stopPropagation(), { capture: true });
   figure.addEventListener("dblclick", all);
   figure.addEventListener("keydown", (event) => {
@@ -43,7 +43,7 @@ function wheel(event, range, show) {
   zoom(event.deltaY > 0 ? 1 / CLOSER : CLOSER, from + share * (to - from), range, show);
 }
 
-/** One pointer, with Shift, or one finger drags the time along; two fingers stretch it. */
+/** Shift and drag, or one finger, pans. Two fingers zoom. */
 function pan(event, visible, show) {
   const plot = plotOf(event);
   if (!plot || !visible() || !(event.shiftKey || event.pointerType === "touch")) return;

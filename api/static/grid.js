@@ -1,4 +1,4 @@
-/** Up to nine metrics side by side. The panes are kept in this browser, and a link may bring its own. */
+/** The grid view: up to nine metrics side by side, kept in this browser or named by the address. */
 
 import { el, fill } from "./dom.js";
 import * as format from "./format.js";

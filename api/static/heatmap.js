@@ -1,4 +1,4 @@
-/** The market at a glance: a tile for each metric, coloured by its change, by exchange. */
+/** The heat map: one tile a metric, coloured by its change, grouped by exchange. */
 
 import { get } from "./api.js";
 import { el, fill, say } from "./dom.js";
@@ -8,7 +8,7 @@ import { poll } from "./poll.js";
 import * as url from "./url.js";
 
 const SHOWN = 300;
-/** Shades of a colour; the last is for the largest change of all that are shown. */
+/** Number of shades; the strongest is for the largest changes shown. */
 const SHADES = 5;
 
 export function heatmap(root) {
@@ -41,7 +41,7 @@ export function heatmap(root) {
   return { update, stop: () => poller?.stop() };
 }
 
-/** Nine of ten changes are below it, so that one outlier does not pale all others. */
+/** The 90th percentile of the changes, so that one outlier does not make all others pale. */
 function scale(changes) {
   const sorted = changes.sort((a, b) => a - b);
   return sorted[Math.floor((sorted.length - 1) * 0.9)] || 0.01;

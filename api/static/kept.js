@@ -1,4 +1,4 @@
-/** What this browser remembers: starred and recent metrics, panes, theme, zone. A browser that refuses is fine too. */
+/** What this browser remembers: starred and recent metrics, panes, theme, zone. Works without storage, too. */
 
 const PREFIX = "data-tracker.";
 const RECENT = 8;
@@ -16,7 +16,7 @@ export function write(name, value) {
   try {
     localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
-    // full or forbidden: remembered until the page is left, by who asked
+    // storage is full or forbidden: the caller's own value lasts until the page is closed
   }
 }
 

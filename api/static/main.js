@@ -43,7 +43,7 @@ function render(state) {
   for (const panel of rail) panel.update();
 }
 
-/** Without a metric in the address: the last one looked at, else the most volatile price. */
+/** The metric to show when the address names none: the last one viewed, else the most volatile price. */
 async function chosen() {
   const [last] = kept.recent();
   if (last) return last;

@@ -1,17 +1,17 @@
-/** Follows the series of a market, or of one metric of it: all of it first, then only what is new. */
+/** Polls the series of a market or a metric: the whole series first, then only new slots. */
 
 import { get } from "./api.js";
 import { poll } from "./poll.js";
 import { merge } from "./series.js";
 
-/** Missing slots are filled when a source that was away is heard again: all is asked for again after this many seconds. */
+/** Seconds between two fetches of the whole series: a source that comes back fills older slots. */
 const WHOLE_EVERY = 300;
 
-/** `take(answer)` gets the answer of /markets/{id} with whole series, each {…row, start, step, values}, as `fields`. */
+/** Calls `take` with the answer of /markets/{id}; its `fields` are whole series, each {…row, start, step, values}. */
 export const followMarket = (id, take, fail) =>
   follow(`markets/${id}`, ({ price, volume, ...market }) => split(market, { price, volume }), take, fail);
 
-/** As followMarket, of /metrics/{id}: `fields` has one entry. */
+/** Like followMarket, for /metrics/{id}: `fields` has one entry. */
 export const followMetric = (id, take, fail) =>
   follow(`metrics/${id}`, (answer) => split(answer, { [answer.field]: answer }), take, fail);
 
@@ -38,7 +38,7 @@ function follow(path, read, take, fail) {
       market.fields[name] = { ...row, ...merge(before, row, whole ? row.values.length : rows) };
     }
     const [any] = Object.values(market.fields);
-    // Asked for again: what may still change.
+    // The next request begins with the first slot that may still change.
     known = { market, rows: whole ? any.values.length : known.rows, since: any.start + any.final * any.step };
     take(market);
   }, fail);

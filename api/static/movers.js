@@ -69,7 +69,7 @@ export function movers(root) {
   return { update, stop: () => poller?.stop() };
 }
 
-/** A column's own order is the largest first, of names and ranks the first; "-" turns it around. */
+/** A column sorts largest first, Market and Rank smallest first; "-" reverses it. */
 function heading([key, name, kind = ""], order) {
   if (!key) return el("th", { scope: "col", class: kind }, name);
   const sorted = order.replace("-", "") === key;

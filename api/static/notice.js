@@ -1,4 +1,4 @@
-/** What the whole page must know: the connection is lost, or the first 24 hours are still being fetched. */
+/** Notices for the whole page: connection lost, stale answers, first fetch, API key needed. */
 
 import { files, get, health, staleness } from "./api.js";
 import { keepKey } from "./ask.js";
@@ -6,7 +6,7 @@ import { el, fill, say } from "./dom.js";
 import * as format from "./format.js";
 import { connection, poll, tryNow } from "./poll.js";
 
-/** Shows in `root` that the API cannot be reached, when it is tried again, and what to do. */
+/** Shows in `root` that the API cannot be reached, when the next try is, and what to do. */
 export function connectionNotice(root) {
   const text = el("span");
   const again = el("button", { on: { click: tryNow } }, "Try now");
@@ -31,7 +31,7 @@ export function connectionNotice(root) {
   connection.addEventListener("change", render);
 }
 
-/** Shows in `root` that the API answers with what it kept, because its store is away. */
+/** Shows in `root` that the API answers from its cache because the store is away. */
 export function staleNotice(root) {
   staleness.addEventListener("change", () => {
     root.hidden = !staleness.seconds;
@@ -39,7 +39,7 @@ export function staleNotice(root) {
   });
 }
 
-/** Calls `ready()` once there is something to show; until then shows in `root` how far the first fetch is. */
+/** Shows the progress of the first fetch in `root`, and calls `ready()` once there are metrics to show. */
 export function firstRun(root, ready) {
   const bar = el("progress", { "aria-label": "First fetch" });
   const told = el("p", { role: "status" });
@@ -82,7 +82,7 @@ function keyForm(error, again) {
     el("p", { class: "muted" }, "It is kept for as long as this tab is open. python -m tracker keys create NAME makes one."));
 }
 
-/** What to do when nothing comes. */
+/** What to do if no samples arrive. */
 function advice(sources) {
   const names = Object.keys(sources ?? {});
   const failing = names.filter((name) => sources[name].last_error_at > (sources[name].last_success ?? 0));

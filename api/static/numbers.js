@@ -1,13 +1,13 @@
-/** A metric in numbers, each with what it means. */
+/** The row of numbers above a chart: last value, changes, means, ranks, each with a note on its meaning. */
 
 import { el, fill } from "./dom.js";
 import * as format from "./format.js";
 
 const PLURAL = { price: "prices", volume: "volumes" };
-/** A sample this many slots old is not what the source says now. */
+/** A metric is stale if its newest sample is this many slots old. */
 const FRESH = 3;
 
-/** Fills the list `root` with the numbers of `row`, a metric's. */
+/** Fills the list `root` with the numbers of the metric `row`. */
 export function numbers(root, row, utc) {
   const { unit, field } = row;
   const ratio = row.cv_24h;
@@ -24,7 +24,7 @@ export function numbers(root, row, utc) {
   );
 }
 
-/** Whether a metric's newest sample is too old to be taken for the present, as seconds since its slot ended; else 0. */
+/** Seconds since the newest sample's slot ended if the metric is stale, else 0. */
 export function stale({ last_slot: slot, step = 60 }, now = Date.now() / 1000) {
   const age = now - slot - step;
   return typeof slot === "number" && age > (FRESH - 1) * step ? age : 0;
@@ -41,7 +41,7 @@ function freshness(row, utc) {
   return age ? el("span", { class: "stale" }, `stale: ${format.duration(age)} old`) : text;
 }
 
-/** What 1/3 means. */
+/** The rank in words, e.g. "most volatile of 3 prices". */
 function place(rank, field) {
   if (!rank) return "no samples to rank by";
   const all = `${format.number(rank.of)} ${PLURAL[field]}`;

@@ -1,4 +1,4 @@
-/** One series drawn over time by uPlot: a line or bars, with gaps, baseline, limit and a crosshair. */
+/** Draws one series with uPlot: a line or bars, with gaps, baseline, limit and crosshair. */
 
 import UPlot from "./vendor/uplot/uPlot-1.6.32.js";
 import * as format from "./format.js";
@@ -6,9 +6,9 @@ import { gaps } from "./series.js";
 
 const AXIS = 66;
 const MARGIN = 0.06;
-/** Width of a time below the axis. */
+/** Width in pixels of a time label below the axis. */
 const LABEL = 34;
-/** From this many bars on, the top of the axis is this much above all but one in a hundred. */
+/** With at least MANY bars, the axis may end at ROOM times the 99th percentile, so that a few outliers do not flatten the rest. */
 const MANY = 60;
 const ROOM = 1.6;
 
@@ -80,7 +80,7 @@ export function pane(root, { kind, utc, sync, timeline = true, moved = () => {},
   };
 }
 
-/** The colours of the present theme. */
+/** The current theme's colours. */
 function palette(root) {
   const style = getComputedStyle(root);
   const of = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -89,7 +89,7 @@ function palette(root) {
 
 const size = (root) => ({ width: Math.max(80, root.clientWidth), height: Math.max(48, root.clientHeight) });
 
-/** Points only where lines cannot show a value: between two gaps. */
+/** Indices of values between two gaps: a line cannot show them, so they get a point. */
 function alone(u, seriesIndex, first, last) {
   const values = u.data[seriesIndex];
   const found = [];
@@ -106,7 +106,7 @@ function padded(low, high, kind) {
   return [low - room, high + room];
 }
 
-/** The top of an axis of bars: a few that are many times as high as the others must not flatten these. */
+/** The top of the bars' axis: lower than the highest bars if these are outliers, else Infinity. */
 function ceiling(values) {
   if (values.length < MANY) return Infinity;
   const sorted = [...values].sort((a, b) => a - b);
@@ -124,7 +124,7 @@ function times(u, splits, utc) {
   });
 }
 
-/** Bands where there is nothing, so that a gap is not taken for a chart that is still loading. */
+/** Shades the gaps, so that they do not look like a chart that is still loading. */
 function shade(u, color) {
   const [slots, values] = u.data;
   if (slots.length < 2) return;

@@ -1,4 +1,4 @@
-/** A combo box over all metrics, by the keyboard first: / to get there, arrows, Enter, Escape. */
+/** The search box for metrics. Keys: / focuses it; arrows, Enter and Escape work in it. */
 
 import { get } from "./api.js";
 import { el, fill, say } from "./dom.js";
@@ -8,7 +8,7 @@ import * as kept from "./kept.js";
 const SHOWN = 40;
 const PAUSE = 80;
 
-/** `pick(id)` is called with the metric chosen. */
+/** Puts the search box in `root`. Calls `pick(id)` with the chosen metric. */
 export function picker(root, pick) {
   const list = el("ul", { id: "options", role: "listbox", "aria-label": "Metrics" });
   const told = el("p", { class: "told", role: "status" });
@@ -79,7 +79,7 @@ export function picker(root, pick) {
   async function search() {
     asking?.abort();
     const { signal } = (asking = new AbortController());
-    const q = input.value.replaceAll("/", "").trim(); // BTC/USD is btcusd in ids
+    const q = input.value.replaceAll("/", "").trim(); // ids have btcusd for BTC/USD
     const stars = q ? [] : kept.starred();
     const recent = q ? [] : kept.recent().filter((id) => !stars.includes(id));
     try {

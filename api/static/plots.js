@@ -8,7 +8,7 @@ import { baseline, extent, gaps, slots } from "./series.js";
 import * as url from "./url.js";
 
 const KINDS = { price: "line", volume: "bars" };
-/** What is alerted on unless rules say otherwise: a value above this many times its mean of the hour before. */
+/** The default rule fires above this many times the mean of the hour before. */
 const FACTOR = 3;
 
 /** Returns {node, draw(market, field, range), mark(alerts, open), restyle, stop}; `show(from, to)` and `all` change the range. */
@@ -62,7 +62,7 @@ export function plots({ utc, show, all }) {
     if (market) read();
   }
 
-  /** Moves the crosshair by so many slots, and the time shown along with it. */
+  /** Moves the crosshair by `by` slots, and scrolls if it leaves the time shown. */
   function step(by) {
     const { values, unit } = market.fields[field];
     cursor = Math.min(values.length - 1, Math.max(0, (cursor ?? values.length - 1) + by));
@@ -74,7 +74,7 @@ export function plots({ utc, show, all }) {
     say(spoken, `${format.moment(time, utc())}: ${format.amount(value, unit)}`);
   }
 
-  /** What the crosshair is at, or else the newest sample. */
+  /** Fills the readouts with the values at the crosshair, or with the newest ones. */
   function read() {
     for (const [name, { readout, mean, beyond }] of Object.entries(views)) {
       const row = market.fields[name];
@@ -125,7 +125,7 @@ function bounds(mean) {
     el("span", { class: "key limit" }, `${FACTOR} × mean ${format.number(mean * FACTOR)}`)];
 }
 
-/** What a chart shows, in a line of text. */
+/** The chart's caption: low, high, slots and gaps. */
 function described({ values, start, step, closed, unit }, [from, to], utc) {
   const first = Math.max(0, Math.ceil((from - start) / step));
   const part = values.slice(first, Math.floor((to - start) / step) + 1);
@@ -143,7 +143,7 @@ function described({ values, start, step, closed, unit }, [from, to], utc) {
 }
 
 function marker(alert, open, unit, utc) {
-  const apart = (event) => event.stopPropagation(); // a press on it is not the beginning of a drag
+  const apart = (event) => event.stopPropagation(); // pressing a marker must not start a drag
   return el("button", {
     class: `marker ${alert.state}`, "data-slot": alert.slot, "data-value": alert.value, "aria-current": open ? "true" : null,
     "aria-label": `Alert ${alert.rule}, ${format.moment(alert.slot, utc)}: ${format.amount(alert.value, unit)}`,
@@ -151,7 +151,7 @@ function marker(alert, open, unit, utc) {
   });
 }
 
-/** Puts the markers of a pane where their alerts are. */
+/** Moves a pane's markers to their alerts' positions. */
 function place({ drawing, markers }) {
   if (!drawing) return;
   const { plot } = drawing;

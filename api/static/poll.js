@@ -1,19 +1,19 @@
-/** Polite polling: as often as the answers allow, less often when they fail, never while nobody looks. */
+/** Polls the API: as often as its answers allow, more slowly after failures, and not while the tab is hidden. */
 
 const LEAST = 1;
 const USUAL = 5;
 const MOST = 60;
 const TRIES = [1, 2, 4, 8, 15];
 
-/** Whether the API can be reached. Says "change" when `lost` or the time of the next try does. */
+/** Whether the API can be reached. Fires "change" when `lost` or the time of the next try changes. */
 export const connection = Object.assign(new EventTarget(), { lost: false, problem: null, nextTry: 0, lastGood: 0 });
 const pollers = new Set();
 
 /**
- * Calls `ask({signal, etag})` again and again and `take(body)` with what is new; returns {stop, now}.
+ * Calls `ask({signal, etag})` repeatedly, and `take(body)` when there is something new. Returns {stop, now}.
  *
- * `ask` returns {body, etag, maxAge}, body undefined when nothing changed. A failure to reach the API is tried again
- * after growing pauses, or after Retry-After; any other failure is told to `fail(error)` and tried again after a minute.
+ * `ask` returns {body, etag, maxAge}; body is undefined if nothing changed. If the API cannot be reached, it tries again
+ * after growing pauses, or after Retry-After. Any other error goes to `fail(error)`, and the next try is a minute later.
  */
 export function poll(ask, take, fail = () => {}) {
   const poller = { timer: 0, abort: null, tries: 0, etag: null, stopped: false };

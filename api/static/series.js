@@ -1,8 +1,8 @@
-/** Series of one value a slot: joined, averaged, searched for gaps. Pure. */
+/** Computes with series of one value a slot: merge, baseline, gaps, extremes. Pure. */
 
 /**
- * `before` with the slots of `news` written over it, moved to the window that ends with `news`. All are
- * {start, step, values, closed, final}: how many of the first values are of slots that have ended, and how many stay.
+ * Writes the slots of `news` over `before` and keeps the last `rows` slots. A series is {start, step, values, closed,
+ * final}: the first `closed` slots have ended, the values of the first `final` ones no longer change.
  */
 export function merge(before, news, rows) {
   if (!before || before.step !== news.step) return news;
@@ -22,7 +22,7 @@ export function merge(before, news, rows) {
 
 export const slots = ({ start, step, values }) => values.map((_, index) => start + index * step);
 
-/** At each slot the mean of the present values of the `seconds` before it, without it; null below `enough` of them. */
+/** For each slot, the mean of the values in the `seconds` before it; null if there are fewer than `enough`. */
 export function baseline({ step, values }, seconds = 3600, enough = 30) {
   const width = Math.max(1, Math.round(seconds / step));
   const least = Math.min(enough, width);
@@ -38,7 +38,7 @@ export function baseline({ step, values }, seconds = 3600, enough = 30) {
   });
 }
 
-/** Runs of missing values between present ones: [[first index, last index]]. What is missing at the ends counts too. */
+/** Runs of missing values as [[first index, last index]], including those at both ends. */
 export function gaps(values) {
   const found = [];
   let open = -1;
@@ -53,7 +53,7 @@ export function gaps(values) {
   return found;
 }
 
-/** {count, low, lowAt, high, highAt} of the present values, indices into them; null without any. */
+/** {count, low, lowAt, high, highAt} of the values that are not null; lowAt and highAt are indices. Null if there are none. */
 export function extent(values) {
   let found = null;
   values.forEach((value, index) => {

@@ -1,4 +1,4 @@
-/** How fresh what is shown is: each source's state, newest sample, markets and budget. */
+/** The list of sources: state, newest sample, markets and request budget of each. */
 
 import { get, health } from "./api.js";
 import { el, fill } from "./dom.js";
@@ -6,7 +6,7 @@ import * as format from "./format.js";
 import { poll } from "./poll.js";
 
 const TICK = 5_000;
-/** Where only the time of the last success is known: no news for this long is not right. */
+/** If only the last success is known, a source counts as down after this many seconds. */
 const QUIET = 180;
 
 export function sources(root, { utc }) {

@@ -1,4 +1,4 @@
-/** A line the size of a word: the last 24 hours in 48 points, gaps as gaps. */
+/** A sparkline: the last 24 hours as a small SVG line that breaks at gaps. */
 
 import { svg } from "./dom.js";
 

@@ -1,4 +1,4 @@
-/** Questions in SQL to the database of the static edition, answered in this browser by SQLite itself. */
+/** The SQL view: runs queries on the static edition's database, with SQLite in this browser. */
 
 import { el, fill, say } from "./dom.js";
 import { DATABASE, databaseSize } from "./files.js";
@@ -63,7 +63,7 @@ function rows({ columns, values }) {
       el("td", { class: typeof value === "number" ? "figure" : "" }, value === null ? "–" : String(value)))))));
 }
 
-/** The database, fetched and opened once. */
+/** Fetches and opens the database once. A failed attempt is forgotten, so that the next one tries again. */
 function open(told) {
   opened ??= load(told).catch((error) => {
     opened = null;

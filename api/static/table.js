@@ -1,4 +1,4 @@
-/** The values of a chart as a table, for those who read rather than look. Made when it is opened. */
+/** The table of values below a chart. Its rows are made only while it is open. */
 
 import { el, fill } from "./dom.js";
 import * as format from "./format.js";

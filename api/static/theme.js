@@ -1,4 +1,4 @@
-/** Light, dark, or as the system says. A classic script in the head, so that no page is painted in the wrong one. */
+/** Sets the theme: light, dark or the system's. A classic script in the head, so that the first paint is right. */
 
 (() => {
   const KEPT = "data-tracker.theme";
@@ -8,7 +8,7 @@
     const kept = JSON.parse(localStorage.getItem(KEPT));
     if (CHOICES.includes(kept)) chosen = kept;
   } catch {
-    // a browser that keeps nothing follows the system
+    // without storage the theme follows the system
   }
   const root = document.documentElement;
   root.dataset.theme = chosen;
@@ -18,7 +18,7 @@
     try {
       localStorage.setItem(KEPT, JSON.stringify(root.dataset.theme));
     } catch {
-      // likewise
+      // without storage the choice lasts until the page is closed
     }
     dispatchEvent(new Event("theme:changed"));
   });

@@ -1,9 +1,9 @@
-/** The page's state is its address: whoever opens the link sees the same view. */
+/** The page's state is its address, so a link shows everyone the same view. */
 
 export const VIEWS = ["chart", "movers", "heatmap", "grid", "sql"];
 export const RANGES = { "1h": 3600, "4h": 4 * 3600, "12h": 12 * 3600, "24h": 24 * 3600 };
 
-/** Each name's usual value is left out of the address. */
+/** Default values. They are left out of the address. */
 const USUAL = {
   view: "chart", metric: "", range: "24h", from: "", to: "", alert: "", panes: "",
   field: "price", exchange: "", quote: "", order: "rank", sql: "",
@@ -28,7 +28,7 @@ export function href(changes) {
   return text ? `?${text}` : location.pathname;
 }
 
-/** Goes there: a new entry of the history, or with `replace` the present one made over. */
+/** Changes the state. Adds an entry to the history, or replaces the current one with `replace`. */
 export function go(changes, { replace = false } = {}) {
   const target = href(changes);
   if (target === href({})) return;
@@ -41,7 +41,7 @@ export function onChange(listener) {
   return () => listeners.delete(listener);
 }
 
-/** Links within the page change its state instead of loading it again. */
+/** Lets links within the page change its state instead of reloading it. */
 export function takeLinks(root) {
   root.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href^='?'], a[data-home]");
