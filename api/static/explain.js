@@ -79,7 +79,7 @@ function definition(rule) {
 const outcome = (list) => (list.length ? list.map(({ channel, state }) => `${channel} ${state}`).join(", ") : "none");
 
 function deliveries(list, utc) {
-  if (!list.length) return el("p", { class: "muted" }, "Nobody was told: the rule names no channel.");
+  if (!list.length) return el("p", { class: "muted" }, "Not sent: the rule names no channel.");
   return el("ul", { class: "deliveries" }, list.map((delivery) => el("li", {},
     el("b", {}, delivery.channel), " ", el("span", { class: `state ${delivery.state}` }, delivery.state),
     delivery.next_try && el("span", { class: "muted" }, ` next try ${format.clock(delivery.next_try, utc, true)}`),
@@ -123,7 +123,7 @@ function actions(reload) {
 
   const acknowledge = () => act("Acknowledged.", () =>
     send("POST", `alerts/${encodeURIComponent(alert.id)}/acknowledge`, { by: by.value.trim(), comment: comment.value.trim() }));
-  const silence = () => act(`Silenced for ${lasting.value}: it is still recorded, but nobody is told.`, () => send("POST", "silences", {
+  const silence = () => act(`Silenced for ${lasting.value}: its alerts are still recorded, but not sent.`, () => send("POST", "silences", {
     match: alert.metric, for: SILENCES[lasting.value], reason: comment.value.trim() || `from the alert ${alert.id}`,
   }));
 

@@ -10,7 +10,7 @@ import { connection, poll, tryNow } from "./poll.js";
 export function connectionNotice(root) {
   const text = el("span");
   const again = el("button", { on: { click: tryNow } }, "Try now");
-  const hint = files ? "Is the folder still served?" : "What is shown is as of then. If this lasts, look whether the API runs, and at what .venv/bin/python -m tracker sources says.";
+  const hint = files ? "Is the folder still served?" : "The numbers shown are from then. If this lasts, check that the API runs, and run .venv/bin/python -m tracker sources.";
   let timer = 0;
 
   function render() {
@@ -35,7 +35,7 @@ export function connectionNotice(root) {
 export function staleNotice(root) {
   staleness.addEventListener("change", () => {
     root.hidden = !staleness.seconds;
-    say(root, staleness.seconds ? `The store is away: what is shown is ${format.duration(staleness.seconds)} old or more. If this lasts, .venv/bin/python -m tracker sources says whether it answers.` : "");
+    say(root, staleness.seconds ? `The store does not answer: the numbers shown are at least ${format.duration(staleness.seconds)} old. If this lasts, check it with .venv/bin/python -m tracker sources.` : "");
   });
 }
 
@@ -66,7 +66,7 @@ export function firstRun(root, ready) {
     say(hint, advice(sources));
   }, (error) => {
     root.hidden = false;
-    fill(root, error.status === 401 || error.status === 403 ? keyForm(error, () => poller.now()) : el("div", { class: "message" }, el("h1", {}, "The API refuses"), el("p", {}, error.message)));
+    fill(root, error.status === 401 || error.status === 403 ? keyForm(error, () => poller.now()) : el("div", { class: "message" }, el("h1", {}, "The API refused the request"), el("p", {}, error.message)));
   });
 }
 
@@ -77,9 +77,9 @@ function keyForm(error, again) {
     keepKey(input.value.trim());
     again();
   };
-  return el("div", { class: "message" }, el("h1", {}, "An API key, please"), el("p", { role: "status" }, error.message),
+  return el("div", { class: "message" }, el("h1", {}, "Enter an API key"), el("p", { role: "status" }, error.message),
     el("form", { class: "row", on: { submit } }, input, el("button", {}, "Use key")),
-    el("p", { class: "muted" }, "It is kept for as long as this tab is open. python -m tracker keys create NAME makes one."));
+    el("p", { class: "muted" }, "It is kept until this tab is closed. To make one, run python -m tracker keys create NAME."));
 }
 
 /** What to do if no samples arrive. */
@@ -88,5 +88,5 @@ function advice(sources) {
   const failing = names.filter((name) => sources[name].last_error_at > (sources[name].last_success ?? 0));
   if (failing.length) return `${failing.join(", ")} failed ${format.ago(sources[failing[0]].last_error_at)}; .venv/bin/python -m tracker sources says why. It is tried again each interval.`;
   if (names.some((name) => sources[name].last_success)) return "This takes seconds to minutes, as the sources' rate limits allow. The page opens by itself.";
-  return `No source has answered yet (${names.join(", ") || "none is configured"}). If this lasts, look whether a worker and a beat run: ./scripts/start runs everything.`;
+  return `No source has answered yet (${names.join(", ") || "none is configured"}). If this lasts, check that a worker and a beat run: ./scripts/start runs everything.`;
 }

@@ -130,7 +130,7 @@ function described({ values, start, step, closed, unit }, [from, to], utc) {
   const first = Math.max(0, Math.ceil((from - start) / step));
   const part = values.slice(first, Math.floor((to - start) / step) + 1);
   const found = extent(part);
-  if (!found) return "No samples in this time. A gap fills by itself when the source is heard again.";
+  if (!found) return "No samples in this time. Gaps fill by themselves when the source answers again.";
   const when = (index) => format.clock(start + (first + index) * step, utc);
   const missing = gaps(part.slice(0, closed - first));
   const lost = missing.reduce((sum, [a, b]) => sum + b - a + 1, 0) * step;

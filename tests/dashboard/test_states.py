@@ -25,7 +25,7 @@ def test_the_first_run_shows_how_far_it_is_and_opens_by_itself(page: Page, board
     page.goto("")
     expect(page.get_by_role("heading", name="Fetching the first 24 hours")).to_be_visible()
     expect(page.locator("#first")).to_contain_text("Waiting for the first catalogue")
-    expect(page.locator("#first")).to_contain_text("look whether a worker and a beat run")
+    expect(page.locator("#first")).to_contain_text("check that a worker and a beat run")
 
     board.store.failed("simulator", 1_700_000_000, "timeout", "too slow")
     expect(page.locator("#first")).to_contain_text("simulator failed", timeout=15_000)
@@ -78,7 +78,7 @@ def test_what_is_shown_while_the_store_is_away_is_marked(chrome: Browser, tmp_pa
             with page.expect_response(re.compile(r"markets/.*since=")):
                 pass
         server.kill()
-        stale = page.get_by_role("status").filter(has_text="The store is away: what is shown is")
+        stale = page.get_by_role("status").filter(has_text="The store does not answer: the numbers shown are")
         expect(stale).to_be_visible(timeout=90_000)
 
         server.start()
