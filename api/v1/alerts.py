@@ -6,14 +6,14 @@ from typing import Annotated, Any, NoReturn
 
 from apiflask import APIBlueprint, abort
 from flask import Response, current_app, jsonify, request, url_for
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.serving.problems import documented, refuse
 from api.v1.schemas import EXAMPLE, Query
-from tracker.alerts.options import Expected, Parse, duration, globs
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.rules import SEVERITIES
 from tracker.alerts.silences import Silences
+from tracker.alerts.tables import duration, globs
 from tracker.clock import wall
 from tracker.errors import TrackerError
 from tracker.models import METRIC_ID, Alert, Delivery
@@ -30,19 +30,7 @@ ALERT_EXAMPLE = "above-3x-1h-mean:kraken:btcusd:volume:1700000040"
 # Requests
 
 
-def _by(parse: Parse) -> Parse:
-    """What reads an option of the rules file, as a validator."""
-
-    def validated(value: Any) -> Any:
-        try:
-            return parse(value)
-        except Expected as expected:
-            raise ValueError(f"expected {expected}") from None
-
-    return validated
-
-
-Lasting = Annotated[int, BeforeValidator(_by(duration(1, LONGEST_SILENCE)), json_schema_input_type=int | str)]
+Lasting = Annotated[int, duration(1, LONGEST_SILENCE)]
 
 
 def _future(until: float) -> float:
@@ -88,7 +76,7 @@ class NewSilence(Body):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["for"]}, {"required": ["until"]}]})
 
-    match: Annotated[str | list[str], AfterValidator(_by(globs))] = Field(
+    match: Annotated[str | list[str], AfterValidator(globs)] = Field(
         description="A glob on metric ids, or a list of them.", examples=["kraken:*:volume"]
     )
     for_: Lasting | None = Field(

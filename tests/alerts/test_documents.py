@@ -12,7 +12,6 @@ from tracker.alerts import channels
 from tracker.alerts.backtest import Past, of_files, run
 from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.channels.webhook import Channel as Webhook
-from tracker.alerts.options import declared_by
 from tracker.alerts.rulebook import read
 from tracker.alerts.rules import DEFAULT_RULES, KINDS, Rule, SeriesRule
 from tracker.errors import ChannelError
@@ -44,12 +43,12 @@ def test_the_rules_file_can_be_used(tmp_path: Path) -> None:
 
 def test_every_option_is_described() -> None:
     common, series = options_after("Every kind has these options; a time"), options_after("All but `stale`")
-    assert common == list(declared_by(Rule))
-    assert set(series) == set(declared_by(SeriesRule)) - set(common)
+    assert common == list(Rule.options())
+    assert set(series) == set(SeriesRule.options()) - set(common)
     for name, kind in KINDS.items():
         inherited = {*common, *series} if issubclass(kind, SeriesRule) else set(common)
-        assert set(options_after(f"### `{name}`")) == set(declared_by(kind)) - inherited
-    assert options_after("## Channels") == list(declared_by(ConfiguredChannel))
+        assert set(options_after(f"### `{name}`")) == set(kind.options()) - inherited
+    assert options_after("## Channels") == list(ConfiguredChannel.options())
 
 
 def test_a_receiver_can_tell_what_is_ours(server) -> None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracker.alerts.options import declared_by
 from tracker.alerts.rulebook import Rulebook, built_in, read
 from tracker.alerts.rules import DEFAULT_RULES, KINDS, Change, Ratio, Stale, Threshold, Zscore
 from tracker.errors import SettingsError
@@ -259,7 +258,7 @@ values = st.recursive(
     | inner.map(lambda value: f"{{a = {value}}}"),
     max_leaves=5,
 )  # fmt: skip
-OPTIONS = sorted({name for kind in KINDS.values() for name in declared_by(kind)} | {"url", "secret", "resolved", "x"})
+OPTIONS = sorted({name for kind in KINDS.values() for name in kind.options()} | {"url", "secret", "resolved", "x"})
 tables = st.builds(
     lambda header, kind, options: "\n".join([header, kind, *(f"{name} = {value}" for name, value in options.items())]),
     st.sampled_from(["[rules.a]", "[rules.b]", "[channels.c]", "[channels.log]", '[rules."\\n"]']),

@@ -1,9 +1,10 @@
 """A channel that does as a test says, and an outbox whose clock is in the test's hand."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tracker.alerts.channels import ConfiguredChannel
+from pydantic import ConfigDict, Field
+
+from tracker.alerts.channels import Channel, ConfiguredChannel
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.sender import deliver, due
 from tracker.alerts.silences import Silences
@@ -16,8 +17,7 @@ ALERT = Alert(
 )  # fmt: skip
 
 
-@dataclass
-class Scripted:
+class Scripted(Channel):
     """A channel that does what it is told, in turn, then takes everything unless it is ``away``.
 
     refused: keys of notices that it never takes.
@@ -26,11 +26,13 @@ class Scripted:
     PATIENCE: ClassVar[int] = 10
     CEILING: ClassVar[int] = 0
 
-    script: list = field(default_factory=list)
-    sent: list = field(default_factory=list)
-    taken: list = field(default_factory=list)
+    model_config = ConfigDict(frozen=False)
+
+    script: list = Field(default_factory=list)
+    sent: list = Field(default_factory=list)
+    taken: list = Field(default_factory=list)
     away: bool = False
-    refused: set = field(default_factory=set)
+    refused: set = Field(default_factory=set)
 
     def send(self, notice):
         self.sent.append(notice)

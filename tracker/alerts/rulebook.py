@@ -11,15 +11,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tracker.alerts import channels
 from tracker.alerts.channels import ConfiguredChannel
-from tracker.alerts.options import NAME, BadOption, Expected, build, declared_by, shown
 from tracker.alerts.rules import DEFAULT_RULES, KINDS, Rule, SeriesRule, Stale
+from tracker.alerts.tables import NAME, BadOption, Expected, Table, shown
 from tracker.errors import SettingsError
 from tracker.files import Unreadable, read_text
 
+T = TypeVar("T", bound=Table)
 log = logging.getLogger(__name__)
 
 #: Characters of a name or of TOML's own complaint that are shown.
@@ -152,7 +153,7 @@ class _Reader:
         kind = self._kind(place, table, channels.KINDS)
         if name == "log" and kind != "log":
             self._refuse((*place, "kind"), shown(kind), "another name for it: `log` is always there, and is the log")
-        common = declared_by(ConfiguredChannel).keys()
+        common = ConfiguredChannel.options().keys()
         own = {option: value for option, value in table.items() if option not in common}
         channel = self._built(channels.kind(kind), place, own)
         rest = {option: value for option, value in table.items() if option in common}
@@ -164,9 +165,9 @@ class _Reader:
             self._refuse((*place, "kind"), "(missing)" if kind is None else shown(kind), f"one of {', '.join(kinds)}")
         return kind
 
-    def _built(self, of: type, place: tuple[str, ...], table: dict[str, Any], **given: Any) -> Any:
+    def _built(self, of: type[T], place: tuple[str, ...], table: dict[str, Any], **given: Any) -> T:
         try:
-            return build(of, table, self._secret, **given)
+            return of.read(table, self._secret, **given)
         except BadOption as bad:
             self._refuse((*place, bad.name), bad.shown, bad.expected)
 

@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from pydantic import ValidationError
 
 from tests.support.services import KEY, NOTICE, PUSHOVER, channel
 from tracker.alerts.channels import apprise
-from tracker.alerts.options import Expected
 from tracker.errors import ChannelError
 from tracker.models import DIGEST, RESOLVED, Notice
 
@@ -185,8 +185,8 @@ def test_secrets_are_in_no_text(service, logged):
 
 @pytest.mark.parametrize("url", ["", "nosuch://a/b", "pover://", "just words", 3])
 def test_a_url_that_no_service_has_is_refused(url):
-    with pytest.raises(Expected):
-        apprise.service_url(url)
+    with pytest.raises(ValidationError):
+        channel(url)
 
 
 def test_other_sessions_are_not_listened_to(server):

@@ -250,7 +250,6 @@ def test_edges_are_those_of_a_plain_state_machine(rows, rule):
         (["binance:*", "*:btcusd:*"], True),
         (["kraken"], False),
         (["KRAKEN:*"], False),
-        ([], False),
     ],
 )
 def test_a_rule_is_for_the_metrics_its_globs_match(globs, matches):

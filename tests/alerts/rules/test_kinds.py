@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from tracker.alerts.options import Expected
 from tracker.alerts.rules import (  # fmt: skip
     DEFAULT_RULES,
     FRESH_STEPS,
@@ -321,7 +321,7 @@ def test_a_message_may_be_ones_own():
 
 @pytest.mark.parametrize("message", ["{pair}", "{value:d}", "{", "{0}", "{value.x}", "{text[3]}"])
 def test_a_message_that_cannot_be_filled_in_is_refused(message):
-    with pytest.raises(Expected):
+    with pytest.raises(ValidationError, match="expected a message"):
         Ratio(message=message)
 
 

@@ -1,13 +1,15 @@
-"""Where notices go: one file a channel kind, one interface, one line here. A kind's module is imported when used."""
+"""Where notices go: one file for a kind of channel, one line here. A kind's module is imported when it is used."""
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 from importlib import import_module
-from typing import ClassVar, Protocol
+from typing import Annotated, ClassVar
 
-from tracker.alerts.options import duration, flag, option, whole
+from pydantic import Field
+
+from tracker.alerts.tables import Table, duration
 from tracker.models import Notice
 
-#: Kind -> module under this package with a dataclass ``Channel`` whose fields are its options.
+#: Kind -> module under this package with a class ``Channel``, whose fields are the options of this kind.
 KINDS = {
     "log": "log",
     "webhook": "webhook",
@@ -15,38 +17,41 @@ KINDS = {
 }
 
 
-class Channel(Protocol):
-    """What every kind is: a frozen dataclass of options (see options.py) that can send.
+class Channel(Table, ABC):
+    """Base class of all kinds: its fields are options of the rules file, and it can send.
 
-    PATIENCE: seconds after which a ``send`` has surely ended; CEILING: that of an outlet whose table does not say.
+    PATIENCE: seconds after which a ``send`` has surely ended; CEILING: the ceiling if the table gives none.
     """
 
     PATIENCE: ClassVar[int]
     CEILING: ClassVar[int]
 
+    @abstractmethod
     def send(self, notice: Notice) -> str:
-        """Sends ``notice``; returns what the other side said, in a few words. Raises ChannelError, and nothing else."""
+        """Sends ``notice``; returns the other side's answer in a few words. Raises ChannelError, and nothing else."""
 
 
 def kind(name: str) -> type[Channel]:
     """The class of a kind, a key of KINDS."""
-    return import_module(f"{__name__}.{KINDS[name]}").Channel
+    found: type[Channel] = import_module(f"{__name__}.{KINDS[name]}").Channel
+    return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConfiguredChannel:
-    """A channel as it is configured, with what all kinds have.
+class ConfiguredChannel(Table):
+    """A channel with the options that all kinds have.
 
-    resolved: it wants to be told of alerts that are over; ceiling: messages in ``window`` seconds before the rest
-    becomes one digest; 0: no ceiling; None: the kind's own.
+    resolved: send a notice when an alert is over; ceiling: notices in ``window`` seconds before the rest becomes one
+    digest, 0 for no ceiling, None for the kind's own.
     """
+
+    GIVEN = frozenset({"name", "kind", "channel"})
 
     name: str
     kind: str
     channel: Channel
-    resolved: bool = option(flag, False)
-    ceiling: int | None = option(whole(0, 10_000), None)
-    window: int = option(duration(10, 3_600), 60)
+    resolved: bool = False
+    ceiling: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    window: Annotated[int, duration(10, 3_600)] = 60
 
     @property
     def most(self) -> int:

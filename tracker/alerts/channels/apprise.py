@@ -4,17 +4,21 @@ One URL a channel (https://github.com/caronc/apprise/wiki): tries are our outbox
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from threading import Lock
+from typing import Annotated, Any, ClassVar
 
 import requests
 from apprise import Apprise, AppriseAsset, NotifyType
 from apprise.plugins import NotifyBase
+from pydantic import AfterValidator
 
+from tracker.alerts import channels
 from tracker.alerts.channels.reach import guarded, masked
 from tracker.alerts.channels.webhook import permanent
-from tracker.alerts.options import Expected, flag, option, text
+from tracker.alerts.tables import Expected, Secret
 from tracker.errors import ChannelError
 from tracker.http import seconds
 from tracker.models import RESOLVED, Notice
@@ -34,21 +38,21 @@ ASSET = AppriseAsset(
 logging.getLogger("apprise").propagate = False
 
 
-def service_url(value: Any) -> str:
-    if not Apprise.instantiate(text(value), asset=ASSET, suppress_exceptions=True):
+def service_url(url: str) -> str:
+    """``url`` if Apprise has a service for it; raises Expected."""
+    if not Apprise.instantiate(url, asset=ASSET, suppress_exceptions=True):
         raise Expected("a URL of a service that Apprise knows, e.g. pover://user@token or mailto://user:password@host")
-    return value.strip()
+    return url
 
 
-@dataclass(frozen=True, kw_only=True)
-class Channel:
+class Channel(channels.Channel):
     """url: of the service, with the keys that it asks for; allow_private: also to addresses that are not public."""
 
     PATIENCE: ClassVar[int] = 45
     CEILING: ClassVar[int] = 5
 
-    url: str = option(service_url, secret=True)
-    allow_private: bool = option(flag, False)
+    url: Annotated[Secret, AfterValidator(service_url)]
+    allow_private: bool = False
 
     def send(self, notice: Notice) -> str:
         with guarded(self.allow_private):
@@ -58,15 +62,11 @@ class Channel:
         service = self._service(notice)
         apprise = Apprise(asset=ASSET)
         apprise.add(service)
-        answers: list[requests.Response] = []
-        noted = _answers.set(answers)
-        try:
+        with _noted() as answers:
             results = apprise.notify(
                 body=notice.text, title=notice.title,
                 notify_type=NotifyType.SUCCESS if notice.event == RESOLVED else TYPES[notice.severity],
             )  # fmt: skip
-        finally:
-            _answers.reset(noted)
         said = masked("; ".join([
             f"{result.name}: {result.status.name.lower()}{''.join(f': {line.message}' for line in result.logs())}"
             for result in results
@@ -95,9 +95,41 @@ def _verdict(answers: list[requests.Response]) -> tuple[bool, int | None, float 
     return permanent(status), status, seconds(refused[-1].headers.get("Retry-After", ""))
 
 
-#: The answers that the requests of this context got: Apprise tells neither their status nor Retry-After.
+#: The answers to the requests of this context: Apprise reports neither their status nor Retry-After.
 _answers: ContextVar[list[requests.Response] | None] = ContextVar("answers", default=None)
 _send = requests.Session.send
+_lock = Lock()
+_sends_under_way = 0
+
+
+@contextmanager
+def _noted() -> Iterator[list[requests.Response]]:
+    """Yields the list that gets the answers of this context. ``requests`` is patched while one send is under way."""
+    answers: list[requests.Response] = []
+    token = _answers.set(answers)
+    try:
+        with _patched():
+            yield answers
+    finally:
+        _answers.reset(token)
+
+
+@contextmanager
+def _patched() -> Iterator[None]:
+    """The first send of several at once patches ``requests``, the last one to end takes the patch away."""
+    global _send, _sends_under_way
+    with _lock:
+        if not _sends_under_way:
+            _send = requests.Session.send
+            requests.Session.send = _noting_send  # type: ignore[method-assign, assignment]  # requests has no such hook
+        _sends_under_way += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _sends_under_way -= 1
+            if not _sends_under_way:
+                requests.Session.send = _send  # type: ignore[method-assign]  # what it was before
 
 
 def _noting_send(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
@@ -105,6 +137,3 @@ def _noting_send(session: requests.Session, request: requests.PreparedRequest, *
     if (answers := _answers.get()) is not None:
         answers.append(answer)
     return answer
-
-
-requests.Session.send = _noting_send  # type: ignore[method-assign, assignment]

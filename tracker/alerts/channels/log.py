@@ -1,17 +1,16 @@
 """The log as a channel: a notice is a line that a person finds in the log of the notify worker."""
 
 import logging
-from dataclasses import dataclass
 from typing import ClassVar
 
+from tracker.alerts import channels
 from tracker.models import FIRING, Notice
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Channel:
-    """Has no options."""
+class Channel(channels.Channel):
+    """It has no options of its own."""
 
     PATIENCE: ClassVar[int] = 5
     CEILING: ClassVar[int] = 0

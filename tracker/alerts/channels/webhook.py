@@ -6,19 +6,21 @@ ours and new; ``Idempotency-Key`` is the same for every try (draft-ietf-httpapi-
 
 import hmac
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 import orjson
 import requests
 import urllib3
+from pydantic import AfterValidator
 
 from tracker import http
+from tracker.alerts import channels
 from tracker.alerts.channels.reach import guarded, masked
-from tracker.alerts.options import Expected, flag, option, text
+from tracker.alerts.tables import Expected, Secret
 from tracker.clock import wall
 from tracker.errors import ChannelError
 from tracker.models import Notice
@@ -29,27 +31,27 @@ ANSWER = 2_000
 LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
-def address(value: Any) -> str:
-    parts = urlsplit(text(value))
+def address(url: str) -> str:
+    """``url`` if a webhook can use it; raises Expected."""
+    parts = urlsplit(url)
     try:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or True)
     except ValueError:
         usable = False
     if not usable or parts.username or parts.fragment:
         raise Expected("an http:// or https:// URL that names a host, and no user or fragment")
-    return value.strip()
+    return url
 
 
-@dataclass(frozen=True, kw_only=True)
-class Channel:
+class Channel(channels.Channel):
     """url: where to POST; secret: signs, if given; allow_private: also to addresses that are not public."""
 
     PATIENCE: ClassVar[int] = http.CONNECT_TIMEOUT * 2 + http.DEADLINE
     CEILING: ClassVar[int] = 0
 
-    url: str = option(address, secret=True)
-    secret: str = option(text, "", secret=True)
-    allow_private: bool = option(flag, False)
+    url: Annotated[Secret, AfterValidator(address)]
+    secret: Secret = ""
+    allow_private: bool = False
 
     def send(self, notice: Notice) -> str:
         body = orjson.dumps(document(notice))

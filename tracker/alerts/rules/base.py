@@ -1,35 +1,30 @@
 """What all rules have, and the part of a window that they look at."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import asdict
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from pydantic import Field, model_validator
 
-from tracker.alerts.options import (
-    Expected,
-    duration,
-    globs,
-    is_template,
-    names,
-    number,
-    one_of,
-    option,
-    require,
-    text,
-    whole,
-)
+from tracker.alerts.tables import Expected, Globs, Names, Table, Text, duration, is_template
 from tracker.models import Alert, matches
 from tracker.series.ring import DAY, HOUR
 from tracker.series.stats import mean_present
 
 #: Means and quotients of decimal fractions are off by a few last digits: exactly 3 x a mean is not above 3 x it.
 ROUNDING = 1 + 1e-12
-SEVERITIES = ("info", "warning", "critical")
+Severity = Literal["info", "warning", "critical"]
+SEVERITIES: tuple[str, ...] = get_args(Severity)
 LARGE = 1e18
-ANY = number(-LARGE, LARGE)
+#: Types of options. A limit is positive; a clear limit may be 0.
+Limit = Annotated[float, Field(gt=0, le=1e6)]
+ClearLimit = Annotated[float, Field(ge=0, le=1e6)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGE)]
+AnyNumber = Annotated[float, Field(ge=-LARGE, le=LARGE)]
+Samples = Annotated[int, Field(ge=0, le=1_440)]
 #: What a message may name: an alert's fields that are known when it is found, and what follows from them.
 TOLD = (
     "rule", "metric", "slot", "value", "baseline", "factor", "samples", "window", "at", "kind", "severity", "ratio",
@@ -100,31 +95,35 @@ class WindowSlice:
         return pivot + offset, np.sqrt(variance), counts
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """What every kind has.
+class Rule(Table, ABC):
+    """What every kind has. The fields are options of the rules file; pydantic checks them.
 
-    match: globs on metric ids; cooldown: least seconds between two alerts of a metric; channels: who is told; message:
-    what a notice says, with names out of TOLD in braces.
+    match: globs on metric ids; cooldown: least seconds between two alerts of a metric; channels: their names; message:
+    the text of a notice, with names of TOLD in braces.
     """
+
+    GIVEN = frozenset({"name"})
 
     KIND: ClassVar[str]
     MESSAGE: ClassVar[str]
 
     name: str = ""
-    match: tuple[str, ...] = option(globs, ("*",))
-    cooldown: int = option(duration(0, 30 * DAY), HOUR)
-    channels: tuple[str, ...] = option(names, ("log",))
-    severity: str = option(one_of(*SEVERITIES), "warning")
-    message: str = option(text, "")
+    match: Globs = ("*",)
+    cooldown: Annotated[int, duration(0, 30 * DAY)] = HOUR
+    channels: Names = ("log",)
+    severity: Severity = "warning"
+    message: Text = ""
 
-    def __post_init__(self) -> None:
-        expected = f"a message with nothing in braces but {', '.join(TOLD)}, and formats such as {{value:.2f}}"
-        require(is_template(self.message, TOLD), f"{expected}, of at most two digits each", "message")
+    @model_validator(mode="after")
+    def _check_message(self) -> Self:
+        if not is_template(self.message, TOLD):
+            expected = f"a message with nothing in braces but {', '.join(TOLD)}, and formats such as {{value:.2f}}"
+            raise Expected(f"{expected}, of at most two digits each", "message")
         try:
             self.text(Alert(self.name, "kraken:btcusd:volume", 0, 2.0, 1.0, 1.0, 1, 60, 0.0))
         except (LookupError, ValueError) as error:
             raise Expected(f"a message whose formats fit what they format ({error})", "message") from None
+        return self
 
     def matches(self, metric: str) -> bool:
         return matches(self.match, metric)
@@ -137,10 +136,9 @@ class Rule:
 
     def definition(self) -> dict[str, Any]:
         """The rule as it is now, to be kept with its alerts."""
-        return {"kind": self.KIND} | {each.name: getattr(self, each.name) for each in fields(self)}
+        return {"kind": self.KIND} | self.model_dump()
 
 
-@dataclass(frozen=True, kw_only=True)
 class SeriesRule(Rule):
     """A rule on the values of a metric.
 
@@ -148,9 +146,9 @@ class SeriesRule(Rule):
     seconds that a value must have been above already.
     """
 
-    min_samples: int = option(whole(0, 1_440), 30)
-    min_baseline: float = option(ANY, 0.0)
-    hold: int = option(duration(0, DAY // 2), 0, name="for")
+    min_samples: Samples = 30
+    min_baseline: AnyNumber = 0.0
+    hold: Annotated[int, duration(0, DAY // 2), Field(validation_alias="for")] = 0
 
     @property
     @abstractmethod

@@ -1,23 +1,30 @@
 """The kinds of rules: each has a level for a slot, and a limit for it."""
 
-from dataclasses import dataclass
+from typing import Annotated, Literal, Self, cast
 
 import numpy as np
+from pydantic import model_validator
 
-from tracker.alerts.options import (
-    duration,
-    number,
-    one_of,
-    option,
-    require,
-    whole,
+from tracker.alerts.rules.base import (
+    LARGE,
+    ROUNDING,
+    AnyNumber,
+    ClearLimit,
+    Limit,
+    NotNegative,
+    Rule,
+    Samples,
+    SeriesRule,
+    WindowSlice,
+    worded,
 )
-from tracker.alerts.rules.base import ANY, LARGE, ROUNDING, Rule, SeriesRule, WindowSlice, worded
+from tracker.alerts.tables import Expected, duration
 from tracker.models import Alert
 from tracker.series.ring import DAY, HOUR
 
+Direction = Literal["up", "down", "both"]
 
-@dataclass(frozen=True, kw_only=True)
+
 class Ratio(SeriesRule):
     """Fires when a value exceeds ``factor`` x its baseline, the mean of the ``baseline`` seconds before it.
 
@@ -30,19 +37,32 @@ class Ratio(SeriesRule):
         "({samples} samples), above {factor:g} x"
     )
 
-    factor: float = option(number(0, 1e6, above=True), 3.0)
-    baseline: int = option(duration(60, DAY // 2), HOUR)
-    min_baseline: float = option(number(0, LARGE), 0.0)
-    clear_factor: float = option(number(0, 1e6), 2.0)
+    factor: Limit = 3.0
+    baseline: Annotated[int, duration(60, DAY // 2)] = HOUR
+    min_baseline: NotNegative = 0.0
+    clear_factor: ClearLimit = 2.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.clear_factor <= self.factor, f"at most factor, {self.factor:g}", "clear_factor")
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.clear_factor > self.factor:
+            raise Expected(f"at most factor, {self.factor:g}", "clear_factor")
+        return self
 
-    limit = property(lambda self: self.factor)
-    clear_limit = property(lambda self: self.clear_factor)
-    window = property(lambda self: self.baseline)
-    measure = property(lambda self: (self.KIND, self.baseline))
+    @property
+    def limit(self) -> float:
+        return self.factor
+
+    @property
+    def clear_limit(self) -> float:
+        return self.clear_factor
+
+    @property
+    def window(self) -> int:
+        return self.baseline
+
+    @property
+    def measure(self) -> tuple[object, ...]:
+        return (self.KIND, self.baseline)
 
     def level(self, at: WindowSlice) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -52,7 +72,6 @@ class Ratio(SeriesRule):
         return at.means(self.baseline)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Change(SeriesRule):
     """Fires when a value differs by more than ``percent`` from the one ``over`` seconds before it.
 
@@ -62,21 +81,34 @@ class Change(SeriesRule):
     KIND = "change"
     MESSAGE = "{metric}: {value:.6g} is {percent:+.2f} % against {baseline:.6g} {minutes} min ago, beyond {factor:g} %"
 
-    percent: float = option(number(0, 1e6, above=True))
-    over: int = option(duration(60, DAY // 2))
-    direction: str = option(one_of("up", "down", "both"), "both")
-    clear_percent: float | None = option(number(0, 1e6), None)
-    min_samples: int = option(whole(0, 1_440), 0)
-    min_baseline: float = option(number(0, LARGE), 0.0)
+    percent: Limit
+    over: Annotated[int, duration(60, DAY // 2)]
+    direction: Direction = "both"
+    clear_percent: ClearLimit | None = None
+    min_samples: Samples = 0
+    min_baseline: NotNegative = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.clear_limit <= self.percent, f"at most percent, {self.percent:g}", "clear_percent")
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.clear_limit > self.percent:
+            raise Expected(f"at most percent, {self.percent:g}", "clear_percent")
+        return self
 
-    limit = property(lambda self: self.percent)
-    clear_limit = property(lambda self: self.percent / 2 if self.clear_percent is None else self.clear_percent)
-    window = property(lambda self: self.over)
-    measure = property(lambda self: (self.KIND, self.over, self.direction))
+    @property
+    def limit(self) -> float:
+        return self.percent
+
+    @property
+    def clear_limit(self) -> float:
+        return self.percent / 2 if self.clear_percent is None else self.clear_percent
+
+    @property
+    def window(self) -> int:
+        return self.over
+
+    @property
+    def measure(self) -> tuple[object, ...]:
+        return (self.KIND, self.over, self.direction)
 
     def level(self, at: WindowSlice) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -87,7 +119,6 @@ class Change(SeriesRule):
         return at.ago(self.over), at.means(self.over)[1]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Threshold(SeriesRule):
     """Fires when a value is ``above``, or ``below``, a number. Its baseline, told only, is the mean of the hour before.
 
@@ -97,22 +128,39 @@ class Threshold(SeriesRule):
     KIND = "threshold"
     MESSAGE = "{metric}: {value:.6g} is beyond {factor:.6g}; its mean over the last {minutes} min is {baseline:.6g}"
 
-    above: float | None = option(ANY, None)
-    below: float | None = option(ANY, None)
-    clear: float | None = option(ANY, None)
-    min_samples: int = option(whole(0, 1_440), 0)
-    min_baseline: float = option(ANY, -LARGE)
+    above: AnyNumber | None = None
+    below: AnyNumber | None = None
+    clear: AnyNumber | None = None
+    min_samples: Samples = 0
+    min_baseline: AnyNumber = -LARGE
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require((self.above is None) != (self.below is None), "either above or below", "above")
-        require(self.clear_limit <= self.limit, f"a number that is not beyond {self.told:g}", "clear")
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise Expected("either above or below", "above")
+        if self.clear_limit > self.limit:
+            raise Expected(f"a number that is not beyond {self.told:g}", "clear")
+        return self
 
-    told = property(lambda self: self.below if self.above is None else self.above)
-    limit = property(lambda self: self._signed(self.told))
-    clear_limit = property(lambda self: self._signed(self.told if self.clear is None else self.clear))
-    window = property(lambda self: HOUR)
-    measure = property(lambda self: (self.KIND, self.above is None))
+    @property
+    def told(self) -> float:
+        return cast(float, self.below if self.above is None else self.above)
+
+    @property
+    def limit(self) -> float:
+        return self._signed(self.told)
+
+    @property
+    def clear_limit(self) -> float:
+        return self._signed(self.told if self.clear is None else self.clear)
+
+    @property
+    def window(self) -> int:
+        return HOUR
+
+    @property
+    def measure(self) -> tuple[object, ...]:
+        return (self.KIND, self.above is None)
 
     def _signed(self, value: float) -> float:
         return -value if self.above is None else value
@@ -124,7 +172,6 @@ class Threshold(SeriesRule):
         return at.means(HOUR)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Zscore(SeriesRule):
     """Fires when a value is more than ``score`` standard deviations from the mean of the window before it.
 
@@ -134,19 +181,32 @@ class Zscore(SeriesRule):
     KIND = "zscore"
     MESSAGE = "{metric}: {value:.6g} is beyond {factor:g} standard deviations from its 24 h mean of {baseline:.6g}"
 
-    score: float = option(number(0, 1e6, above=True), 4.0)
-    direction: str = option(one_of("up", "down", "both"), "up")
-    clear_score: float | None = option(number(0, 1e6), None)
-    min_baseline: float = option(ANY, -LARGE)
+    score: Limit = 4.0
+    direction: Direction = "up"
+    clear_score: ClearLimit | None = None
+    min_baseline: AnyNumber = -LARGE
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.clear_limit <= self.score, f"at most score, {self.score:g}", "clear_score")
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.clear_limit > self.score:
+            raise Expected(f"at most score, {self.score:g}", "clear_score")
+        return self
 
-    limit = property(lambda self: self.score)
-    clear_limit = property(lambda self: self.score / 2 if self.clear_score is None else self.clear_score)
-    window = property(lambda self: DAY)
-    measure = property(lambda self: (self.KIND, self.direction))
+    @property
+    def limit(self) -> float:
+        return self.score
+
+    @property
+    def clear_limit(self) -> float:
+        return self.score / 2 if self.clear_score is None else self.clear_score
+
+    @property
+    def window(self) -> int:
+        return DAY
+
+    @property
+    def measure(self) -> tuple[object, ...]:
+        return (self.KIND, self.direction)
 
     def level(self, at: WindowSlice) -> np.ndarray:
         mean, deviation, _ = at.spread()
@@ -159,7 +219,6 @@ class Zscore(SeriesRule):
         return mean, count
 
 
-@dataclass(frozen=True, kw_only=True)
 class Stale(Rule):
     """Fires when a source has given no sample of the metrics that match for ``after`` seconds: once for the source.
 
@@ -169,12 +228,14 @@ class Stale(Rule):
     KIND = "stale"
     MESSAGE = "{metric}: no sample for {value:.0f} s, more than {factor:.0f} s"
 
-    after: int = option(duration(10, DAY))
-    clear: int | None = option(duration(1, DAY), None)
+    after: Annotated[int, duration(10, DAY)]
+    clear: Annotated[int, duration(1, DAY)] | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.clear is None or self.clear <= self.after, f"at most after, {self.after} s", "clear")
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.clear is not None and self.clear > self.after:
+            raise Expected(f"at most after, {self.after} s", "clear")
+        return self
 
     def fires(self, age: float) -> bool:
         return age > self.after
