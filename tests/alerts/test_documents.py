@@ -5,6 +5,7 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.candle_files import FOLDER
@@ -13,8 +14,8 @@ from tracker.alerts.backtest import Past, of_files, run
 from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.channels.webhook import Channel as Webhook
 from tracker.alerts.rulebook import read
-from tracker.alerts.rules import DEFAULT_RULES, KINDS, Rule, SeriesRule
-from tracker.errors import ChannelError
+from tracker.alerts.rules import DEFAULT_RULES, KINDS, Rule, SeriesRule, rising_edges
+from tracker.errors import ChannelError, SettingsError
 from tracker.models import FIRING, Notice
 
 TEXT = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
@@ -79,6 +80,27 @@ def test_a_new_kind_of_channel_is_a_file_and_a_line(tmp_path: Path, monkeypatch:
     assert path.read_text() == "it jumped [a:1]\n"
     with pytest.raises(ChannelError, match="Is a directory"):
         module.Channel(path=str(tmp_path)).send(NOTICE)
+    rules.write_text(rules.read_text().replace(f'"{path}"', "3"))
+    with pytest.raises(SettingsError, match=r":3: channels.notes.path = 3: expected a text of 1 to 2,000 characters$"):
+        read(rules)
+
+
+def test_a_new_kind_of_rule_is_a_class_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("crowd")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(block("python", "A rule on the number of samples"), module.__dict__)
+    monkeypatch.setitem(KINDS, "crowd", module.Crowd)
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[rules.crowd]\nkind = "crowd"\ncount = 50\n')
+    [rule] = read(rules).series
+    values = np.full((2, 1_441), 5.0)
+    values[1, -62:-52] = np.nan  # ten fewer in each hour, at last nine
+    [edge] = rising_edges(values, rule, 60)
+    assert (edge.row, edge.column, edge.samples) == (1, 1_440, 51)
+    assert edge.alert(rule, "a:b:price", 60, 61.0).text == "a:b:price: 51 samples in the last hour, more than 50"
+    rules.write_text(rules.read_text().replace("50", "5000"))
+    with pytest.raises(SettingsError, match=r":3: rules.crowd.count = 5000: expected a whole number from 0 to 1440$"):
+        read(rules)
 
 
 def test_the_figures_of_the_default_rule_come_out() -> None:

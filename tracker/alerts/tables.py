@@ -43,7 +43,7 @@ class Table(BaseModel):
 
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True,
-        validate_by_name=True, validate_by_alias=True,
+        validate_by_name=True, validate_by_alias=True, defer_build=True,
     )  # fmt: skip
 
     GIVEN: ClassVar[frozenset[str]] = frozenset()

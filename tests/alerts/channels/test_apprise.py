@@ -5,6 +5,8 @@ import json
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -189,7 +191,40 @@ def test_a_url_that_no_service_has_is_refused(url):
         channel(url)
 
 
-def test_other_sessions_are_not_listened_to(server):
-    server.says(b"{}")
-    requests.get(server.url, timeout=5)
-    assert apprise._answers.get() is None
+def test_nothing_is_patched_before_or_after_a_send(service):
+    unpatched = requests.Session.send
+    assert unpatched.__module__ == "requests.sessions"
+    for status in (200, 401):
+        service.says(b"{}", status)
+        with suppress(ChannelError):
+            channel(PUSHOVER).send(NOTICE)
+        assert requests.Session.send is unpatched
+
+
+def test_sends_at_once_know_their_own_answers_and_the_last_one_unpatches(service):
+    """Each waits for the other's request, so that both are under way; requests of others go on beside them."""
+    unpatched, together = requests.Session.send, threading.Barrier(2, timeout=20)
+
+    def answer(request):
+        status = int(request.path[1:])
+        if status != 200:
+            together.wait()
+        request.send_response(status)
+        request.send_header("Content-Length", "0")
+        request.send_header("Retry-After", str(status))
+        request.end_headers()
+
+    service.answer = answer
+
+    def refused(status):
+        with pytest.raises(ChannelError) as refusal:
+            channel(f"json://service.example/{status}").send(NOTICE)
+        return refusal.value.status, refusal.value.retry_after
+
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(5):
+            sent = [threads.submit(refused, status) for status in (401, 500)]
+            other = threads.submit(requests.get, f"{service.url}/200", timeout=20)
+            assert [each.result() for each in sent] == [(401, 401), (500, 500)]
+            assert other.result().status_code == 200
+            assert requests.Session.send is unpatched

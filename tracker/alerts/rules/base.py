@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -131,7 +131,7 @@ class Rule(Table, ABC):
     def text(self, alert: Alert) -> str:
         """What a notice of ``alert`` says."""
         ratio = alert.value / alert.baseline if alert.baseline else np.inf
-        known = asdict(alert) | {"ratio": ratio, "percent": 100 * (ratio - 1), "minutes": alert.window // 60}
+        known = vars(alert) | {"ratio": ratio, "percent": 100 * (ratio - 1), "minutes": alert.window // 60}
         return (self.message or self.MESSAGE).format_map(known)
 
     def definition(self) -> dict[str, Any]:
@@ -204,4 +204,5 @@ def _running(start: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def worded(alert: Alert, rule: Rule) -> Alert:
-    return Alert(**asdict(alert) | {"text": rule.text(alert)})
+    """``alert`` with the text of ``rule``."""
+    return replace(alert, text=rule.text(alert))
