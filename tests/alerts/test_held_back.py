@@ -111,7 +111,7 @@ def test_a_row_that_is_held_while_its_silence_is_removed_is_released_by_a_later_
 
 
 def test_a_storm_that_a_silence_held_back_is_under_the_ceiling_too(world):
-    world.outlet = replace(world.outlet, ceiling=5, window=60)
+    world.outlet = world.outlet.model_copy(update={"ceiling": 5, "window": 60})
     id = world.silence(1_000)
     rows = storm(world, 100)
     world.silences.remove(id)
@@ -188,7 +188,7 @@ def storm(world, count):
 
 
 def test_a_storm_becomes_a_handful_of_messages_and_every_alert_is_recorded(world):
-    world.outlet = replace(world.outlet, ceiling=5, window=60)
+    world.outlet = world.outlet.model_copy(update={"ceiling": 5, "window": 60})
     rows = storm(world, 300)
     world.run(130)
     assert [event for event, _ in world.told] == ["firing"] * 5 + ["digest"]
@@ -204,7 +204,7 @@ def test_a_storm_becomes_a_handful_of_messages_and_every_alert_is_recorded(world
 
 
 def test_each_window_has_its_own_ceiling(world):
-    world.outlet = replace(world.outlet, ceiling=1, window=60)
+    world.outlet = world.outlet.model_copy(update={"ceiling": 1, "window": 60})
     world.time = NOW // 60 * 60
     storm(world, 1)
     world.time += 60
@@ -212,7 +212,7 @@ def test_each_window_has_its_own_ceiling(world):
 
 
 def test_a_digest_that_fails_is_tried_again_with_what_it_told(world):
-    world.outlet = replace(world.outlet, ceiling=1, window=60)
+    world.outlet = world.outlet.model_copy(update={"ceiling": 1, "window": 60})
     world.channel.script = [None, ChannelError("answered 500", status=500)]
     storm(world, 3)
     world.run(130)
@@ -222,7 +222,7 @@ def test_a_digest_that_fails_is_tried_again_with_what_it_told(world):
 
 
 def test_a_digest_that_was_claimed_takes_no_more_rows(world):
-    world.outlet = replace(world.outlet, ceiling=1, window=60)
+    world.outlet = world.outlet.model_copy(update={"ceiling": 1, "window": 60})
     world.time = NOW // 60 * 60
     storm(world, 2)
     # given a digest that is being sent when one more comes that was late for this window

@@ -1,6 +1,6 @@
-"""When would a rule have fired? Over the stored 24 hours, or over candle files, minute by minute as the tracker goes.
+"""When would a rule have fired? Over the stored 24 hours, or over candle files, minute by minute.
 
-The very functions that decide live decide here; every slot is looked at once, when it is complete.
+The functions are those of the live evaluation. Each slot is looked at once, when it is complete.
 """
 
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ from tracker.simulator.feeds import Replay
 from tracker.store.connection import connect
 from tracker.store.series import Store
 
-#: Columns of a chart; charts and listed alerts, so that they stay on a screen.
+#: Columns of a chart; charts and listed alerts in a report. They fit on a screen.
 WIDTH = 96
 CHARTS = 10
 LISTED = 20
-#: The largest levels of a metric that an alert should have told of.
+#: An alert should have been near the so many largest levels of a metric.
 LARGEST = 10
 BLOCKS = " ▁▂▃▄▅▆▇█"
-#: Markets whose windows are walked through at a time.
+#: So many markets are read at a time.
 CHUNK = 64
 
 
 @dataclass(frozen=True)
 class Past:
-    """Series of metrics (n,): values (n, slots), NaN for missing, from the slot ``start`` (Unix seconds) on."""
+    """Series of metrics (n,): values (n, slots), NaN for missing; the first slot is ``start`` (Unix seconds)."""
 
     metrics: list[str]
     values: np.ndarray
@@ -44,12 +44,13 @@ class Past:
 
     @property
     def days(self) -> float:
-        return self.values.shape[1] * self.step / DAY
+        slots: int = self.values.shape[1]
+        return slots * self.step / DAY
 
 
 @dataclass
 class Tally:
-    """What a rule did on one metric: slots above its limit, rising edges, and of them the alerts, as (column, text)."""
+    """What a rule did on one metric: slots above its limit, rising edges, and the alerts as (column, text)."""
 
     metric: str
     levels: np.ndarray
@@ -65,7 +66,7 @@ class Tally:
 
 
 def report(settings: Settings, rule: str | None, metric: str | None, folder: str | None) -> str:
-    """What ``rules backtest`` prints; raises TrackerError for a rule, a metric or files that there are not."""
+    """The text of ``rules backtest``; raises TrackerError if there is no such rule, metric or file."""
     series = Rulebook(settings.rules).current().series
     chosen = [each for each in series if rule in (None, each.name)]
     if not chosen:
@@ -97,7 +98,7 @@ def of_store(settings: Settings) -> Past:
 
 
 def of_files(folder: Path) -> Past:
-    """All candles of a folder; a minute without a trade has volume 0 and the price of the last one."""
+    """All candles of a folder. A minute without a trade has volume 0 and the price of the minute before."""
     try:
         files = Replay(folder, 0)
     except (ValueError, OSError) as error:
@@ -133,7 +134,7 @@ def run(past: Past, rule: SeriesRule) -> list[Tally]:
 
 
 def _note(tally: Tally, rule: SeriesRule, edge: rules.Edge, column: int, past: Past) -> None:
-    """An edge, once, and an alert of it unless the metric had one within the cooldown: as Outbox.record does."""
+    """Notes an edge once, and an alert unless the metric had one within the cooldown, as Outbox.record does."""
     if column in tally.edges:
         return
     tally.edges.append(column)
@@ -166,7 +167,7 @@ def _report(past: Past, rule: SeriesRule, tallies: Sequence[Tally]) -> str:
 
 
 def _chart(past: Past, rule: SeriesRule, tally: Tally) -> str:
-    """The largest level of each stretch of time, in the upper half where it is above the limit, and where it fired."""
+    """A bar for the largest level in each stretch of time, in the upper half if above the limit; ``^``: it fired."""
     stretch = -(-len(tally.levels) // WIDTH)
     padded = np.full(stretch * WIDTH, np.nan)
     padded[: len(tally.levels)] = tally.levels
@@ -178,9 +179,10 @@ def _chart(past: Past, rule: SeriesRule, tally: Tally) -> str:
 
 
 def _heights(peaks: np.ndarray, limit: float) -> list[int]:
-    """1 to 4 from the lowest to the limit, 5 to 8 above it, to the largest: by the root, for it towers; 0 for none."""
+    """1 to 4 from the lowest level to the limit, 5 to 8 above it, by the square root of the excess; 0 for no level."""
     lowest, largest = np.fmin.reduce(peaks), np.fmax.reduce(peaks)
     with np.errstate(invalid="ignore", divide="ignore"):
         low = 1 + np.floor(3 * (peaks - lowest) / (limit - lowest))
         high = 4 + np.ceil(4 * np.sqrt(np.maximum(peaks - limit, 0) / (largest - limit)))
-    return np.nan_to_num(np.where(peaks > limit, high, low)).clip(0, len(BLOCKS) - 1).astype(int).tolist()
+    heights = np.nan_to_num(np.where(peaks > limit, high, low)).clip(0, len(BLOCKS) - 1)
+    return [int(height) for height in heights]

@@ -1,9 +1,9 @@
 """The outbox's rows in Redis: one for each notice and channel, from pending to delivered, dead, digested or silenced.
 
-``dt1:delivery:{id}`` hash, a row; ``dt1:due`` sorted set, ids of pending rows by when they are next looked at;
-``dt1:dead`` sorted set, ids of dead rows by when they died; ``dt1:sent:{channel}:{bucket}`` string, attempts in a
-ceiling's window; ``dt1:digest:{id}`` set, the rows that a digest stands for; ``dt1:held`` set, the silences that hold
-rows back; ``dt1:held:{silence}`` sorted set, their ids by when they were held. {id} is ``alert/channel/event``.
+``dt1:delivery:{id}`` hash, a row; ``dt1:due`` sorted set, ids of pending rows by the time of the next look at them;
+``dt1:dead`` sorted set, ids of dead rows by their time of death; ``dt1:sent:{channel}:{bucket}`` string, attempts in
+a ceiling's window; ``dt1:digest:{id}`` set, the rows in a digest; ``dt1:held`` set, the silences that hold rows back;
+``dt1:held:{silence}`` sorted set, the ids of these rows by the time of holding. {id} is ``alert/channel/event``.
 """
 
 import json
@@ -20,16 +20,16 @@ from tracker.models import DIGEST, FIRING, RESOLVED, Attempt, Delivery
 from tracker.series.ring import DAY
 from tracker.store.connection import PREFIX, translated
 
-#: Seconds that alerts and their rows are kept.
+#: Alerts and their rows are kept for so many seconds.
 LIFE = 7 * DAY
-#: Seconds that a published task has to claim its row before it counts as lost and another is published.
+#: A published task must claim its row within so many seconds. Then it counts as lost, and another is published.
 GRACE = 15
-#: Attempts kept of a row, the newest.
+#: The newest attempts of a row that are kept.
 ATTEMPTS = 20
 DIED = "its worker died in the midst of it, or took too long"
-#: Seconds for which a row is tried from its first failure on, before it is dead.
+#: A row is dead so many seconds after its first failure.
 GIVE_UP = 6 * 3_600
-#: Rows of an ended silence that one sweep makes due.
+#: One sweep makes so many rows of an ended silence due.
 RELEASED = 10_000
 
 DUE = f"{PREFIX}:due"
@@ -37,10 +37,11 @@ DEAD = f"{PREFIX}:dead"
 HOLDING = f"{PREFIX}:held"
 T = TypeVar("T")
 Stored = dict[bytes, bytes]
+Read = Callable[[Any], Any]
 
 
 class Deliveries:
-    """Rows, and who works on them. Times are Unix seconds of ``now``. Every method may raise StoreError."""
+    """The rows of the outbox. Times are Unix seconds of ``now``. Every method may raise StoreError."""
 
     def __init__(self, redis: Redis, now: Callable[[], float]):
         self.redis: Any = redis  # as in Store
@@ -48,17 +49,17 @@ class Deliveries:
         self.waiting = Waiting(redis, now)
 
     def add(self, pipe: Any, row: Delivery, after: float = 0) -> None:
-        """Adds ``row`` to the transaction ``pipe``; its task is published just after that, or when ``after`` comes."""
+        """Adds ``row`` to the transaction ``pipe``. Its task is published just after that, or at ``after``."""
         pipe.hset(_key(row.id), mapping={"state": "pending", "tries": 0, "attempts": "[]", "after": after})
         pipe.expire(_key(row.id), LIFE)
         pipe.zadd(DUE, {row.id: after or self.now() + GRACE})
 
     def get(self, id: str) -> Delivery | None:
-        """The row of that id, None if there is none (any more)."""
+        """The row of that id, or None if it is not stored."""
         return next(iter(self.all([id])), None)
 
     def all(self, ids: Sequence[str]) -> list[Delivery]:
-        """The rows of ``ids`` that there are."""
+        """The stored rows of ``ids``."""
         with translated():
             pipe = self.redis.pipeline(transaction=False)
             for id in ids:
@@ -67,13 +68,11 @@ class Deliveries:
             found = pipe.execute()
         return [_row(id, stored, due) for id, stored, due in zip(ids, found[::2], found[1::2], strict=True) if stored]
 
-    # Work on a row: claimed for the time of a lease, then settled or put off by who claimed it
-
     def claim(self, id: str, lease: float) -> tuple[Delivery, str] | None:
-        """The row, and the token of who may send it now; None if it is settled, not due, or claimed by another.
+        """The row and a token that allows to send it now; None if it is settled, not due, or claimed by another task.
 
-        A claim ends after ``lease`` seconds: nobody waits for one that died any longer. That was a try that failed.
-        A silenced row can be claimed too: it is returned as it was, and is pending from now on.
+        A claim ends after ``lease`` seconds, since its task may have died. An ended claim counts as a failed try.
+        A silenced row can be claimed too: it is returned as it was, and is pending from then on.
         """
         token = token_hex(8)
         claimed: list[Delivery] = []
@@ -100,7 +99,7 @@ class Deliveries:
         return self._change([_key(id)], change)
 
     def settle(self, row: Delivery, state: str, attempt: Attempt) -> None:
-        """Ends the work on ``row``. What was delivered stays so, whoever else had claimed it in the meantime."""
+        """Ends the work on ``row``. A delivered row stays delivered, even if another task has claimed it meanwhile."""
 
         def change(pipe: Any, stored: Stored) -> None:
             if not stored:
@@ -112,7 +111,7 @@ class Deliveries:
         self._change([_key(row.id)], change)
 
     def put_off(self, row: Delivery, token: str, after: float) -> None:
-        """Leaves ``row`` pending, not to be looked at before ``after``."""
+        """Leaves ``row`` pending until ``after``; then it is looked at again."""
 
         def change(pipe: Any, stored: Stored) -> None:
             if _text(stored, "claimant") == token:  # else another goes on from here, or this is done already
@@ -121,9 +120,9 @@ class Deliveries:
         self._change([_key(row.id)], change)
 
     def fail(self, row: Delivery, token: str, attempt: Attempt, wait: float, asked: float = 0) -> bool:
-        """Notes a try that failed: ``row`` is tried again after ``wait`` seconds. False: it is dead instead.
+        """Notes a failed try: ``row`` is tried again after ``wait`` seconds. False: it is dead instead.
 
-        asked: seconds for which the receiver asked not to be called; no success of others wakes the row sooner.
+        asked: the receiver asked for a pause of so many seconds; a success on the channel wakes the row no sooner.
         """
 
         def change(pipe: Any, stored: Stored) -> bool:
@@ -142,7 +141,7 @@ class Deliveries:
         return self._change([_key(row.id)], change)
 
     def wake(self, row: Delivery, most: int) -> None:
-        """Lets up to ``most`` rows that failed on the channel of ``row`` be tried again at once."""
+        """Makes up to ``most`` failed rows due at once, of the channel of ``row``."""
 
         def change(id: str, pipe: Any, stored: Stored) -> None:
             after = max(self.now(), _time(stored, "earliest"))
@@ -154,10 +153,8 @@ class Deliveries:
         for id in self.waiting.pop(row.id, most):
             self._change([_key(id)], partial(change, id))
 
-    # What a silence holds back
-
     def hold(self, row: Delivery, token: str, silence: str, why: str) -> None:
-        """Leaves ``row`` silenced until ``release`` makes it due again."""
+        """Marks ``row`` as silenced until ``release`` makes it due again."""
 
         def change(pipe: Any, stored: Stored) -> None:
             if _text(stored, "claimant") != token:
@@ -172,12 +169,12 @@ class Deliveries:
         self._change([_key(row.id)], change)
 
     def holding(self) -> set[str]:
-        """Ids of the silences that hold rows back, or did until they ended."""
+        """Ids of the silences that hold rows back, and of ended ones whose rows are not released yet."""
         with translated():
             return {id.decode() for id in self.redis.smembers(HOLDING)}
 
     def release(self, silence: str) -> None:
-        """Makes up to RELEASED rows due that ``silence`` holds back; ``holding`` names it as long as there are more."""
+        """Makes up to RELEASED rows of ``silence`` due; ``holding`` names the silence until the last one is."""
         held = _held_key(silence)
 
         def change(pipe: Any, rows: list[bytes]) -> None:
@@ -189,12 +186,10 @@ class Deliveries:
 
         self._change([held], change, lambda pipe: pipe.zrange(held, 0, RELEASED - 1))
 
-    # What is due, what is dead
-
     def due(self, count: int) -> list[str]:
-        """Up to ``count`` ids of rows whose time has come: to be tried again, or whose task or claimant was lost.
+        """Up to ``count`` ids of rows to publish now: their next try is due, or their task was lost.
 
-        None of them is due again for GRACE, which the task has that is published for it now.
+        None of them is due again for GRACE seconds, in which the new task can claim it.
         """
         with translated():
             ids = [id.decode() for id in self.redis.zrangebyscore(DUE, 0, self.now(), start=0, num=count)]
@@ -210,7 +205,7 @@ class Deliveries:
         return [id for id in ids if there[id]]
 
     def pending(self, count: int = 1_000) -> list[Delivery]:
-        """Up to ``count`` pending rows, by when they are looked at next."""
+        """Up to ``count`` pending rows, in the order of the next look at them."""
         with translated():
             ids = [id.decode() for id in self.redis.zrange(DUE, 0, count - 1)]
         return [row for row in self.all(ids) if row.state == "pending"]
@@ -223,10 +218,10 @@ class Deliveries:
         return [row for row in self.all(ids) if row.state == "dead"]
 
     def redrive(self, ids: Sequence[str] | None = None, channel: str | None = None) -> list[str]:
-        """Makes dead rows pending and due again, as if never tried; returns their ids.
+        """Makes dead rows pending and due again, with no tries; returns their ids.
 
-        Those of ``ids``, or all; of ``channel``, or of all channels. A resolved notice that was left out because
-        nobody was told of the firing one is looked at again after it.
+        ``ids`` and ``channel`` limit the rows. A resolved notice that was left out, because its firing notice was
+        never sent, is looked at again after the firing one.
         """
         if ids is None:
             ids = [row.id for row in self.dead()]
@@ -244,25 +239,23 @@ class Deliveries:
         wanted = [id for id in ids if channel in (None, *id.split("/")[1:2])]
         return [id for id in wanted if self._change([_key(id)], partial(change, id))]
 
-    # A channel's ceiling: what is above it, one digest tells
-
     def above(self, channel: str, ceiling: int, window: int) -> bool:
-        """Counts a try on ``channel``; whether it is above ``ceiling`` in this ``window`` of seconds."""
+        """Counts a try on ``channel``; True if this ``window`` of seconds has more than ``ceiling`` of them."""
         key = f"{PREFIX}:sent:{channel}:{self._bucket(window)}"
         with translated():
             pipe = self.redis.pipeline(transaction=False)
             pipe.incr(key)
             pipe.expire(key, 2 * window)
-            return pipe.execute()[0] > ceiling
+            return bool(pipe.execute()[0] > ceiling)
 
     def digest(self, row: Delivery, window: int) -> None:
-        """Leaves it to the digest at this ``window``'s end to tell ``row``; one that was ever claimed is closed."""
+        """Puts ``row`` into the digest at this ``window``'s end, or into the next one if that was ever claimed."""
         bucket = self._bucket(window)
         while not self._join(row, Delivery(f"digest:{bucket}", row.channel, DIGEST), bucket + window):
             bucket += window
 
     def digested(self, digest: Delivery) -> list[Delivery]:
-        """The rows that ``digest`` tells, by id."""
+        """The rows in ``digest``, by id."""
         with translated():
             ids = sorted(id.decode() for id in self.redis.smembers(_members_key(digest.id)))
         return self.all(ids)
@@ -296,7 +289,7 @@ class Deliveries:
         if state == "dead":
             pipe.zadd(DEAD, {row.id: self.now()})
 
-    def _change(self, keys: Sequence[str], change: Callable[[Any, Any], T], read: Callable | None = None) -> T:
+    def _change(self, keys: Sequence[str], change: Callable[[Any, Any], T], read: Read | None = None) -> T:
         """A transaction: what ``change`` adds to the pipeline, given the hash at the first of ``keys``, or ``read``.
 
         Repeated until none of ``keys`` changes meanwhile; also after a lost connection, so ``change`` must know its
@@ -346,5 +339,5 @@ def _newest(attempts: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...
 
 
 def _known(row: Delivery) -> dict[str, Any]:
-    """What is stored of a row's tries."""
+    """The tries of a row, as they are stored."""
     return {"tries": row.tries, "attempts": json.dumps([asdict(attempt) for attempt in row.attempts])}

@@ -1,7 +1,7 @@
 """Alerts in Redis: recorded once, together with their rows of the outbox, before anything is sent.
 
-``dt1:alert:{id}`` hash, the alert, its rule as it was, the ids of its rows; ``dt1:alerts`` stream of ids, as recorded;
-``dt1:fired:{rule}:{metric}`` string, the slot of the metric's last alert and a token of who wrote it;
+``dt1:alert:{id}`` hash, the alert, its rule at that time, the ids of its rows; ``dt1:alerts`` stream of ids, as
+recorded; ``dt1:fired:{rule}:{metric}`` string, the slot of the metric's last alert and a token of its writer;
 ``dt1:firing`` hash, ``{rule}:{metric}`` -> slot of the alert that is not resolved yet.
 """
 
@@ -19,16 +19,16 @@ from tracker.models import FIRING, RESOLVED, Alert, Delivery
 from tracker.store.connection import PREFIX, translated
 from tracker.store.raw import RawPipeline
 
-#: Alerts kept: at most this many, and at most LIFE.
+#: At most so many alerts are kept, for LIFE at most.
 KEPT = 10_000
-#: Alerts read at a time when looking for some.
+#: ``walk`` reads so many alerts at a time.
 PAGE = 200
 ALERTS = f"{PREFIX}:alerts"
 FIRING_NOW = f"{PREFIX}:firing"
 
 
 class Outbox:
-    """The alerts that were decided; ``deliveries``: their rows. Every method may raise StoreError."""
+    """The recorded alerts; ``deliveries``: their rows. Every method may raise StoreError."""
 
     def __init__(self, redis: Redis, now: Callable[[], float] = wall):
         self.redis: Any = redis  # as in Store
@@ -70,12 +70,12 @@ class Outbox:
                     continue  # another evaluation of the metric was faster, or the connection was lost: look again
 
     def firing(self) -> dict[str, int]:
-        """``rule:metric`` -> slot of its alert, of all alerts that are not resolved."""
+        """The alerts that are not resolved: ``rule:metric`` -> slot."""
         [firing] = self._raw.ask([("HGETALL", FIRING_NOW)])
         return {subject.decode(): int(slot) for subject, slot in firing.items()}
 
     def forget(self, subjects: Sequence[str]) -> None:
-        """Alerts of these ``rule:metric`` are not waited for any more."""
+        """Removes these ``rule:metric`` from the firing ones. Their alerts stay as they are."""
         with translated():
             if subjects:
                 self.redis.hdel(FIRING_NOW, *subjects)
@@ -112,7 +112,7 @@ class Outbox:
                     continue
 
     def acknowledge(self, id: str, by: str, comment: str, at: float) -> bool:
-        """Notes who has taken the alert on; False if there is none of that id."""
+        """Notes that the person ``by`` has taken the alert on; False if the alert is not stored."""
         with translated():
             if not self.redis.exists(_alert_key(id)):
                 return False
@@ -121,26 +121,26 @@ class Outbox:
             return True
 
     def get(self, id: str) -> Alert | None:
-        """The alert of that id, None if there is none (any more)."""
+        """The alert of that id, or None if it is not stored."""
         with translated():
             return _alert(self.redis.hgetall(_alert_key(id)))
 
     def explained(self, id: str) -> tuple[Alert, dict[str, Any], list[Delivery]] | None:
-        """An alert, its rule as it was, and its rows; None if there is none of that id (any more)."""
+        """An alert, its rule at that time, and its rows; None if the alert is not stored."""
         with translated():
             stored = self.redis.hgetall(_alert_key(id))
         alert, known = _alert(stored), _decoded(stored)
         return (alert, known["definition"], self.deliveries.all(known["rows"])) if alert else None
 
     def newest(self, count: int = 100) -> list[Alert]:
-        """The ``count`` alerts that were recorded last, the last one first."""
+        """The ``count`` newest alerts, the last recorded one first."""
         return [alert for _, alert in zip(range(count), (alert for _, alert in self.walk()), strict=False)]
 
     def walk(self, before: str = "") -> Iterator[tuple[str, Alert]]:
-        """(place, alert) from behind the place ``before``, the alert that was recorded last first.
+        """Yields (place, alert), the last recorded one first, from behind the place ``before``.
 
-        A place is ``MILLISECONDS-NUMBER`` by the store's clock, and never goes back. ``at`` may: it is by the clock of
-        the worker that found the alert, and is some seconds old when the alert is recorded.
+        A place is ``MILLISECONDS-NUMBER`` by the store's clock, and never goes back. ``at`` may go back: it is by the
+        clock of the worker that found the alert, some seconds before the alert is recorded.
         """
         last = f"({before}" if before else "+"
         while True:

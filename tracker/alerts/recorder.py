@@ -1,4 +1,4 @@
-"""From what rules find to what the outbox records: new alerts, alerts that are over, and the rows to send now."""
+"""Records in the outbox what the rules find: new alerts and alerts that are over. Returns the rows to send now."""
 
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,16 +16,17 @@ from tracker.store.series import Store
 
 @dataclass
 class Found:
-    """New alerts, and the ids of rows of the outbox that are to be sent now."""
+    """New alerts, and the ids of the outbox's rows to send now."""
 
     alerts: list[Alert] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
 
 
 class Recorder:
-    """Records what is found at ``now``, Unix seconds. ``wants_resolved``: channels that are told when an alert is over.
+    """Records what the rules find at ``now``, Unix seconds.
 
-    firing: ``rule:metric`` -> slot, of the alerts that were not resolved before.
+    wants_resolved: the channels that get a notice when an alert is over; firing: ``rule:metric`` -> slot of the alerts
+    that were not resolved before.
     """
 
     def __init__(self, outbox: Outbox, now: float, wants_resolved: Collection[str]):
@@ -33,10 +34,10 @@ class Recorder:
         self.found = Found()
         firing = outbox.firing()
         self.firing = {subject: slot for subject, slot in firing.items() if slot > now - LIFE}
-        outbox.forget([*(firing.keys() - self.firing.keys())])  # of rules or metrics that are no more
+        outbox.forget([*(firing.keys() - self.firing.keys())])  # their rules or metrics are gone
 
     def fire(self, rule: rules.Rule, alert: Alert) -> None:
-        """A firing, if it is a new one. The one before it, if that was not seen to end, is over."""
+        """Records a firing, if it is new. It ends the alert before it, if that one still fires."""
         subject = f"{alert.rule}:{alert.metric}"
         if self.firing.get(subject) == alert.slot:
             return
@@ -46,7 +47,7 @@ class Recorder:
             self.end(rule, subject)
 
     def end(self, rule: rules.Rule, subject: str) -> None:
-        """The alert that is firing for ``rule:metric``, if one is, is over."""
+        """Resolves the alert that fires for ``rule:metric``, if there is one."""
         if subject in self.firing:
             told = [channel for channel in rule.channels if channel in self.wants_resolved]
             self.found.rows += self.outbox.resolve(f"{subject}:{self.firing[subject]}", self.now, told)
@@ -70,7 +71,7 @@ def check_sources(
     store: Store, outbox: Outbox, stale: Sequence[rules.Stale], sources: Sequence[str], now: float,
     wants_resolved: Collection[str] = (),
 ) -> Found:  # fmt: skip
-    """Records which ``sources`` the rules find stale, each once, and which are not any more."""
+    """Records the ``sources`` that the rules find stale, each once, and resolves those that are back."""
     recorder = Recorder(outbox, now, wants_resolved)
     newest = cache(lambda field: _newest_slots(store, field))  # read once for all sources and rules
     for source, rule in itertools.product(sources, stale):
@@ -90,7 +91,7 @@ def _newest_slots(store: Store, field: str) -> dict[str, int]:
 def _heard(
     store: Store, rule: rules.Stale, source: str, now: float, newest: Callable[[str], Mapping[str, int]]
 ) -> float | None:
-    """When ``source`` last gave a sample of a metric that ``rule`` matches; None if it has no such metric.
+    """When ``source`` last gave a sample of a metric that ``rule`` matches; None if the source has no such metric.
 
     newest: field -> the newest slots of its metrics.
     """

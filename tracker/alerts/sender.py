@@ -1,7 +1,7 @@
-"""Sending what the outbox holds, without Celery: one row at a time, at least once, each as its channel wants it.
+"""Sends the rows of the outbox, without Celery: one row at a time, at least once, as its channel wants it.
 
-A row's task may run twice, late or not at all: a row is claimed before it is sent and settled after, and what is still
-pending when its time comes is published again.
+A row's task may run twice, late or not at all. So a row is claimed before it is sent and settled afterwards, and a row
+that is still pending when its time comes is published again.
 """
 
 import logging
@@ -20,26 +20,26 @@ from tracker.models import DIGEST, FIRING, RESOLVED, TEST, Alert, Attempt, Deliv
 
 log = logging.getLogger(__name__)
 
-#: Seconds between the tries of a row: doubled each time, from FIRST to LONGEST.
+#: Seconds between the tries of a row. They double each time, from FIRST to LONGEST.
 FIRST, LONGEST = 1, 600
-#: Rows of a channel that one success wakes, and those have others.
+#: One success wakes so many rows of its channel, and each of them wakes others.
 WOKEN = 20
-#: Workers that a row may take along when it is sent, before it is dead.
+#: A row is dead after so many workers have died while they sent it.
 DEATHS = 8
-#: A receiver's Retry-After is honoured up to this.
+#: A receiver's Retry-After counts up to so many seconds.
 LONGEST_ASKED = 3_600
-#: Seconds a claim outlasts the longest send.
+#: A claim lasts so many seconds longer than the longest send.
 MARGIN = 5
-#: Seconds after which a resolved notice looks again whether its firing one was sent: at least, and at most.
+#: A resolved notice waits for its firing one. It looks again after so many seconds, at least and at most.
 AFTER_FIRING, AFTER_FIRING_AT_MOST = 5, PROBE
-#: Alerts that a digest spells out.
+#: A digest spells out so many alerts.
 SPELT_OUT = 10
-#: Characters of what a channel said that are kept.
+#: So many characters of a channel's answer are kept.
 DETAIL = 300
 
 
 def deliver(outbox: Outbox, outlets: Mapping[str, ConfiguredChannel], id: str) -> None:
-    """Sends the notice of the row ``id``, if it is this task's to send now, and notes how that went."""
+    """Sends the notice of the row ``id``, if this task can claim it and it is due, and notes the outcome."""
     outlet = outlets.get(id.split("/")[1])
     claimed = outbox.deliveries.claim(id, (outlet.channel.PATIENCE if outlet else 0) + MARGIN)
     if not claimed:
@@ -56,7 +56,7 @@ def deliver(outbox: Outbox, outlets: Mapping[str, ConfiguredChannel], id: str) -
 
 
 def due(outbox: Outbox, count: int) -> list[str]:
-    """Up to ``count`` ids of rows whose time has come. Rows that a silence held back are due once it has ended."""
+    """Up to ``count`` ids of due rows. Rows that a silence held back are due once it has ended."""
     deliveries = outbox.deliveries
     if holding := deliveries.holding():
         in_force = {silence.id for silence in Silences(outbox.redis).all(deliveries.now())}
@@ -66,18 +66,19 @@ def due(outbox: Outbox, count: int) -> list[str]:
 
 
 def backoff(tries: int) -> float:
-    """Seconds to wait after ``tries`` that failed: doubled each time, with jitter."""
-    return min(FIRST * 2 ** (tries - 1), LONGEST) * random.uniform(0.75, 1.25)
+    """Seconds to wait after ``tries`` failed tries: doubled each time, with jitter."""
+    doubled: int = min(FIRST * 2 ** (tries - 1), LONGEST)
+    return doubled * random.uniform(0.75, 1.25)
 
 
 def trial(channel: str, now: float) -> Notice:
-    """What ``channels test`` sends."""
+    """The notice that ``channels test`` sends."""
     text = f"This is a test of the channel {channel}: notices of alerts will look like this."
     return Notice(f"test:{channel}:{now:.0f}", f"test:{channel}", TEST, "info", "Test", text, now)
 
 
 def _due_notice(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token: str) -> Notice | None:
-    """The notice to send now; None if it is not to be sent, or not now, which is noted."""
+    """The notice to send now; None if there is none to send now, which the row then says."""
     if row.event == DIGEST:
         return _digest(outbox, row)
     alert = outbox.get(row.alert)
@@ -94,10 +95,10 @@ def _due_notice(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token:
 
 
 def _firing_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
-    """Whether a firing notice is to be sent now; if not, that is noted. A silence holds it back until it ends.
+    """Whether to send a firing notice now; if not, the row says why. A silence holds it back until it ends.
 
-    ``alert`` was read after the claim. If it is resolved later than that, its resolved notice finds this row pending,
-    and waits for it.
+    ``alert`` was read after the claim. If it is resolved after that, its resolved notice finds this row pending and
+    waits for it.
     """
     if row.state == "silenced" and alert.state == RESOLVED:
         _end(outbox, row, "silenced", "it was over before the silence ended")
@@ -109,9 +110,9 @@ def _firing_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -
 
 
 def _resolved_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
-    """Whether a resolved notice is to be sent now: once the firing one was sent, whatever silences there are.
+    """Whether to send a resolved notice now: after the firing one. Silences do not hold it back.
 
-    A firing notice that was tried in vain may have arrived all the same, so it counts as sent.
+    A failed try of the firing notice may have reached the receiver, so it counts as sent.
     """
     firing, now = outbox.deliveries.get(Delivery(row.alert, row.channel, FIRING).id), outbox.deliveries.now()
     if firing and firing.state == "pending":
@@ -130,7 +131,7 @@ def _send(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token: str, 
         said = outlet.channel.send(notice)
     except ChannelError as error:
         failed = error
-    except Exception as error:  # a fault of ours, or the time limit; its text may hold a secret
+    except Exception as error:  # our own fault, or the time limit; its text may hold a secret
         log.error("%s: the channel failed: %s", row.id, type(error).__name__)
         failed = ChannelError(f"the channel failed: {type(error).__name__}")
     else:
@@ -158,13 +159,13 @@ def _try_again(outbox: Outbox, row: Delivery, token: str, attempt: Attempt, aske
 
 
 def _see_to_a_probe(outbox: Outbox, row: Delivery) -> None:
-    """Leaves no channel unprobed on which rows wait: ``row`` may have been its probe, and waits no longer."""
+    """Makes sure that a channel with waiting rows has a probe: ``row`` may have been it, and waits no longer."""
     if not outbox.deliveries.waiting.is_probed(row.id):
         outbox.deliveries.wake(row, 1)
 
 
 def _deaths(row: Delivery) -> int:
-    """Workers that died since the row was last redriven."""
+    """How many workers died with the row since it was last redriven."""
     tries = row.attempts[-row.tries :] if row.tries else ()
     return sum(attempt.detail == DIED for attempt in tries)
 
@@ -190,7 +191,7 @@ def _notice(alert: Alert, row: Delivery) -> Notice:
 
 
 def _digest(outbox: Outbox, row: Delivery) -> Notice | None:
-    """One notice for all that a channel's ceiling held back."""
+    """One notice for all rows above a channel's ceiling."""
     told = [(each, alert) for each in outbox.deliveries.digested(row) if (alert := outbox.get(each.alert))]
     if not told:
         _give_up(outbox, row, "its alerts are no longer stored")
@@ -206,6 +207,6 @@ def _digest(outbox: Outbox, row: Delivery) -> Notice | None:
 
 
 def _size(alert: Alert) -> float:
-    """How far an alert is from its baseline: what a digest spells out is what is largest."""
+    """How far an alert is from its baseline: a digest spells out the largest."""
     ratio = abs(alert.value / alert.baseline) if alert.baseline else 0.0
     return ratio if isfinite(ratio) else 0.0

@@ -1,4 +1,4 @@
-"""Silences in Redis: alerts of matching metrics are recorded, and not sent before the silence ends.
+"""Silences in Redis: alerts of matching metrics are recorded, but not sent before the silence ends.
 
 ``dt1:silences`` hash, id -> a silence as JSON.
 """
@@ -15,13 +15,13 @@ from tracker.models import matches
 from tracker.store.connection import PREFIX, translated
 
 KEY = f"{PREFIX}:silences"
-#: Silences at a time: each is looked at before each notice.
+#: At most so many silences at a time: each notice is compared with all of them.
 MOST = 200
 
 
 @dataclass(frozen=True)
 class Silence:
-    """match: globs on metric ids; until: Unix seconds; reason: for the people who wonder."""
+    """match: globs on metric ids; until: Unix seconds; reason: a text for the people who ask."""
 
     id: str
     match: tuple[str, ...]
@@ -36,7 +36,7 @@ class Silences:
         self.redis: Any = redis  # as in Store
 
     def add(self, match: tuple[str, ...], until: float, reason: str, now: float) -> Silence:
-        """A new one; raises TrackerError when there are MOST already."""
+        """Adds a silence; raises TrackerError if there are MOST already."""
         if len(self.all(now)) >= MOST:
             raise TrackerError(f"there are {MOST} silences already: remove some, or let one match more")
         silence = Silence(token_hex(6), match, until, reason)
@@ -45,7 +45,7 @@ class Silences:
         return silence
 
     def all(self, now: float) -> list[Silence]:
-        """Those in force, the first to end first; forgets those that have ended."""
+        """The silences in force, the first to end first; removes those that have ended."""
         with translated():
             stored = [json.loads(each) for each in self.redis.hvals(KEY)]
             found = [Silence(**each | {"match": tuple(each["match"])}) for each in stored]
@@ -54,10 +54,10 @@ class Silences:
         return sorted((each for each in found if each.until > now), key=lambda each: (each.until, each.id))
 
     def remove(self, id: str) -> bool:
-        """Whether there was one of that id."""
+        """Removes the silence; False if there was none of that id."""
         with translated():
             return bool(self.redis.hdel(KEY, id))
 
     def covering(self, metric: str, now: float) -> Silence | None:
-        """One that silences alerts of ``metric``."""
+        """A silence for ``metric``, or None. Of several, the one that ends first."""
         return next((each for each in self.all(now) if matches(each.match, metric)), None)
