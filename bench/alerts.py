@@ -1,7 +1,7 @@
-"""From a candle that is available at the source to a receiver that has the notice of it, through the whole stack.
+"""Times the way from a candle at the source to its notice at the receiver, through the whole stack.
 
-``--markets`` markets, each sampled every ``--interval`` seconds, spike once each, at random times. The baseline: bare
-POSTs of the same notices from one process to the same receiver.
+Each of ``--markets`` markets is sampled every ``--interval`` seconds and spikes once, at a random time. The baseline is
+bare POSTs of the same notices from one process to the same receiver.
 """
 
 import argparse
@@ -40,9 +40,9 @@ channels = ["hook"]
 
 
 class Spiking(Generated):
-    """Generated markets; from ``times[market]`` on, that minute's volume is a million times as large.
+    """Generated markets. From ``times[market]`` on, the volume of that minute is a million times as large.
 
-    ``available``: when that can be seen: not before the minute's first trade; ``shown``: when it first was asked for.
+    ``available``: when a spike can be seen, not before its minute's first trade; ``shown``: when it was first fetched.
     """
 
     def __init__(self, markets: int):
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.alerts", description=__doc__)
     parser.add_argument("--markets", type=int, default=250, help="two metrics each")
     parser.add_argument("--interval", type=int, default=15)
-    parser.add_argument("--seconds", type=int, default=90, help="in which all spike")
+    parser.add_argument("--seconds", type=int, default=90, help="all markets spike in this time")
     options = parser.parse_args()
     received: dict[str, float] = {}
     feed = Spiking(options.markets)

@@ -1,7 +1,7 @@
-"""Evaluating five rules on all metrics, against one: nothing that rules share is computed twice.
+"""Compares five rules on all metrics with one rule: values that rules share are computed once.
 
-Full rings with a share of metrics that spike; the rules alone, as an evaluation runs them (screen each chunk, judge
-what it lets through), and whole evaluations over a real store: reading, statistics, ranks, rules, recording.
+The rings are full, and a share of the metrics spikes. First the rules alone, as an evaluation runs them: screen each
+chunk, judge the rest. Then whole evaluations over a real store: reading, statistics, ranks, rules, recording.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def whole(markets: list[str], spiking: float, rounds: int) -> None:
         both[np.random.default_rng(1).random(len(markets)) < spiking] *= 10
         store.write_slot(markets, RING.slot(NOW), both)
         for active in (ONE, *SETS.values()):
-            evaluate(store, outbox, active, markets, NOW)  # records what fires: it does so once
+            evaluate(store, outbox, active, markets, NOW)  # records the alerts, which happens once
         show("whole evaluations", compare(rounds, lambda active: evaluate(store, outbox, active, markets, NOW)))
 
 

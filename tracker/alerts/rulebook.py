@@ -1,7 +1,7 @@
-"""The rules file: which rules there are and which channels, read, judged, and read again when it changes.
+"""The rules file: reads the rules and channels, checks them, and reads them again when the file changes.
 
-``[rules.NAME]`` tables have the options of their kind's class in rules.py, ``[channels.NAME]`` tables those of their
-kind's class under channels/ and of ConfiguredChannel. docs/alerts.md describes them all.
+A table ``[rules.NAME]`` has the options of its kind's class in rules/kinds.py. A table ``[channels.NAME]`` has those of
+its kind's class under channels/ and of ConfiguredChannel. docs/alerts.md describes them all.
 """
 
 import logging
@@ -23,17 +23,17 @@ from tracker.files import Unreadable, read_text
 T = TypeVar("T", bound=Table)
 log = logging.getLogger(__name__)
 
-#: Characters of a name or of TOML's own complaint that are shown.
+#: So many characters of TOML's own complaint are shown.
 SHOWN = 200
-#: A name that TOML has without quotes.
+#: A name that needs no quotes in TOML.
 BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
-#: A name of so many parts that TOML's parser takes minutes for it.
+#: A name with so many parts that TOML's parser would take minutes.
 DOTTED = re.compile(r"""(?<![\w"'-])(?:["']?[\w-]{1,1000}["']?[ \t]*\.[ \t]*){100}""")
 
 
 @dataclass(frozen=True)
 class RuleSet:
-    """Rules, in the file's order, and the channels they name: name -> outlet. ``log`` is always there."""
+    """The rules in the order of the file, and the channels by name. The channel ``log`` is always there."""
 
     rules: tuple[Rule, ...]
     outlets: Mapping[str, ConfiguredChannel]
@@ -50,15 +50,15 @@ class RuleSet:
 
     @property
     def wants_resolved(self) -> frozenset[str]:
-        """The channels that want to be told when an alert is over."""
+        """The channels that get a notice when an alert is over."""
         return frozenset(name for name, outlet in self.outlets.items() if outlet.resolved)
 
 
 class Rulebook:
-    """The book of the file at ``path``; without a path the built-in one. Raises SettingsError if it is bad at first.
+    """The rules of the file at ``path``; without a path the built-in ones. Raises SettingsError for a bad file.
 
-    When the file changes later, the new one is in force from the next look on; while it is bad, the old one stays, and
-    the log says so.
+    When the file changes later, the new rules are in force from the next look on. While the new file is bad, the old
+    rules stay in force, and the log says so.
     """
 
     def __init__(self, path: str):
@@ -67,7 +67,7 @@ class Rulebook:
         self._book = read(self._path) if self._path else built_in()
 
     def current(self) -> RuleSet:
-        """The book in force; a look costs one ``stat``."""
+        """The rules in force; a look costs one ``stat``."""
         stamp = self._stamp()
         if self._path and stamp != self._seen:
             self._seen = stamp
@@ -87,12 +87,12 @@ class Rulebook:
 
 
 def built_in() -> RuleSet:
-    """The mission's rule, told to the log."""
+    """The rule of the mission, with the log as its channel."""
     return RuleSet(DEFAULT_RULES, {"log": _log()})
 
 
 def read(path: Path, environment: Mapping[str, str] = os.environ) -> RuleSet:
-    """The book of the file at ``path``; raises SettingsError with the line and option that is not usable."""
+    """The rules of the file at ``path``; raises SettingsError with the line and the option at fault."""
     try:
         source = read_text(path)
     except Unreadable as error:
@@ -104,7 +104,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> RuleSet:
     except RecursionError:
         raise SettingsError(f"{path}: expected TOML with fewer brackets inside one another") from None
     except ValueError as error:
-        text = str(error)  # its end has the line
+        text = str(error)  # the line number is at its end
         cut = text if len(text) < SHOWN else f"{text[: SHOWN - 60]} ... {text[-40:]}"
         raise SettingsError(f"{path}: expected TOML: {cut}") from error
     return _Reader(path, source, environment).book(tables)
@@ -115,7 +115,7 @@ def _log() -> ConfiguredChannel:
 
 
 class _Reader:
-    """Turns the tables of one file into a book."""
+    """Turns the tables of one file into a RuleSet."""
 
     def __init__(self, path: Path, source: str, environment: Mapping[str, str]):
         self.path, self.lines, self.environment = path, source.split("\n"), environment
@@ -187,7 +187,7 @@ class _Reader:
         raise SettingsError(f"{self.path}:{self._line(place)}: {name}{given}: expected {expected}")
 
     def _line(self, place: tuple[str, ...]) -> int:
-        """Where ``place`` is written, or else the table it is missing from: TOML parsers keep no positions."""
+        """The line of ``place``, or of its table if it is missing there. TOML parsers keep no positions."""
         header = r"\s*\[\s*" + r"\s*\.\s*".join(f"[\"']?{re.escape(name)}[\"']?" for name in place[:2]) + r"\s*[\].]"
         start = next((at for at, line in enumerate(self.lines) if re.match(header, line)), None)
         if start is None:

@@ -1,6 +1,6 @@
-"""People's channels, by Apprise: Twilio, Pushover, PagerDuty, Slack, Telegram, Discord, e-mail, ntfy and 130 more.
+"""Channels to people by Apprise: Twilio, Pushover, PagerDuty, Slack, Telegram, Discord, e-mail, ntfy and 130 more.
 
-One URL a channel (https://github.com/caronc/apprise/wiki): tries are our outbox's to make, for each service by itself.
+A channel has one URL (https://github.com/caronc/apprise/wiki), so that the outbox can try each service by itself.
 """
 
 import logging
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import requests
 from apprise import Apprise, AppriseAsset, NotifyType
@@ -23,18 +23,18 @@ from tracker.errors import ChannelError
 from tracker.http import seconds
 from tracker.models import RESOLVED, Notice
 
-#: Seconds to connect, and to wait for the next byte of an answer: one that is slower has taken the notice, maybe, and
-#: would get it again. E-mail has one limit for both.
+#: Seconds to connect, and to wait for the next byte of an answer. A slow service may have taken the notice and would
+#: get it again, so the wait is long. E-mail has one limit for both.
 CONNECT_TIMEOUT = 5
 READ_TIMEOUT = 15
 TYPES = {"info": NotifyType.INFO, "warning": NotifyType.WARNING, "critical": NotifyType.FAILURE}
-#: No limit by a thread that would be left behind, no wait, no try of its own.
+#: Apprise makes no tries of its own, does not wait, and starts no thread for a time limit, which it would leave behind.
 ASSET = AppriseAsset(
     app_id="data-tracker", app_desc="data-tracker", async_mode=False, default_service_retry=0, service_timeout=0,
     secure_logging=True,
 )  # fmt: skip
 
-# What it logs may hold what is in the URL: it goes, masked, into the outbox instead.
+# Its log may hold parts of the URL. The outbox keeps the same text, masked.
 logging.getLogger("apprise").propagate = False
 
 
@@ -46,7 +46,7 @@ def service_url(url: str) -> str:
 
 
 class Channel(channels.Channel):
-    """url: of the service, with the keys that it asks for; allow_private: also to addresses that are not public."""
+    """url: of the service, with its keys; allow_private: also to addresses that are not public."""
 
     PATIENCE: ClassVar[int] = 45
     CEILING: ClassVar[int] = 5
@@ -76,18 +76,18 @@ class Channel(channels.Channel):
         return said
 
     def _service(self, notice: Notice) -> NotifyBase:
-        """A new one for each notice: one that is kept waits between two notices, inside our time limit."""
+        """A new service for each notice: a kept one would wait between two notices, within our time limit."""
         service: Any = Apprise.instantiate(self.url, asset=ASSET)
         service.retry = 0  # a URL may ask for more
         service.socket_connect_timeout = min(max(CONNECT_TIMEOUT, service.socket_connect_timeout), READ_TIMEOUT)
         service.socket_read_timeout = READ_TIMEOUT
-        if hasattr(service, "dedup"):  # PagerDuty and its kin: success resolves what has the same key
+        if hasattr(service, "dedup"):  # PagerDuty and its kin: a success resolves the incident with the same key
             service.dedup, service.action = notice.key, "map"
-        return service
+        return cast(NotifyBase, service)
 
 
 def _verdict(answers: list[requests.Response]) -> tuple[bool, int | None, float | None]:
-    """(permanent, status, retry_after) by the last answer over HTTP that refused."""
+    """(permanent, status, retry_after) by the last HTTP answer that was a refusal."""
     refused = [answer for answer in answers if answer.status_code >= 400]
     if not refused:
         return False, None, None

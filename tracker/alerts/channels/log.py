@@ -1,4 +1,4 @@
-"""The log as a channel: a notice is a line that a person finds in the log of the notify worker."""
+"""The log as a channel: a notice is one line in the log of the notify worker."""
 
 import logging
 from typing import ClassVar
@@ -16,6 +16,6 @@ class Channel(channels.Channel):
     CEILING: ClassVar[int] = 0
 
     def send(self, notice: Notice) -> str:
-        text = str(notice).replace("\n", " | ")  # a digest has a line for each
+        text = str(notice).replace("\n", " | ")  # a digest has several lines
         log.warning("%s %s", "ALERT" if notice.event == FIRING else notice.event.upper(), text)
         return "logged"

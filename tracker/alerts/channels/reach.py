@@ -1,9 +1,9 @@
-"""Where a channel may send to, and what may be told of its URL.
+"""Which addresses a channel may reach, and which parts of its URL are secret.
 
 A channel reaches public addresses only, unless the rules file says ``allow_private = true``. The check is an audit
-hook (PEP 578): Python calls it before each connect and send of each socket, whichever library makes it. So a redirect,
-a mail server and a plugin's own socket are checked too. It sees the number that is connected to, not the name: a name
-that leads elsewhere when it is looked up again gains nothing.
+hook (PEP 578): Python calls it before each connect and send of each socket, in whichever library. So it also covers a
+redirect, a mail server and a plugin's own socket. It sees the number and not the name: a name that leads elsewhere at
+the second look-up gains nothing. Python cannot remove an audit hook; outside of ``guarded`` this one does nothing.
 """
 
 import re
@@ -18,17 +18,17 @@ from urllib.parse import unquote
 
 from tracker.errors import ChannelError
 
-#: Parts of a URL that are shorter are no secret.
+#: Shorter parts of a URL are no secrets.
 SHORTEST_SECRET = 6
-#: The audit events of a socket that names where it sends to.
+#: The audit events of a socket that name an address.
 OUTGOING = {"socket.connect", "socket.sendto", "socket.sendmsg"}
-#: The only IPv6 addresses that are handed out to the public (RFC 4291, 2.4; IANA's list of IPv6 address space). Outside
-#: are, among others, ::a.b.c.d (IPv4-compatible), ::ffff:0:a.b.c.d (RFC 2765), 64:ff9b:1::/48 (RFC 8215), 100::/64
+#: The only public IPv6 addresses (RFC 4291, 2.4; IANA's list of IPv6 address space). Outside are, among others,
+#: ::a.b.c.d (IPv4-compatible), ::ffff:0:a.b.c.d (RFC 2765), 64:ff9b:1::/48 (RFC 8215), 100::/64
 #: (RFC 6666), 5f00::/16 (RFC 9602), fc00::/7 (RFC 4193), fe80::/10, fec0::/10 (RFC 3879) and ff00::/8.
 UNICAST = ip_network("2000::/3")
 #: An IPv6 address with these bits carries an IPv4 address in its last 32 bits (RFC 6052).
 NAT64 = ip_network("64:ff9b::/96")
-#: What Python takes for global, and is not what a channel should reach.
+#: Python calls these global, but a channel should not reach them.
 NOT_PUBLIC = [
     ip_network("192.0.0.0/24"),  # IETF's protocols (RFC 6890); .9 and .10 are the nearest NAT or relay (RFC 7723, 8155)
     ip_network("192.88.99.0/24"),  # the nearest 6to4 relay (RFC 7526)
@@ -38,7 +38,7 @@ NOT_PUBLIC = [
 
 
 def public(found: str) -> bool:
-    """Whether ``found`` is an IP address of the public internet. One that carries an IPv4 address is judged by that."""
+    """Whether ``found`` is an IP address of the public internet. An IPv4 address inside an IPv6 one decides."""
     try:
         ip = ip_address(found)
     except ValueError:
@@ -55,15 +55,15 @@ def public(found: str) -> bool:
 
 @dataclass
 class Guard:
-    """``refused``: whether the last connection that was tried led to an address that is not public."""
+    """``refused``: the last connection that was tried led to an address that is not public."""
 
     refused: bool = False
 
     def check(self, address: Any) -> None:
-        """Raises PermissionError, an OSError: a library takes it for a failed connection, and tries the next address.
+        """Raises PermissionError, an OSError: libraries treat it as a failed connection and try the next address.
 
-        ``address``: as sockets take it. A name in the place of the number is refused too, since nobody would know
-        where it leads; so are sockets of this machine, which have a path.
+        ``address``: as sockets take it. A name instead of a number is refused too, since it may lead anywhere. So is
+        a path, which is a socket of this machine.
         """
         self.refused = not (isinstance(address, tuple) and public(str(address[0])))
         if self.refused:
@@ -72,9 +72,9 @@ class Guard:
 
 @contextmanager
 def guarded(allow_private: bool) -> Iterator[None]:
-    """In this context no socket reaches an address that is not public, unless ``allow_private``.
+    """In this context sockets reach public addresses only, unless ``allow_private``.
 
-    Raises ChannelError, permanent, instead of one that was raised because of such an address.
+    If such a refusal made the send fail, its ChannelError is replaced by a permanent one that says so.
     """
     guard = None if allow_private else Guard()
     token = _guard.set(guard)
@@ -91,7 +91,7 @@ def guarded(allow_private: bool) -> Iterator[None]:
 
 
 def masked(said: str, url: str) -> str:
-    """``said`` without any part of a channel's URL that may be a secret."""
+    """``said`` without the parts of a channel's URL that may be secrets."""
     parts = set(re.split(r"[:/@?&=,]+", url.partition("://")[2]))
     for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
         if len(part) >= SHORTEST_SECRET:

@@ -1,7 +1,7 @@
-"""A webhook: notices as signed JSON, by POST to an address of the operator's.
+"""A webhook: POSTs notices as signed JSON to an address of the operator.
 
-The body is signed with HMAC-SHA256 over ``TIMESTAMP.BODY`` (as Stripe does), so that a receiver can tell that it is
-ours and new; ``Idempotency-Key`` is the same for every try (draft-ietf-httpapi-idempotency-key-header).
+The signature is HMAC-SHA256 over ``TIMESTAMP.BODY`` (as Stripe does), so that a receiver can check that the notice is
+ours and new. ``Idempotency-Key`` is the same for every try (draft-ietf-httpapi-idempotency-key-header).
 """
 
 import hmac
@@ -25,9 +25,9 @@ from tracker.clock import wall
 from tracker.errors import ChannelError
 from tracker.models import Notice
 
-#: Bytes of an answer that are looked at.
+#: So many bytes of an answer are read.
 ANSWER = 2_000
-#: Statuses that say "not now", besides those of 500 and above.
+#: Statuses that mean "not now", besides those of 500 and above.
 LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -44,7 +44,7 @@ def address(url: str) -> str:
 
 
 class Channel(channels.Channel):
-    """url: where to POST; secret: signs, if given; allow_private: also to addresses that are not public."""
+    """url: of the receiver; secret: signs, if given; allow_private: also to addresses that are not public."""
 
     PATIENCE: ClassVar[int] = http.CONNECT_TIMEOUT * 2 + http.DEADLINE
     CEILING: ClassVar[int] = 0
@@ -89,11 +89,12 @@ def document(notice: Notice) -> dict[str, Any]:
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """The value of ``X-Tracker-Signature``; ``timestamp``: Unix seconds as text."""
     return "v1=" + hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
 
 
 def _judged(answer: requests.Response, url: str) -> str:
-    """What the receiver said; raises ChannelError unless it is that it took the notice."""
+    """The answer in a few words; raises ChannelError unless the receiver took the notice."""
     said = f"answered {answer.status_code}{_excerpt(answer, url)}"
     if 200 <= answer.status_code < 300:
         return said
@@ -102,12 +103,12 @@ def _judged(answer: requests.Response, url: str) -> str:
 
 
 def permanent(status: int) -> bool:
-    """Whether trying again will not help, by an HTTP status that is not a success."""
+    """Whether a failure with this HTTP status will stay, so that another try is useless."""
     return status < 500 and status not in LATER
 
 
 def _excerpt(answer: requests.Response, url: str) -> str:
-    """The beginning of the body. Many servers repeat the path there, and a token with it."""
+    """The beginning of the body, masked: many servers repeat the path there, and a token with it."""
     with suppress(urllib3.exceptions.HTTPError, OSError):  # the status alone says enough
         if body := answer.raw.read1(ANSWER):
             return f": {masked(body.decode('utf-8', 'replace'), url)[:200]!r}"

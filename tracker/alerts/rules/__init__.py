@@ -1,7 +1,7 @@
-"""Rules: when a metric's new value is one to alert on. Pure: windows and rules in, firings out.
+"""Rules decide when a metric's new value is an alert. Pure: windows and rules in, firings out.
 
-Each kind of rule has a level for a slot and a limit for it: the slot is above (level > limit), clear (level <= clear
-limit) or neither; one without a level, or without the grounds that the rule asks for, is neither. All else is common.
+Each kind of rule computes a level for a slot. The slot is above (level > limit), clear (level <= clear limit) or
+neither. A slot without a level, or with too few samples in its baseline, is neither. All else is common to all kinds.
 """
 
 from tracker.alerts.rules.base import SEVERITIES, Rule, SeriesRule

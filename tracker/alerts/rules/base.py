@@ -1,9 +1,9 @@
-"""What all rules have, and the part of a window that they look at."""
+"""The base classes of rules, and the part of a window that a rule looks at."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -19,13 +19,14 @@ ROUNDING = 1 + 1e-12
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[str, ...] = get_args(Severity)
 LARGE = 1e18
+T = TypeVar("T")
 #: Types of options. A limit is positive; a clear limit may be 0.
 Limit = Annotated[float, Field(gt=0, le=1e6)]
 ClearLimit = Annotated[float, Field(ge=0, le=1e6)]
 NotNegative = Annotated[float, Field(ge=0, le=LARGE)]
 AnyNumber = Annotated[float, Field(ge=-LARGE, le=LARGE)]
 Samples = Annotated[int, Field(ge=0, le=1_440)]
-#: What a message may name: an alert's fields that are known when it is found, and what follows from them.
+#: The names in a message: fields of an alert that are known when it is found, and values computed from them.
 TOLD = (
     "rule", "metric", "slot", "value", "baseline", "factor", "samples", "window", "at", "kind", "severity", "ratio",
     "percent", "minutes",
@@ -33,7 +34,7 @@ TOLD = (
 
 
 class WindowSlice:
-    """The columns ``first`` to ``last`` of windows, and what rules ask of them, each computed once.
+    """The columns ``first`` to ``last`` of windows, with the statistics that rules need, each computed once.
 
     values: (n, rows), oldest slot first, NaN for missing, the last column the slot in progress; newest: (n,), the
     column of each row's newest sample.
@@ -42,14 +43,16 @@ class WindowSlice:
     def __init__(self, values: np.ndarray, newest: np.ndarray, first: int, last: int, step: int):
         self.values, self.newest, self.first, self.last, self.step = values, newest, first, last, step
         self.value = values[:, first : last + 1]
-        #: bool (n, k): a row's newest sample may still change, those before it do not
+        #: bool (n, k): a row's newest sample may still change, the ones before it do not
         self.final = np.arange(first, last + 1) < newest[:, None]
         self._known: dict[object, Any] = {}
 
-    def once(self, key: object, compute: Callable[[], Any]) -> Any:
+    def once(self, key: object, compute: Callable[[], T]) -> T:
+        """The result of ``compute``, which is called for the first request of ``key`` alone."""
         if key not in self._known:
             self._known[key] = compute()
-        return self._known[key]
+        found: T = self._known[key]
+        return found
 
     def means(self, seconds: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and number of the present samples in the ``seconds`` before each column: (n, k) each."""
@@ -64,7 +67,7 @@ class WindowSlice:
         return self.once("spread", self._spread)
 
     def column_before(self) -> "WindowSlice":
-        """The column before the first, as these."""
+        """The column before the first, as a slice of its own."""
         before = self.first - 1
         return self.once("column", lambda: WindowSlice(self.values, self.newest, before, before, self.step))
 
@@ -78,7 +81,7 @@ class WindowSlice:
         return sliding_window_view(known, width, axis=1)
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """In two passes over what is before the first column; what is between the columns is added to that."""
+        """Two passes over the slots before the first column. The slots between the columns are added to that."""
         before, between = self.values[:, : self.first], self.values[:, self.first : self.last]
         pivot, count = mean_present(before)
         pivot = np.where(count > 0, pivot, 0)[:, None]
@@ -126,24 +129,25 @@ class Rule(Table, ABC):
         return self
 
     def matches(self, metric: str) -> bool:
+        """Whether the rule is for the metric of this id."""
         return matches(self.match, metric)
 
     def text(self, alert: Alert) -> str:
-        """What a notice of ``alert`` says."""
+        """The text of a notice of ``alert``."""
         ratio = alert.value / alert.baseline if alert.baseline else np.inf
         known = vars(alert) | {"ratio": ratio, "percent": 100 * (ratio - 1), "minutes": alert.window // 60}
         return (self.message or self.MESSAGE).format_map(known)
 
     def definition(self) -> dict[str, Any]:
-        """The rule as it is now, to be kept with its alerts."""
+        """The rule as it is now; alerts keep it."""
         return {"kind": self.KIND} | self.model_dump()
 
 
 class SeriesRule(Rule):
     """A rule on the values of a metric.
 
-    min_samples: present samples that its baseline needs; min_baseline: the baseline must be above it; hold (``for``):
-    seconds that a value must have been above already.
+    min_samples: the least number of present samples in the baseline; min_baseline: the baseline must be above it; hold
+    (``for`` in the file): the value must have been above the limit for so many seconds already.
     """
 
     min_samples: Samples = 30
@@ -153,47 +157,48 @@ class SeriesRule(Rule):
     @property
     @abstractmethod
     def limit(self) -> float:
-        """A level above it fires."""
+        """A level above this fires."""
 
     @property
     @abstractmethod
     def clear_limit(self) -> float:
-        """A level at or below it ends a firing."""
+        """A level at or below this ends a firing."""
 
     @property
     @abstractmethod
     def window(self) -> int:
-        """The seconds that the baseline is over."""
+        """The length of the baseline in seconds."""
 
     @property
     def told(self) -> float:
-        """The limit as the rule has it."""
+        """The limit as the file gives it; an alert keeps it as its ``factor``."""
         return self.limit
 
     @property
     def measure(self) -> tuple[object, ...]:
-        """What the level depends on: rules of equal measures have the same levels."""
+        """Everything that the level depends on. Rules with equal measures have the same levels."""
         return (self.KIND,)
 
     @abstractmethod
     def level(self, at: WindowSlice) -> np.ndarray:
-        """(n, k), NaN where there is none. That of a value which is not final may only rise."""
+        """The level of each slot: (n, k), NaN for none. The level of a value that is not final may only rise."""
 
     @abstractmethod
     def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         """The baseline and its present samples: (n, k) each."""
 
     def levels(self, at: WindowSlice) -> np.ndarray:
+        """As ``level``, computed once for all rules with the same measure."""
         return at.once(self.measure, lambda: self.level(at))
 
     def peak(self, at: WindowSlice) -> np.ndarray:
         """The largest level of each row: (n,)."""
-        return at.once(("peak", self.measure), lambda: np.fmax.reduce(self.levels(at), axis=1))
+        return at.once(("peak", self.measure), lambda: np.asarray(np.fmax.reduce(self.levels(at), axis=1)))
 
     def judge(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         """(above, clear): bool (n, k) each."""
         level, (baseline, samples) = self.levels(at), self.grounds(at)
-        enough = min(self.min_samples, max(self.window // at.step, 1))  # long slots: no more than there are
+        enough = min(self.min_samples, max(self.window // at.step, 1))  # a window of long slots has fewer
         judged = (samples >= enough) & ~(baseline <= self.min_baseline)
         return judged & (level > self.limit), judged & at.final & (level <= self.clear_limit)
 

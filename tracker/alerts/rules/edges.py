@@ -1,4 +1,4 @@
-"""Which rules fire now, on which rows of windows, and which firings are over."""
+"""Finds which rules fire now, on which rows of windows, and which firings are over."""
 
 import math
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from tracker.alerts.rules.base import SeriesRule, WindowSlice, worded
 from tracker.models import Alert, matches
 from tracker.series.stats import last_present
 
-#: A slot is fresh, and may alert, for this many steps after the one in progress at least: history never pages anyone.
+#: Only a fresh slot may alert: the one in progress, and at least this many before it. Old history pages nobody.
 FRESH_STEPS = 2
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A rising edge: row and column of the window it is in, its value, and the baseline and its present samples."""
+    """A rising edge: its row and column in the window, its value, the baseline and the baseline's present samples."""
 
     row: int
     column: int
@@ -37,14 +37,14 @@ class Edge:
 
 
 def fresh_steps(interval: float, step: int) -> int:
-    """For how many steps a slot is fresh where samples come every ``interval`` seconds: no slot gets old unseen."""
+    """How many steps a slot stays fresh if samples come every ``interval`` seconds. No slot gets old unseen."""
     return max(FRESH_STEPS, math.ceil(interval / step) + 1)
 
 
 def screen(
     values: np.ndarray, metrics: tuple[str, ...], rules: Sequence[SeriesRule], step: int, steps: int = FRESH_STEPS
 ) -> np.ndarray:
-    """The rows, ascending, on which one of ``rules`` may fire now: few, cheaply found; ``rising_edges`` tells which do.
+    """The rows, ascending, on which one of ``rules`` may fire now. It is cheap; ``rising_edges`` decides.
 
     ``values`` as in WindowSlice, of ``metrics`` (n,).
     """
@@ -69,15 +69,15 @@ def firings(
 def rising_edges(values: np.ndarray, rule: SeriesRule, step: int, steps: int = FRESH_STEPS) -> list[Edge]:
     """The rising edges of ``rule`` in the slot in progress and the ``steps`` before it, oldest first.
 
-    ``values`` as in WindowSlice. A slot is a rising edge if it is above and the last slot before it that was not
-    neither was clear, or there is none. A row's newest sample may be above, but is not final, so nothing is concluded
-    from its being low.
+    ``values`` as in WindowSlice. A rising edge is a slot above the limit whose last decided predecessor was clear.
+    Slots that are neither above nor clear are skipped; if nothing was decided before, the slot counts as an edge. A
+    row's newest sample is not final: it may be above, but never clear.
     """
     return _edges(_fresh(values, step, steps), rule)
 
 
 def newest_level(values: np.ndarray, rule: SeriesRule, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Level of the slot in progress, and whether it is above: (n,) each; ``values`` as in WindowSlice."""
+    """The level of the slot in progress, and whether it is above: (n,) each; ``values`` as in WindowSlice."""
     at = _fresh(values, step, 0)
     return rule.levels(at)[:, 0], _judged(at, rule)[0][:, 0]
 
@@ -85,7 +85,7 @@ def newest_level(values: np.ndarray, rule: SeriesRule, step: int) -> tuple[np.nd
 def cleared(values: np.ndarray, rule: SeriesRule, since: np.ndarray, step: int) -> np.ndarray:
     """Whether a firing of ``rule`` in the column ``since`` (n,) of each row is over: bool (n,).
 
-    It is if the last final slot from there on that was above or clear was clear; missing slots end nothing.
+    It is over if the last decided final slot from there on was clear. Missing slots end nothing.
     """
     newest, _ = last_present(values)
     standing, column = _last_judged(values, newest, rule, values.shape[1], step)
@@ -115,7 +115,7 @@ def _edges(at: WindowSlice, rule: SeriesRule) -> list[Edge]:
 
 
 def _firing_before(at: WindowSlice, rule: SeriesRule, rows: np.ndarray) -> np.ndarray:
-    """Of ``rows``, whether the last slot before ``at`` that was above or clear was above. Mostly one look does."""
+    """For each of ``rows``: whether the last decided slot before ``at`` was above. One look is mostly enough."""
     if at.first == 0:
         return np.zeros(len(rows), bool)
     above, clear = (each[rows, 0] for each in _judged(at.column_before(), rule))
@@ -123,11 +123,11 @@ def _firing_before(at: WindowSlice, rule: SeriesRule, rows: np.ndarray) -> np.nd
     if len(far):
         values, newest = at.values[rows[far]], at.newest[rows[far]]
         above[far] = _last_judged(values, newest, rule, at.first - 1, at.step)[0] > 0
-    return above
+    return np.asarray(above)
 
 
 def _judged(at: WindowSlice, rule: SeriesRule) -> tuple[np.ndarray, np.ndarray]:
-    """(above, clear) of a rule that asks for values to have been above for a while: bool (n, k) each."""
+    """(above, clear): bool (n, k) each. Above means here: for the whole ``hold`` of the rule."""
     above, clear = rule.judge(at)
     if held := rule.hold // at.step:
         before, _ = rule.judge(WindowSlice(at.values, at.newest, max(at.first - held, 0), at.last, at.step))
@@ -139,8 +139,10 @@ def _judged(at: WindowSlice, rule: SeriesRule) -> tuple[np.ndarray, np.ndarray]:
 def _last_judged(
     values: np.ndarray, newest: np.ndarray, rule: SeriesRule, before: int, step: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row's last slot before the column ``before`` that was above or clear: 1 if above, -1 if clear, 0 if there
-    is none, and its column. Each look is at twice as much as the one before."""
+    """(1 above, -1 clear, 0 none; its column) of each row's last decided slot before the column ``before``: (n,) each.
+
+    Each look covers twice as many columns as the one before.
+    """
     standing, column = np.zeros(len(values), int), np.full(len(values), -1)
     rows, look = np.arange(len(values)), 1
     while len(rows) and before > 0:

@@ -1,4 +1,4 @@
-"""The kinds of rules: each has a level for a slot, and a limit for it."""
+"""The kinds of rules: one class for each. Its fields are the kind's options."""
 
 from typing import Annotated, Literal, Self, cast
 
@@ -120,9 +120,9 @@ class Change(SeriesRule):
 
 
 class Threshold(SeriesRule):
-    """Fires when a value is ``above``, or ``below``, a number. Its baseline, told only, is the mean of the hour before.
+    """Fires when a value is ``above``, or ``below``, a number. Its baseline, for the message, is the hour's mean.
 
-    clear: a final slot at it, or on its other side, ends the firing.
+    clear: a final slot at this number or on its other side ends the firing.
     """
 
     KIND = "threshold"
@@ -175,7 +175,8 @@ class Threshold(SeriesRule):
 class Zscore(SeriesRule):
     """Fires when a value is more than ``score`` standard deviations from the mean of the window before it.
 
-    direction: up, down or both; clear_score: a final slot with no more ends the firing. A constant window has none.
+    direction: up, down or both; clear_score: a final slot at or below this ends the firing. A constant window has no
+    score.
     """
 
     KIND = "zscore"
@@ -220,9 +221,9 @@ class Zscore(SeriesRule):
 
 
 class Stale(Rule):
-    """Fires when a source has given no sample of the metrics that match for ``after`` seconds: once for the source.
+    """Fires once for a source that gave no sample of any matching metric for ``after`` seconds.
 
-    clear: its newest sample is no older than this again; by default ``after``.
+    clear: a newest sample of at most this age ends the firing; by default ``after``.
     """
 
     KIND = "stale"
@@ -238,13 +239,15 @@ class Stale(Rule):
         return self
 
     def fires(self, age: float) -> bool:
+        """Whether the newest sample is too old; ``age`` in seconds."""
         return age > self.after
 
     def clears(self, age: float) -> bool:
+        """Whether the newest sample ends a firing; ``age`` in seconds."""
         return age <= (self.after if self.clear is None else self.clear)
 
     def alert(self, source: str, heard: float, step: int, now: float) -> Alert:
-        """That ``source`` was last heard of at ``heard``, Unix seconds; it names the slot."""
+        """The alert for ``source``, whose last sample came at ``heard`` (Unix seconds), which gives the slot."""
         found = Alert(
             self.name, f"source:{source}", int(heard // step * step), now - heard, float("nan"), self.after, 0,
             self.after, now, self.KIND, self.severity,
@@ -257,7 +260,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (Ratio(name="above-3x-1h-mean"),)
 
 
 def _directed(difference: np.ndarray, direction: str, final: np.ndarray) -> np.ndarray:
-    """The level of a difference up, down or both ways. What is not final may still rise: it is not down yet."""
+    """The level of a difference up, down or both ways. A value that is not final may still rise: it is not down yet."""
     if direction == "up":
         return difference
     down = np.where(final, -difference, np.nan)
