@@ -1,4 +1,4 @@
-"""Looking back: what a rule would have done is what it does when the same minutes are evaluated live."""
+"""The backtest of a rule finds the same alerts as a live evaluation of the same minutes."""
 
 import gzip
 import subprocess

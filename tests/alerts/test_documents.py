@@ -1,4 +1,4 @@
-"""docs/alerts.md is true of the code: its examples run, its tables are complete, its figures come out."""
+"""docs/alerts.md fits the code: its examples run, its tables are complete, its figures are right."""
 
 import re
 import sys

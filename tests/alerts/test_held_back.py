@@ -1,4 +1,4 @@
-"""What is not sent, or not by itself: silences, and a channel's ceiling."""
+"""Notices that silences hold back, and digests above a channel's ceiling."""
 
 from dataclasses import replace
 
@@ -195,7 +195,7 @@ def test_a_storm_becomes_a_handful_of_messages_and_every_alert_is_recorded(world
     assert len(world.outbox.newest(1_000)) == 300
     states = [row.state for row in world.outbox.deliveries.all(rows)]
     assert states == ["delivered"] * 5 + ["digested"] * 295
-    # and the digest says how many of what, and the largest
+    # and the digest counts the alerts of each rule, and spells out the largest
     digest = world.channel.sent[-1]
     assert digest.title == "295 more alerts"
     assert digest.text.splitlines()[:2] == ["295 x jump", "p299"]
@@ -225,14 +225,14 @@ def test_a_digest_that_was_claimed_takes_no_more_rows(world):
     world.outlet = world.outlet.model_copy(update={"ceiling": 1, "window": 60})
     world.time = NOW // 60 * 60
     storm(world, 2)
-    # given a digest that is being sent when one more comes that was late for this window
+    # given a digest that is being sent, and one more row that is late for its window
     world.time += 60
     [digest] = [row for row in world.outbox.deliveries.due(10) if row.startswith("digest:")]
     world.outbox.deliveries.claim(digest, 10)
     world.time -= 1
     late = world.record(replace(ALERT, metric="kraken:late:volume"))
     world.deliver(late)
-    # then the next one tells it
+    # then the next digest has it
     world.run(200)
     assert [notice.title for notice in world.channel.sent if notice.event == "digest"] == ["1 more alert"] * 2
     assert world.outbox.deliveries.get(late).state == "digested"

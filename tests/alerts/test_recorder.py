@@ -1,4 +1,4 @@
-"""From samples to rows of the outbox: over a real store, in the pipeline's own steps."""
+"""From samples to rows of the outbox, over a real store, in the steps of the pipeline."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,7 @@ def test_what_fires_on_is_neither_over_nor_found_again(tracker):
 
 def test_an_alert_whose_end_was_not_seen_is_over_when_the_next_one_fires(tracker):
     [first] = tracker.minute(0, 1_000).alerts
-    # given twenty minutes of which nobody evaluated one
+    # given twenty minutes, one of them not evaluated
     slots = tracker.slots[-1] + 60 * np.arange(1, 20)
     tracker.write(slots, np.full(len(slots), 100.0))
     found = tracker.minute(20, 2_000)
@@ -127,7 +127,7 @@ def check(tracker, now, rules=(SILENT,)):
 
 
 def heard(tracker, now):
-    """The source answers at ``now``, and what it said is evaluated."""
+    """The source answers at ``now``, and the answer is evaluated."""
     slot = tracker.store.ring.slot(now)
     values = np.array([[10.0, 100.0]])
     tracker.store.write("simulator", MARKET, np.array([slot]), values, now, new=True)

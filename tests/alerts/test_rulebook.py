@@ -1,4 +1,4 @@
-"""The rules file: what it says is what is in force, and what is wrong with it is said with its line."""
+"""The rules file: its rules are in force, and a refusal names the line at fault."""
 
 import logging
 import os
@@ -185,7 +185,7 @@ def test_a_secret_given_twice_is_refused(file):
 
 
 def refusal_of(file):
-    """What is said of a file that is refused: one short line."""
+    """The refusal of the file: one short line."""
     with pytest.raises(SettingsError) as refusal:
         book(file)
     [line] = str(refusal.value).splitlines()

@@ -1,4 +1,4 @@
-"""What becomes of a row when it is sent: by real channels' words, with the clock in hand."""
+"""The outcome of a send, with real channels and a clock that the test sets."""
 
 import logging
 import threading
@@ -134,7 +134,7 @@ def test_the_log_channel_writes_a_line_that_can_be_found(world, caplog):
 
 
 def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server, monkeypatch):
-    """Refuses, is busy, cuts the connection after the body, hangs, and takes it in the end."""
+    """The receiver refuses, is busy, cuts the connection after the body, hangs, and at last accepts."""
     monkeypatch.setattr(http, "READ_TIMEOUT", 1)
     over = threading.Event()
     port = free_port()

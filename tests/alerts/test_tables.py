@@ -1,11 +1,12 @@
 """Rules and channels as pydantic models: bounds also hold in Python, and no refusal shows a secret."""
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from tracker.alerts import channels
 from tracker.alerts.rulebook import read
 from tracker.alerts.rules import Ratio, SeriesRule, Zscore
+from tracker.alerts.tables import BadOption, Secret
 from tracker.errors import SettingsError
 
 URL = 'url = "https://hooks.example/T0K3N"'
@@ -78,6 +79,32 @@ def test_a_rule_without_a_limit_and_a_channel_that_cannot_send_are_none():
 def test_a_rule_made_in_python_has_the_bounds_of_the_file(kind, options):
     with pytest.raises(ValidationError):
         kind(**options)
+
+
+class Quoting(channels.Channel):
+    """A kind with a careless validator, and a secret whose name ends like a reference."""
+
+    PATIENCE = CEILING = 0
+
+    pin: Secret = "1"
+    key_file: Secret = "k"
+
+    @field_validator("pin", "key_file")
+    @classmethod
+    def _count(cls, value: str) -> str:
+        int(value)
+        return value
+
+    def send(self, notice):
+        return ""
+
+
+@pytest.mark.parametrize("option", ["pin", "key_file"])
+def test_the_text_of_a_careless_validator_is_left_out(option):
+    with pytest.raises(BadOption) as refusal:
+        Quoting.read({option: "T0K3N"}, lambda how, value: value)
+    assert (refusal.value.name, refusal.value.shown) == (option, "(secret)")
+    assert "T0K3N" not in everything_said(refusal.value)
 
 
 def test_a_number_of_thousands_of_digits_is_refused_where_a_name_is_expected(tmp_path):

@@ -1,1 +1,1 @@
-"""From rules to people: what fires, what is recorded of it, who is told, and how."""
+"""Alerts, from rules to people: the rules, the record of what fires, and the notices to channels."""

@@ -21,7 +21,7 @@ MOST = 200
 
 @dataclass(frozen=True)
 class Silence:
-    """match: globs on metric ids; until: Unix seconds; reason: a text for the people who ask."""
+    """match: globs on metric ids; until: Unix seconds; reason: a text for people."""
 
     id: str
     match: tuple[str, ...]

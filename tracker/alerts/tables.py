@@ -74,13 +74,16 @@ class Table(BaseModel):
         try:
             return cls.model_validate(values, by_name=False)
         except ValidationError as error:
-            name, expected_text = cls._first(error)
-            field, written = options[name], written_as.get(name, name)
-            raise BadOption(written, _shown_option(field, table, written), expected_text) from None
+            name, what = cls._first(error)
+            written = written_as.get(name, name)
+            raise BadOption(written, _shown_option(table, written, name, options[name]), what) from None
 
     @classmethod
     def _first(cls, error: ValidationError) -> tuple[str, str]:
-        """(option, what was expected) of the first fault in ``error``."""
+        """(option, what was expected) of the first fault in ``error``. Only texts of Expected count: others may quote.
+
+        A validator of a kind that compares several options gives Expected the name of the one at fault.
+        """
         fault = error.errors(include_url=False, include_input=False)[0]
         if fault["type"] == "missing":
             return str(fault["loc"][0]), "a value for it"
@@ -147,6 +150,14 @@ def _is_secret(field: FieldInfo) -> bool:
     return not field.repr
 
 
+def _shown_option(table: Mapping[str, Any], written: str, name: str, field: FieldInfo) -> str:
+    if written not in table:
+        return "(missing)"
+    if written != name:  # NAME_env or NAME_file
+        return _shown_reference(table[written])
+    return "(secret)" if _is_secret(field) else shown(table[written])
+
+
 def _reference(value: Any) -> str:
     """The name of a variable or the path of a file that a table gives."""
     if not isinstance(value, str) or not value.strip() or len(value) > 2_000:
@@ -157,14 +168,6 @@ def _reference(value: Any) -> str:
 def _shown_reference(value: Any) -> str:
     """A name or path for a message. What looks like the secret itself is hidden."""
     return shown(value) if isinstance(value, str) and "://" not in value else "(secret)"
-
-
-def _shown_option(field: FieldInfo, table: Mapping[str, Any], written: str) -> str:
-    if written not in table:
-        return "(missing)"
-    if not _is_secret(field):
-        return shown(table[written])
-    return _shown_reference(table[written]) if written.endswith(("_env", "_file")) else "(secret)"
 
 
 # Types of options

@@ -1,4 +1,4 @@
-"""Apprise's own plugins down to the wire: only the address of the service is changed, to a local receiver's."""
+"""Apprise's own plugins down to the wire: only the address of the service is replaced by a local receiver's."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#alerts"
 
 @pytest.fixture
 def service(server, monkeypatch):
-    """The receiver in the place of every service; ``hosts``: those that were asked for."""
+    """A receiver in place of every service; ``hosts``: the hosts of the requests."""
     send = requests.adapters.HTTPAdapter.send
     server.hosts = []
 
@@ -43,7 +43,7 @@ def service(server, monkeypatch):
 
 
 def sent(service, url, notice=NOTICE):
-    """The one request that sending made."""
+    """Sends ``notice`` and returns the one request."""
     service.posts.clear()
     assert "success" in channel(url).send(notice)
     [post] = service.posts
@@ -52,7 +52,7 @@ def sent(service, url, notice=NOTICE):
 
 @pytest.fixture
 def logged():
-    """What reaches a worker's log, at every level."""
+    """The lines of a worker's log, at every level."""
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())

@@ -1,4 +1,4 @@
-"""Whatever Apprise's plugins do, no socket of theirs reaches a private address."""
+"""No socket of Apprise's plugins reaches a private address."""
 
 import socket
 import threading
@@ -54,7 +54,7 @@ def test_a_datagram_to_a_private_address_is_refused_unless_allowed():
 
 
 def test_a_redirect_to_a_private_address_is_refused(server, internet):
-    """A public receiver, which is played by the one here, sends us on to this machine."""
+    """The local receiver plays a public one that redirects to this machine."""
     internet.resolves("public.example", PUBLIC)
     internet.leads(PUBLIC, server.url)
     server.says(b"", 307, Location=server.url + "/inside")

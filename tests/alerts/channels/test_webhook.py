@@ -1,4 +1,4 @@
-"""The webhook against real receivers: what they get, and what becomes of what they answer."""
+"""The webhook against real receivers: the requests they get, and the outcome of their answers."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""The kinds of rules besides the mission's, and what all kinds share."""
+"""The kinds of rules besides the mission's, and the behaviour that all kinds share."""
 
 import numpy as np
 import pytest
@@ -257,7 +257,7 @@ def test_many_rules_at_once_find_what_each_finds_alone_and_the_screen_misses_non
 @settings(max_examples=100)
 @given(st.lists(numbers, min_size=6, max_size=40), some_rules())
 def test_an_edge_is_found_again_until_it_is_no_longer_fresh(row, rule):
-    """What one look finds the next does too: nothing depends on when it is looked."""
+    """A later look finds the same edges: nothing depends on the time of a look."""
     values = np.array([row])
     whole = {edge.column for edge in rising_edges(values, rule, 60, steps=len(row) - 1)}
     assert {edge.column for edge in rising_edges(values, rule, 60)} == {
