@@ -10,6 +10,7 @@ import random
 import tempfile
 import time
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def main() -> None:
     feed = Spiking(options.markets)
     with HttpServer() as receiver, tempfile.TemporaryDirectory() as folder:
 
-        def take(request) -> None:
+        def take(request: BaseHTTPRequestHandler) -> None:
             _, exchange, pair, *_ = request.headers["Idempotency-Key"].split(":")
             received.setdefault(f"{exchange}:{pair}", time.time())
             request.send_response(200)

@@ -16,7 +16,7 @@ from bench.store import NOW, RING, fill
 from tests.support.servers import StoreServer
 from tracker.alerts import rules
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import Change, Ratio, Rule, SeriesRule, Threshold, Zscore
+from tracker.alerts.rules import Change, Ratio, SeriesRule, Threshold, Zscore
 from tracker.models import FIELDS
 from tracker.pipeline import CHUNK, evaluate
 from tracker.store.connection import connect
@@ -93,7 +93,7 @@ def whole(markets: list[str], spiking: float, rounds: int) -> None:
         show("whole evaluations", compare(rounds, lambda active: evaluate(store, outbox, active, markets, NOW)))
 
 
-def compare(rounds: int, work: Callable[[Sequence[Rule]], object]) -> dict[str, list[float]]:
+def compare(rounds: int, work: Callable[[Sequence[SeriesRule]], object]) -> dict[str, list[float]]:
     """Seconds of ``work`` with one rule and with each of SETS, interleaved."""
     figures: dict[str, list[float]] = {"1 rule": [], **{name: [] for name in SETS}}
     for _ in range(rounds):
