@@ -201,8 +201,15 @@ def test_nothing_is_patched_before_or_after_a_send(service):
         assert requests.Session.send is unpatched
 
 
-def test_sends_at_once_know_their_own_answers_and_the_last_one_unpatches(service):
-    """Each waits for the other's request, so that both are under way; requests of others go on beside them."""
+def refused(url):
+    """(status, retry_after) of the ChannelError that a send to ``url`` raises."""
+    with pytest.raises(ChannelError) as refusal:
+        channel(url).send(NOTICE)
+    return refusal.value.status, refusal.value.retry_after
+
+
+def test_sends_at_once_know_their_own_answers(service):
+    """Each answer waits for the other's request, so that both are under way; another thread's request is its own."""
     unpatched, together = requests.Session.send, threading.Barrier(2, timeout=20)
 
     def answer(request):
@@ -215,16 +222,32 @@ def test_sends_at_once_know_their_own_answers_and_the_last_one_unpatches(service
         request.end_headers()
 
     service.answer = answer
-
-    def refused(status):
-        with pytest.raises(ChannelError) as refusal:
-            channel(f"json://service.example/{status}").send(NOTICE)
-        return refusal.value.status, refusal.value.retry_after
-
     with ThreadPoolExecutor(3) as threads:
         for _ in range(5):
-            sent = [threads.submit(refused, status) for status in (401, 500)]
+            sent = [threads.submit(refused, f"json://service.example/{status}") for status in (401, 500)]
             other = threads.submit(requests.get, f"{service.url}/200", timeout=20)
             assert [each.result() for each in sent] == [(401, 401), (500, 500)]
             assert other.result().status_code == 200
             assert requests.Session.send is unpatched
+
+
+def test_a_send_that_ends_takes_nothing_from_one_under_way(service, monkeypatch):
+    unpatched, notify = requests.Session.send, apprise.Apprise.notify
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def slowly(self, **options):
+        if "slow" in self.urls()[0]:
+            under_way.set()
+            assert go_on.wait(20)
+        return notify(self, **options)
+
+    monkeypatch.setattr(apprise.Apprise, "notify", slowly)
+    service.says(b"no", 401, Retry_After="7")
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(refused, "json://slow.example/")
+        assert under_way.wait(20)
+        assert refused("json://quick.example/") == (401, 7)
+        assert requests.Session.send is not unpatched
+        go_on.set()
+        assert slow.result() == (401, 7)
+    assert requests.Session.send is unpatched
