@@ -230,3 +230,13 @@ def test_no_file_is_longer_than_one_holds_in_mind() -> None:
     everything = [*OURS.values(), *OTHERS.values(), *(ROOT / "api" / "static").glob("*.js")]
     lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in everything}
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_what_depends_on_the_version_of_python_is_imported_in_one_place() -> None:
+    importers = {
+        module
+        for module, path in (OURS | OTHERS).items()
+        for name in imports(path, OURS)
+        if name.partition(".")[0] in {"backports", "compression"}
+    }
+    assert importers == {"api.serving.zstd"}

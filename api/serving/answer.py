@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 import xxhash
-from backports import zstd
 from werkzeug.datastructures import Accept, MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from api.serving import zstd
 from tracker.models import Metric
 from tracker.store.series import View
 

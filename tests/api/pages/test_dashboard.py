@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from backports import zstd
 from flask.testing import FlaskClient
 
 from api import create_app
 from api.pages import dashboard
+from api.serving import zstd
 from api.serving.answer import SMALL
 from tracker.settings import load
 

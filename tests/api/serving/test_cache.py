@@ -10,13 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from backports import zstd
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api import create_app
-from api.serving import cache
+from api.serving import cache, zstd
 from api.serving.answer import Answer
 from api.serving.cache import ByteLRU, Cached
 from api.v1 import table

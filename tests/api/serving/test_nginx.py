@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from backports import zstd
 
+from api.serving import zstd
 from tests.support.http_server import HttpServer
 from tests.support.served import served
 from tests.support.servers import wait_for, wait_for_room
