@@ -1,11 +1,22 @@
 #!/usr/bin/env bash
-# Installs what the checks and tests need into .venv and runs them all; arguments go to pytest, e.g. tests/series/test_ring.py.
+usage() {
+    cat <<'END'
+./scripts/run-tests.sh            everything: ruff, mypy, and all tests
+./scripts/run-tests.sh fast       ruff, mypy, and the tests that need no whole stack and no browser: below three minutes
+./scripts/run-tests.sh WORDS...   pytest with these words, e.g. tests/series/test_ring.py
+
+It installs what the tests need into .venv (or $VENV) first. Tests of a program that this machine lacks, such as nginx,
+are left out, and the last lines say so; .ci/run installs the programs, and fails if any test is left out.
+END
+}
+case "${1-}" in -h | --help) usage && exit ;; esac
 . "$(dirname "$0")/venv.sh"
 install requirements.txt requirements-dev.txt
 set -e
-if [ $# -eq 0 ]; then
+if [ $# -eq 0 ] || [ "$*" = fast ]; then
     "$python" -m ruff check .
     "$python" -m ruff format --check .
     "$python" -m mypy tracker api celeryconfig.py
 fi
+[ "$*" = fast ] && set -- -m "not slow"
 exec "$python" -m pytest "$@"

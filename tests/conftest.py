@@ -1,6 +1,10 @@
-"""What all tests have: one real store for the whole run, emptied for each test, and an HTTP server."""
+"""Fixtures of all tests: one real store for the whole run, emptied for each test, and an HTTP server.
+
+Tests of whole stacks and of the browser are marked ``slow``, like single tests that start parts of the tracker.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -13,12 +17,22 @@ from tracker.series.ring import Ring
 from tracker.store.connection import connect
 from tracker.store.series import Store
 
+#: Folders whose tests are all slow.
+SLOW = [Path(__file__).parent / name for name in ("system", "dashboard")]
+
 hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "program(name): needs a program of the system, see tests/support/programs.py")
+    config.addinivalue_line("markers", "slow: starts parts of the tracker; ./scripts/run-tests.sh fast leaves it out")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(folder in item.path.parents for folder in SLOW):
+            item.add_marker("slow")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -26,7 +40,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in programs.left_out(terminalreporter.stats.get("skipped", [])):
+    lines = programs.left_out(terminalreporter.stats.get("skipped", []))
+    deselected = terminalreporter.stats.get("deselected", [])
+    if slow := [item for item in deselected if item.get_closest_marker("slow")]:
+        lines.append(f"LEFT OUT {len(slow)} slow tests: whole stacks, processes, the browser")
+    for line in lines:
         terminalreporter.write_line(line, yellow=True, bold=True)
 
 

@@ -13,6 +13,7 @@ import pytest
 from redis import Redis, RedisError
 
 from tests.support.guarded_store import Guarded
+from tests.support.programs import lacking
 from tests.support.servers import wait_for
 from tests.support.stack import alive
 from tracker.store import aof
@@ -40,7 +41,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", tmp_path], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
-        pytest.skip(f"no file system can be mounted: {mounted.stderr.strip()}")
+        lacking(f"no file system can be mounted: {mounted.stderr.strip()}")
     try:
         yield Disk(tmp_path)
     finally:

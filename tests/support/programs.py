@@ -1,26 +1,32 @@
-"""Programs of the system that tests need: nginx, say. A machine that lacks one leaves the tests of it out, and says so;
-CI must not, see .ci/run."""
+"""Programs and rights that tests need and a machine may lack: nginx, say.
+
+A test that lacks one is left out, and the last lines of the run say so. In CI it fails: .ci/run installs the programs.
+"""
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
 
 def find(name: str) -> str | None:
-    """Where a program is, in PATH or among those for root."""
+    """The path of a program, looked for in PATH and in the folders for root."""
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def require(item: pytest.Item) -> None:
-    """Leaves ``item`` out if it is marked ``program(NAME)`` and there is none; under CI=true it fails instead."""
+    """Leaves ``item`` out if it is marked ``program(NAME)`` and the machine lacks that program."""
     for marker in item.iter_markers("program"):
-        name = marker.args[0]
-        if not find(name):
-            text = f"{name} is not installed"
-            if os.environ.get("CI") == "true":
-                pytest.fail(f"{text}: .ci/run must install it", pytrace=False)
-            pytest.skip(text)
+        if not find(marker.args[0]):
+            lacking(f"{marker.args[0]} is not installed")
+
+
+def lacking(what: str) -> NoReturn:
+    """Leaves the test out because the machine lacks ``what``. Under CI=true the test fails instead."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what}: CI runs every test, and .ci/run must install what they need", pytrace=False)
+    pytest.skip(what)
 
 
 def left_out(skipped: list[pytest.TestReport]) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 import requests
 from redis import Redis
 
+from tests.support.programs import lacking
 from tests.support.served import served
 from tests.support.servers import StoreServer, wait_for
 from tracker.store.keys import Keys
@@ -41,7 +42,7 @@ def connections(url: str, count: int) -> Iterator[list[socket.socket]]:
 def resource_limit(files: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < files:
-        pytest.skip(f"{files} open files are not allowed")
+        lacking(f"{files} open files are not allowed")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, files), hard))
 
 
