@@ -2,7 +2,8 @@
 usage() {
     cat <<'END'
 ./scripts/run-tests.sh            everything: ruff, mypy, and all tests
-./scripts/run-tests.sh fast       ruff, mypy, and the tests that need no whole stack and no browser: below three minutes
+./scripts/run-tests.sh fast       ruff, mypy, and all tests but the slow ones, which start whole stacks, processes or the
+                                  browser: below three minutes
 ./scripts/run-tests.sh WORDS...   pytest with these words, e.g. tests/series/test_ring.py
 
 It installs what the tests need into .venv (or $VENV) first. Tests of a program that this machine lacks, such as nginx,
@@ -13,10 +14,13 @@ case "${1-}" in -h | --help) usage && exit ;; esac
 . "$(dirname "$0")/venv.sh"
 install requirements.txt requirements-dev.txt
 set -e
-if [ $# -eq 0 ] || [ "$*" = fast ]; then
+if [ $# -eq 0 ] || [ "$1" = fast ]; then
     "$python" -m ruff check .
     "$python" -m ruff format --check .
     "$python" -m mypy tracker api celeryconfig.py
 fi
-[ "$*" = fast ] && set -- -m "not slow"
+if [ "${1-}" = fast ]; then
+    shift
+    set -- -m "not slow" "$@"
+fi
 exec "$python" -m pytest "$@"

@@ -72,6 +72,7 @@ def worker_log(store_server: StoreServer, store: Store, tmp_path: Path) -> Path:
     return log
 
 
+@pytest.mark.slow
 def test_what_an_exchange_says_splits_no_line_of_a_workers_log_nor_of_the_report(
     worker_log: Path, store_server: StoreServer
 ) -> None:
@@ -85,6 +86,7 @@ def test_what_an_exchange_says_splits_no_line_of_a_workers_log_nor_of_the_report
     assert not any(line.startswith("[2026-01-01") for line in said.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_what_stops_a_command_is_said_in_one_line(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text('[rules."a\\n\\u001b[31mb"]\nkind = "ratio"\n')

@@ -39,6 +39,7 @@ def run(folder: Path, tests: str, *options: str, ci: str = "") -> subprocess.Com
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ci", "status", "words"),
     [
@@ -52,6 +53,7 @@ def test_what_is_left_out_is_said_and_fails_in_ci(tmp_path: Path, ci: str, statu
     assert all(each in done.stdout for each in words), done.stdout
 
 
+@pytest.mark.slow
 def test_fast_says_that_it_leaves_out_slow_tests(tmp_path: Path) -> None:
     done = run(tmp_path, SLOW, "-m", "not slow")
     assert done.returncode == 0 and "1 passed, 1 deselected" in done.stdout

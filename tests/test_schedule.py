@@ -5,6 +5,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from tests.support.stack import CLEAN
 
 ROOT = Path(__file__).parents[1]
@@ -35,12 +37,14 @@ def fired(**variables: str) -> list[float]:
     return eval(ended.stdout)
 
 
+@pytest.mark.slow
 def test_a_tick_is_due_once_an_interval_a_tenth_after_it_begins() -> None:
     moments = fired()
     assert len(moments) == 10
     assert all(5.9 < moment % 60 < 6.1 for moment in moments)
 
 
+@pytest.mark.slow
 def test_a_faster_clock_has_more_of_them() -> None:
     moments = fired(CLOCK_SPEED="10", CLOCK_START="1700000040")
     assert len(moments) == 100

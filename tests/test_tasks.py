@@ -17,6 +17,8 @@ from tracker.alerts.silences import Silences
 from tracker.models import Alert, Market
 from tracker.store.series import Store
 
+pytestmark = pytest.mark.slow  # starts processes of its own
+
 ROOT = Path(__file__).parents[1]
 TICKS = """
 import sys

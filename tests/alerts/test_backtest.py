@@ -56,6 +56,7 @@ def test_it_counts_which_of_the_largest_levels_came_with_an_alert():
     assert (tally.told(60), tally.told(5), tally.told(0)) == (10, 6, 1)
 
 
+@pytest.mark.slow
 def test_real_candles_give_the_alerts_that_the_pipeline_gives(store, redis):
     """Two days of two real markets, the second evaluated minute by minute in the store, beside the look back."""
     rule = Ratio(name="jump", match=("*:volume",), cooldown=0)  # or what the first day had would count
@@ -135,6 +136,7 @@ def tracker(*arguments, **variables):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_backtests_a_folder(tmp_path):
     write(tmp_path, "ethbtc", [5] * 100 + [50] + [5] * 20)
     code, said = tracker("rules", "backtest", "--candles", str(tmp_path), "--metric", "*:volume")
@@ -142,6 +144,7 @@ def test_the_command_backtests_a_folder(tmp_path):
     assert "replay:ethbtc:volume" in said and "50 is 10.00 x its mean of 5" in said
 
 
+@pytest.mark.slow
 def test_the_command_checks_the_rules_file(tmp_path):
     file = tmp_path / "rules.toml"
     file.write_text('[rules.high]\nkind = "threshold"\nabove = 5\nchannels = []\n')
@@ -156,6 +159,7 @@ def test_the_command_checks_the_rules_file(tmp_path):
         assert code == 1 and f"{file}:3: rules.high.above" in said
 
 
+@pytest.mark.slow
 def test_the_command_tries_a_channel(tmp_path, server):
     file = tmp_path / "rules.toml"
     file.write_text(
@@ -175,6 +179,7 @@ def test_the_command_tries_a_channel(tmp_path, server):
     assert (code, said) == (1, "channels: no channel phone: there are log, hook\n")
 
 
+@pytest.mark.slow
 def test_the_command_lists_and_redrives_dead_letters(store_server, redis):
     from tests.support.notices import ALERT, FAILED
 

@@ -103,6 +103,7 @@ def test_a_new_kind_of_rule_is_a_class_and_a_line(tmp_path: Path, monkeypatch: p
         read(rules)
 
 
+@pytest.mark.slow
 def test_the_figures_of_the_default_rule_come_out() -> None:
     found = re.findall(r"^\| (\w+btc) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \|$", TEXT, re.MULTILINE)
     [rule] = DEFAULT_RULES

@@ -15,6 +15,8 @@ from tracker.alerts.outbox import Outbox
 from tracker.client import Client, ClientError
 from tracker.store.keys import Keys
 
+pytestmark = pytest.mark.slow  # starts processes of its own
+
 ID = "kraken:ethbtc"
 
 

@@ -5,10 +5,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.served import served
 from tests.support.tracked import RING, Tracked, market, spread
 from tracker import pipeline
 from tracker.alerts.outbox import Outbox
+
+pytestmark = pytest.mark.slow  # starts processes of its own
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 

@@ -116,6 +116,7 @@ def test_a_folder_that_cannot_be_written_is_named(filled: Tracked, tmp_path: Pat
         export.write(create_app(filled.settings), tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_the_command_keeps_the_edition_fresh(store_server: StoreServer, redis: Redis, tmp_path: Path) -> None:
     environment = {"REDIS_URL": store_server.url, "API_READS": "key", "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "tracker", "export", str(tmp_path / "new"), "--every", "0.2"]

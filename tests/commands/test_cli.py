@@ -13,6 +13,7 @@ from tests.support.stack import CLEAN, ROOT
 from tracker.commands.cli import parser
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["sources", "keys list", "keys create me", "deliveries list", "refused list"])
 def test_a_store_that_is_away_is_said_with_what_starts_it(words: str) -> None:
     command = [sys.executable, "-m", "tracker", *words.split()]
@@ -45,6 +46,7 @@ def test_a_flags_number_is_judged_as_that_of_a_variable(
     assert expected in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_second_api_at_a_port_says_that_it_is_one(store_server: StoreServer, tmp_path: Path) -> None:
     with served(store_server.url) as url, (said := tmp_path / "said").open("w") as file:
         port = url.rpartition(":")[2]

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 import requests
 
 from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.stack import CLEAN, ROOT
+
+pytestmark = pytest.mark.slow  # starts processes of its own
 
 
 @contextmanager

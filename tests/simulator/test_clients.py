@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.clients import install, run_client, simulator
 
+pytestmark = pytest.mark.slow  # starts processes of its own
+
 KEY = "k" * 20
 FIND_ERRORS = """
 def error(call, *arguments, **options):

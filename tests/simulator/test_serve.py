@@ -11,6 +11,8 @@ from tests.support.candle_files import FOLDER
 from tests.support.clients import simulator, start_simulator
 from tests.support.servers import answers, free_port, wait_for
 
+pytestmark = pytest.mark.slow  # starts processes of its own
+
 
 class TestTheProcess:
     def test_serves_over_one_connection_and_spends_one_budget(self):

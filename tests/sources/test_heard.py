@@ -131,6 +131,7 @@ def test_requests_outside_of_a_refresh_are_made(server) -> None:
     assert len(server.asked) == 2
 
 
+@pytest.mark.slow
 def test_workers_with_a_budget_of_one_request_a_second_fetch_every_market(
     store: Store, store_server: StoreServer, exchange: ExchangeServer
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_budget_of_a_fraction_pays_and_never_for_more(redis: Redis, amount: fl
     assert paid == max(int(amount), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["worker"], ["beat"], ["sources"], ["start"]])
 def test_a_budget_that_can_never_work_is_refused_at_the_start(command: list[str], tmp_path) -> None:
     environment = CLEAN | {"SOURCES": "kraken", "BUDGET": "kraken=0.001/86400", "DATA_DIR": str(tmp_path)}

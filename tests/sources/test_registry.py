@@ -29,6 +29,7 @@ def test_what_is_expected_names_every_source_that_is_written_by_hand() -> None:
     assert f"out of {', '.join(SOURCES)}, and exchanges" in SOURCES_EXPECTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["import celeryconfig", "import tracker.__main__"])
 def test_workers_beats_and_commands_do_not_start_with_one(code: str) -> None:
     done = subprocess.run(

@@ -131,6 +131,7 @@ def checked(exchange: ExchangeServer, name: str = "binance", **variables: str) -
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.slow
 def test_a_check_explains_what_it_asked_and_what_came_of_it(
     exchange: ExchangeServer, store_server: StoreServer, store: Store
 ) -> None:
@@ -144,12 +145,14 @@ def test_a_check_explains_what_it_asked_and_what_came_of_it(
     assert store.watched("binance") == {}
 
 
+@pytest.mark.slow
 def test_a_check_needs_no_store_and_stores_nothing(exchange: ExchangeServer) -> None:
     done = checked(exchange)
     assert done.returncode == 0, done.stderr
     assert "not counted: the store does not answer" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reason", "words"),
     [("http_451", "a retry does not help"), ("http_418", "a pause of 300 s"), ("unknown_market", "unknown_market")],
@@ -164,6 +167,7 @@ def test_a_check_of_a_source_that_is_not_usable_fails_and_says_why(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["krakn", "bitflyer", "../x"])
 def test_a_check_of_what_is_no_source_says_so(exchange: ExchangeServer, name: str) -> None:
     done = checked(exchange, name)

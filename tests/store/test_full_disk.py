@@ -18,6 +18,8 @@ from tests.support.servers import wait_for
 from tests.support.stack import alive
 from tracker.store import aof
 
+pytestmark = pytest.mark.slow  # starts processes of its own
+
 
 class Disk:
     """A small file system that can be filled."""

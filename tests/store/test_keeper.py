@@ -18,6 +18,8 @@ from tracker.store.keeper import is_good_snapshot
 from tracker.store.keys import Keys
 from tracker.store.series import REFETCH, Store
 
+pytestmark = pytest.mark.slow  # starts processes of its own
+
 KEYS = 400
 
 

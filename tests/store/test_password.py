@@ -18,6 +18,8 @@ from tracker.errors import SettingsError
 from tracker.settings import load
 from tracker.store import embedded
 
+pytestmark = pytest.mark.slow  # starts processes of its own
+
 
 def stranger(port: int, password: str | None = None) -> Redis:
     """A client of the port who fails at once."""

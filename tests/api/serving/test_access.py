@@ -93,6 +93,7 @@ def test_there_are_no_more_keys_than_can_be_read_often(stored: Keys, monkeypatch
         stored.create("b", "read", 0)
 
 
+@pytest.mark.slow
 def test_keys_are_made_listed_and_revoked_by_command(store_server: StoreServer, redis: Redis) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess:
         environment = {"REDIS_URL": store_server.url, "PATH": "/usr/bin"}
@@ -192,6 +193,7 @@ def test_a_public_start_without_a_store_is_refused() -> None:
         check_start(load({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "BIND_ADDRESS": "0.0.0.0"}))
 
 
+@pytest.mark.slow
 def test_the_command_refuses_a_public_start_with_one_line(store_server: StoreServer, redis: Redis) -> None:
     environment = {"REDIS_URL": store_server.url, "BIND_ADDRESS": "0.0.0.0", "API_PORT": str(free_port())}
     command = [sys.executable, "-m", "tracker", "api"]
@@ -277,6 +279,7 @@ def test_only_as_many_proxies_as_are_trusted_are_believed(tracked: Tracked, prox
             assert status == (429 if same and number else 200)
 
 
+@pytest.mark.slow
 def test_fifty_clients_at_once_get_what_they_may_and_no_more(tracked: Tracked, stored: Keys) -> None:
     # given a real server of two processes, and five keys that ten clients each share
     tracked.fill(["kraken:ethbtc"])

@@ -317,6 +317,7 @@ def test_what_was_not_read_for_longest_leaves_first() -> None:
     assert [number for number in range(9) if lru.get(("", "", str(number)))] == [0, 2, 3, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.slow
 def test_kept_answers_take_the_memory_that_the_setting_says() -> None:
     run = subprocess.run(
         [sys.executable, "-c", MEMORY], cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=60
@@ -334,6 +335,7 @@ def test_errors_are_not_kept(tracked: Tracked, rendered: Counter) -> None:
     assert client.get(URL).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_serving_process_does_not_look_through_what_it_is_made_of_for_garbage() -> None:
     code = "import gc, api; api.server_app(); print(gc.get_freeze_count(), len(gc.get_objects()))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=60)

@@ -19,6 +19,8 @@ from tests.support.served import served
 from tests.support.servers import StoreServer, wait_for
 from tracker.store.keys import Keys
 
+pytestmark = pytest.mark.slow  # starts processes of its own
+
 SLOW = "Content-Length: 100"
 #: A silence that can be made.
 SILENCE = {"match": ["kraken:*"], "reason": "a test"}

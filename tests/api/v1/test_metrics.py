@@ -202,6 +202,7 @@ def test_answers_are_as_the_openapi_document_says(tracked: Tracked) -> None:
 # The server
 
 
+@pytest.mark.slow
 def test_a_real_server_answers_and_refuses_like_the_app(tracked: Tracked) -> None:
     now = time.time()
     tracked.store.watch("simulator", [market("kraken:ethbtc")])
