@@ -4,7 +4,7 @@ import sys
 from datetime import datetime
 
 from celery.schedules import schedstate, schedule
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 from tracker.errors import SettingsError
 from tracker.plain import plain
@@ -84,7 +84,7 @@ timezone = "UTC"
 worker_redirect_stdouts = False
 
 
-class EachInterval(schedule):
+class EachInterval(schedule):  # type: ignore[misc]  # Celery has no types
     """Due once in every interval of so many seconds of the clock, a tenth after it begins.
 
     A tick claims the interval it is executed in: away from its edges, one that waited a little, or was sent by a beat

@@ -115,7 +115,7 @@ def _series(body: dict[str, Any]) -> Series:
 
 def _detail(answer: requests.Response) -> str:
     try:
-        return answer.json()["detail"]
+        return str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
         return f"{answer.url} answered {answer.status_code}"
 

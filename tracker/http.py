@@ -72,7 +72,8 @@ class _Deadlined(io.RawIOBase):
         if left <= 0:
             raise TimeoutError(f"the answer is not complete after {DEADLINE} s")
         self.sock.settimeout(min(left, READ_TIMEOUT))
-        return self.raw.readinto(buffer)
+        count: int = self.raw.readinto(buffer)
+        return count
 
     def close(self) -> None:
         self.raw.close()

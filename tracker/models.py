@@ -106,7 +106,7 @@ class Metric:
 
     def unit(self, market: Market) -> str:
         """The currency its values are counted in: the quote's for a price, the base's for a volume."""
-        return getattr(market, FIELDS[self.field])
+        return str(getattr(market, FIELDS[self.field]))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Book:
     @property
     def fill(self) -> float:
         """The largest amount, in base units, that can be bought and also be sold."""
-        return min(side[:, 1].sum() for side in (self.asks, self.bids))
+        return float(min(side[:, 1].sum() for side in (self.asks, self.bids)))
 
     def cut(self, limit: int | None, depth: float | None, span: float | None) -> "Book":
         """The best ``limit`` levels of a side that reach ``depth`` base units in sum, within ``span`` % of the mid."""

@@ -126,7 +126,8 @@ class Generated:
             return np.zeros(BLOCK_MINUTES + 1)
         if asset in FIAT | STABLE:
             return 0.1 * self._path(asset, block)
-        return (self._common_path(block) + self._path(asset, block)) * 0.5**0.5
+        path: np.ndarray = (self._common_path(block) + self._path(asset, block)) * 0.5**0.5
+        return path
 
     def _path(self, name: str, block: int) -> np.ndarray:
         """Log price relative to the usual price, at the edges of a block's minutes: (241,)."""
@@ -185,7 +186,8 @@ def _bursts(random: np.random.Generator) -> np.ndarray:
 def _bridge(random: np.random.Generator, start: float, end: float, steps: int, sigma: float) -> np.ndarray:
     """A Brownian bridge from ``start`` to ``end`` with ``sigma`` a step: (steps + 1,)."""
     walk = np.concatenate([[0.0], random.normal(0, sigma, steps).cumsum()])
-    return start + walk + (end - start - walk[-1]) * np.arange(steps + 1) / steps
+    bridge: np.ndarray = start + walk + (end - start - walk[-1]) * np.arange(steps + 1) / steps
+    return bridge
 
 
 def _between(rows: np.ndarray, first: int, last: int) -> np.ndarray:
@@ -243,4 +245,5 @@ def _plausible(rows: np.ndarray) -> np.ndarray:
     times, opens, highs, lows, closes, volumes = rows.T
     ordered = (times % MINUTE == 0) & (np.diff(times, prepend=-1) > 0)
     prices = (lows > 0) & (lows <= np.minimum(opens, closes)) & (np.maximum(opens, closes) <= highs)
-    return (np.abs(rows) < LARGEST).all(axis=1) & ordered & prices & (volumes >= 0)
+    usable: np.ndarray = (np.abs(rows) < LARGEST).all(axis=1) & ordered & prices & (volumes >= 0)
+    return usable

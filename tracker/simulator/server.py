@@ -276,7 +276,8 @@ class Api:
 
     def _market(self, exchange: str, pair: str) -> Listing:
         pairs = _find(self.catalogue.by_exchange, exchange, "Exchange not found")
-        return _find(pairs, pair, "Instrument not found")
+        market: Listing = _find(pairs, pair, "Instrument not found")
+        return market
 
 
 def _encode(body: Body, request: Request) -> tuple[bytes, list[tuple[str, str]]]:

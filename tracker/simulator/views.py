@@ -139,7 +139,8 @@ def _grouped(rows: np.ndarray, seconds: int, offset: int) -> np.ndarray:
 
 def _quote_volumes(rows: np.ndarray) -> np.ndarray:
     _, opens, highs, lows, closes, volumes = rows.T
-    return volumes * ((opens + highs + lows + closes) / 4)
+    quoted: np.ndarray = volumes * ((opens + highs + lows + closes) / 4)
+    return quoted
 
 
 def _floor(time: float, seconds: int, offset: int = 0) -> int:

@@ -67,7 +67,8 @@ def kind(name: str) -> str:
 
 def open_source(name: str, settings: Settings, pay: Pay = free) -> Source:
     """Opens the source ``name``, which must exist (see ``exists``)."""
-    return module(name).open_source(name, settings, pay)
+    source: Source = module(name).open_source(name, settings, pay)
+    return source
 
 
 def module(name: str) -> Any:

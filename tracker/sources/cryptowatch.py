@@ -59,7 +59,7 @@ class Cryptowatch:
         """See Source. If the budget runs out after some pages, these pages are the answer."""
         exchange, _, pair = market.id.partition(":")
         url = f"{self.url}/markets/{quote(exchange, '')}/{quote(pair, '')}/ohlc"
-        rows: list[tuple] = []
+        rows: list[tuple[Any, ...]] = []
         start = since
         while True:
             # Asks for one more candle on each side, because the documents do not say whether bounds are inclusive.
@@ -93,7 +93,7 @@ class Cryptowatch:
                 found[market.id] = Ticker(price, traded)
         return found
 
-    def _rows(self, url: str, params: dict[str, int], start: int) -> list[tuple]:
+    def _rows(self, url: str, params: dict[str, int], start: int) -> list[tuple[Any, ...]]:
         """The (opening time, close, volume) rows of one answer from the slot ``start`` on."""
         result = _result(self._get(url, params), "not_candles")
         candles = result.get(str(self.step)) if isinstance(result, dict) else None
@@ -118,7 +118,7 @@ class Cryptowatch:
         self._spent = _is_spent(answer)
         return answer
 
-    def _pages(self, path: str) -> Iterator[dict]:
+    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
         for entries in self._answers(path):
             if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
                 raise SourceError("not_markets", f"{self.url}{path} did not answer with a list of objects")
@@ -152,7 +152,7 @@ def _result(answer: Any, reason: str) -> Any:
     return answer["result"]
 
 
-def _text(entry: dict, *path: str) -> str:
+def _text(entry: dict[str, Any], *path: str) -> str:
     """The string at ``path`` in lower case; empty if there is none, which is not a valid name."""
     value: Any = entry
     for key in path:

@@ -128,7 +128,7 @@ class Exchange:
 
         Asks page by page. A page normally begins at ``start``, and an empty or short one means silence: go to the next.
         """
-        rows: list[tuple] = []
+        rows: list[tuple[Any, ...]] = []
         covered = start = since
         while start <= (now := self.clock.now()):
             try:
@@ -164,16 +164,17 @@ class Exchange:
             raise SourceError("no_prices", f"{self.name} gave no usable price of any of {len(markets)} markets")
         return found
 
-    def _tickers(self) -> dict[str, dict]:
+    def _tickers(self) -> dict[str, dict[str, Any]]:
         """ccxt's tickers by ccxt's symbol, or (from STATS) by the exchange's own name of the market."""
         path = STATS.get(self.name)
         if not path:
-            return self.ccxt.fetch_tickers()
+            tickers: dict[str, dict[str, Any]] = self.ccxt.fetch_tickers()
+            return tickers
         stats = {name: said.get("stats_24hour") or {} for name, said in self.ccxt.request(path).items()}
         number = self.ccxt.safe_number
         return {name: {"last": number(day, "last"), "baseVolume": number(day, "volume")} for name, day in stats.items()}
 
-    def _page(self, market: Market, start: int) -> list[tuple]:
+    def _page(self, market: Market, start: int) -> list[tuple[Any, ...]]:
         """The (slot, close, volume) rows of one answer from ``start`` on, oldest first."""
         if not market.name:
             raise SourceError("unknown_market", f"{market.id} is not in the catalogue of {self.name}")
@@ -198,7 +199,7 @@ class Exchange:
         self._heard.answer = parsed(body, self.name)
         return self._heard.answer
 
-    def _rows(self, candles: Any, market: Any = None, *_: Any, **__: Any) -> list[tuple]:
+    def _rows(self, candles: Any, market: Any = None, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
         """Replaces ccxt's parse_ohlcvs, which drops candles without a time and treats a missing list as empty."""
         if not isinstance(candles, list) or not (candles or _says_nothing(self._heard.answer)):
             raise SourceError("not_candles", f"{self.name} did not answer with candles: {self._heard.answer!r:.200}")
@@ -242,7 +243,7 @@ class _Line:
         self.headers = line.headers
         self.cookies = line.cookies
 
-    def request(self, method: str, url: str, data: Any, headers: dict, **_: Any) -> requests.Response:
+    def request(self, method: str, url: str, data: Any, headers: dict[str, str], **_: Any) -> requests.Response:
         try:
             response = self.line.request(method, url, data=data, headers=headers)
         except (requests.RequestException, ValueError) as error:  # a malformed URL or header
@@ -255,11 +256,12 @@ class _Line:
         self.line.close()
 
 
-def _class(name: str) -> Callable[[dict], Any]:
+def _class(name: str) -> Callable[[dict[str, Any]], Any]:
     """Loads ccxt's class of one exchange. An empty package ``ccxt`` replaces the real one, so nothing else loads."""
     if "ccxt" not in sys.modules:
         sys.modules["ccxt"] = module_from_spec(_package())
-    return getattr(import_module(f"ccxt.{name}"), name)
+    made: Callable[[dict[str, Any]], Any] = getattr(import_module(f"ccxt.{name}"), name)
+    return made
 
 
 def _package() -> ModuleSpec:
@@ -294,4 +296,4 @@ def _says_nothing(answer: Any) -> bool:
     """Whether an answer holds an empty list besides its list of errors: the exchange says that there are no candles."""
     if isinstance(answer, dict):
         return any(_says_nothing(value) for key, value in answer.items() if key != "error")
-    return answer == []
+    return isinstance(answer, list) and not answer

@@ -1,6 +1,7 @@
 """The state of each source, from workers' notes, its guard and its budget, as values and as text for a terminal."""
 
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from tracker.clock import wall
 from tracker.models import FIELDS
@@ -69,7 +70,7 @@ class SourceState:
     refused: dict[str, int]
     stale: list[str] = field(default_factory=list)
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """All fields as a dict, without the names of stale markets."""
         return {name: value for name, value in asdict(self).items() if name != "stale"}
 
