@@ -1,4 +1,4 @@
-"""Arrows run one way: which room may import which, by one table; and what follows from it."""
+"""The rules of the house: which room may import which, how long files are, and how tests are written."""
 
 import ast
 import json
@@ -110,7 +110,7 @@ OTHERS = {module_of(path): path for path in files("tests", "bench")}
 
 
 def imports(path: Path, known: Iterable[str]) -> Iterator[str]:
-    """What a file imports, wherever in it: modules of ours that are ``known``, else as it is written."""
+    """The modules that a file imports anywhere: a ``known`` module by its full name, others as written."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
@@ -124,12 +124,12 @@ IMPORTS = {module: set(imports(path, OURS)) for module, path in OURS.items()}
 
 
 def room(module: str) -> str:
-    """The room that a module of ours is in, "" for a module of others."""
+    """The room of a module of ours, "" for any other module."""
     return max((name for name in ARROWS if f"{module}.".startswith(f"{name}.")), key=len, default="")
 
 
 def circle(arrows: Mapping[str, Iterable[str]]) -> list[str]:
-    """A way that leads back to where it began, if there is one."""
+    """A circle of arrows, empty if there is none."""
     way: list[str] = []
     done: set[str] = set()
 
@@ -240,3 +240,31 @@ def test_what_depends_on_the_version_of_python_is_imported_in_one_place() -> Non
         if name.partition(".")[0] in {"backports", "compression"}
     }
     assert importers == {"api.serving.zstd"}
+
+
+#: Where tests may sleep: the look-out for a condition, and what plays a slow server or a trouble at a random moment.
+MAY_SLEEP = {
+    "tests.support.servers",
+    "tests.support.exchange",
+    "tests.support.exchanges",
+    "tests.support.http_server",
+    "tests.support.guarded_store",
+}
+
+
+def test_no_test_sleeps_for_a_guessed_time() -> None:
+    tests = {module: path for module, path in OTHERS.items() if module.startswith("tests.")}
+    assert {module for module, path in tests.items() if called(path) & {"sleep", "wait_for_timeout"}} == MAY_SLEEP
+
+
+def called(path: Path) -> set[str]:
+    """The last names of all functions that a file calls."""
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return {getattr(each, "attr", getattr(each, "id", "")) for each in calls}
+
+
+@pytest.mark.parametrize("module", sorted(module for module, path in OTHERS.items() if path.read_text()))
+def test_a_module_of_tests_says_what_it_is_about(module: str) -> None:
+    said = ast.get_docstring(ast.parse(OTHERS[module].read_text()))
+    assert said and len(said.splitlines()[0]) <= 120
+    assert not re.search(r"\b(whoever|be it that|what others)\b", said, re.IGNORECASE)

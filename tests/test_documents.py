@@ -1,4 +1,4 @@
-"""What README, Compose and Dockerfile say is true of the code."""
+"""README, Compose, Dockerfile and other texts agree with the code."""
 
 import argparse
 import re
@@ -83,7 +83,7 @@ def test_every_program_of_supervisord_is_a_command_of_the_tracker() -> None:
         parser().parse_args(shlex.split(line.replace("%(process_num)d", "0")))
 
 
-#: Whatever tells people of commands: documents, scripts, pages, and the code with its messages.
+#: All files that name commands to people: documents, scripts, pages, and the code with its messages.
 TOLD = [
     path
     for pattern in ("README.md", "docs/*.md", "scripts/*", "supervisord.conf", "*.py", "deploy/*",
@@ -96,7 +96,7 @@ MENTIONED = re.compile(r"\bpython\s+-m\s+tracker\s+([a-z]+)(?:\s+([a-z]+))?")
 
 
 def commands() -> dict[str, set[str]]:
-    """Command -> the actions it asks for; none where there are none, or they may be left out."""
+    """Command -> its actions, an empty set if it has none."""
     [listed] = [each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)]
     return {
         name: {name for each in one._actions if isinstance(each, argparse._SubParsersAction) for name in each.choices}

@@ -1,4 +1,4 @@
-"""What others wrote splits no line of a log and sends nothing to a terminal, in the processes as they are started."""
+"""Text from outside splits no log line and sends no commands to a terminal: tested in real processes."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from tracker.store.series import Store
 
 FORGED = "gone\n[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\x1b]0;title\x07\x1b[2J\u2028\u202e"
 LINE = "gone\\n[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\\x1b]0;title\\x07\\x1b[2J\\u2028\\u202e"
-#: What JSON may hold as it is: breaks of lines, and the beginning of a terminal's command in one character.
+#: JSON may hold these unescaped: line breaks, and a single character that begins a command to a terminal.
 SAID = "gone\u2028[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\x9b2J\x7f\u202e"
 
 
@@ -52,7 +52,7 @@ def test_a_log_line_stays_one_and_a_traceback_is_indented() -> None:
 
 @pytest.fixture
 def worker_log(store_server: StoreServer, store: Store, tmp_path: Path) -> Path:
-    """The log of a worker whose exchange answers with SAID."""
+    """The log of a worker that gets SAID from its exchange."""
     log = tmp_path / "log"
     with Binance({("ETH", "BTC"): moved("ethbtc")}) as exchange:
         exchange.refuses = (400, {}, json.dumps({"code": -1100, "msg": SAID}, ensure_ascii=False).encode())

@@ -1,4 +1,4 @@
-"""When a beat's ticks are due."""
+"""When the ticks of a beat are due."""
 
 import subprocess
 import sys

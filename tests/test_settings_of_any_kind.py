@@ -1,4 +1,4 @@
-"""Whatever is given for a variable, it is taken or refused in one line that names it."""
+"""Any value of a variable is taken, or refused in one line that names the variable."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Ticks and sweeps: what they publish. Run in a process of its own, for Celery's app reads its settings once."""
+"""What ticks and sweeps publish. Each runs in a new process, because Celery's app reads its settings once."""
 
 import base64
 import json
@@ -29,13 +29,13 @@ for task_id in sys.argv[1:]:
 
 
 def tick(server: StoreServer, *task_ids: str, **variables: str) -> None:
-    """Runs ticks with these ids, one after the other, in one interval of an hour."""
+    """Runs ticks with these ids one after another, all in one interval of an hour."""
     environment = CLEAN | {"REDIS_URL": server.url, "INTERVAL": "3600", **variables}
     subprocess.run([sys.executable, "-c", TICKS, *task_ids], cwd=ROOT, env=environment, check=True, timeout=60)
 
 
 def published(redis: Redis, queue: str = "fetch") -> list[dict]:
-    """The tasks in the queue: their headers, and their markets under ``markets``."""
+    """The tasks in the queue: their headers, with their markets under ``markets``."""
     tasks = []
     for raw in redis.lrange(queue, 0, -1):
         message = json.loads(raw)
@@ -175,7 +175,7 @@ def test_a_sweep_adds_nothing_to_a_queue_that_nobody_works_on(store_server: Stor
 
 
 def record(redis: Redis, count: int) -> None:
-    """Alerts whose tasks were lost a while ago."""
+    """Records alerts one minute ago; their tasks are lost."""
     outbox = Outbox(redis, lambda: time.time() - 60)
     for number in range(count):
         outbox.record(Alert("jump", f"kraken:m{number}:volume", 60, 9.0, 1.0, 3.0, 60, 3_600, 61.0), 60, ["phone"])

@@ -1,3 +1,5 @@
+"""Recording alerts: each is stored once, a cooldown keeps others out, and the newest come first."""
+
 import threading
 from dataclasses import replace
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.http_server import HttpServer
 from tests.support.served import served
-from tests.support.servers import StoreServer, free_port
+from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.tracked import RING, Tracked, market
 from tracker import pipeline
 from tracker.alerts.outbox import Outbox
@@ -34,6 +34,15 @@ class Live:
         self.tracked.put(ID, np.array(newest), slots)
         pipeline.evaluate(self.tracked.store, Outbox(self.tracked.store.redis), (), [ID], now)
         return int(slots[-1])
+
+    def serve(self, slot: int, value: float) -> None:
+        """Waits until the API answers with ``value`` in ``slot``: it looks into the store about once a second."""
+
+        def served() -> bool:
+            series = Client(self.url).metric(f"{ID}:volume")
+            return (slot, value) in zip(series.slots.tolist(), series.values.tolist(), strict=True)
+
+        wait_for(served, f"the API answers with {value}")
 
 
 @pytest.fixture
@@ -67,8 +76,8 @@ def test_who_watches_gets_all_and_then_what_is_new(live: Live) -> None:
     def wait(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) > 2:
-            live.put(5.0, 6.0, 7.0 + len(waits))
-        time.sleep(1.1)  # for so long the API does not look again
+            newest = 7.0 + len(waits)
+            live.serve(live.put(5.0, 6.0, newest), newest)
 
     watched = live.client.watch(f"{ID}:volume", wait)
     whole, news = next(watched), next(watched)
@@ -91,7 +100,7 @@ def test_who_keeps_what_is_final_keeps_what_is_true(live: Live) -> None:
         both[2, 1] = 7.0  # the fetch after the end of the minute
         live.tracked.store.write("simulator", ID, slots, both, time.time())
         pipeline.evaluate(live.tracked.store, Outbox(live.tracked.store.redis), (), [ID], time.time())
-        time.sleep(0.2)
+        live.serve(slot - 60, 7.0)
 
     def told() -> None:
         series = next(watched)

@@ -1,3 +1,5 @@
+"""Fixtures for tests of the dashboard: a browser, a page, and a filled store with the API over it."""
+
 import logging
 from collections.abc import Iterator
 from pathlib import Path

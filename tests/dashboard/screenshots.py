@@ -3,13 +3,13 @@
 import shutil
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import browser
+from tests.support.servers import wait_for
 from tests.support.stack import ROOT, Stack
 
 FOLDER = ROOT / "docs" / "screenshots"
@@ -37,8 +37,7 @@ def main() -> None:
         alert = newest_alert(stack)
         ids = [row["id"] for row in stack.get("/v1/metrics?exchange=kraken&quote=usd&limit=100&fields=id")["metrics"]]
         ids = [*ids[:6], *(id for id in ids if id.endswith("volume"))][:9]
-        market = alert["metric"] if alert else ids[0]
-        explained = f"?metric={market}&alert={alert['id']}" if alert else f"?metric={market}"
+        explained = f"?metric={alert['metric']}&alert={alert['id']}"
         price = "?metric=" + stack.get("/v1/metrics?field=price&limit=1&fields=id")["metrics"][0]["id"]
         pictures = [
             Picture("chart", price, "canvas"),
@@ -54,13 +53,9 @@ def main() -> None:
                 take(chrome, stack.api, picture)
 
 
-def newest_alert(stack: Stack) -> dict | None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if alerts := stack.get("/v1/alerts?limit=10")["alerts"]:
-            return next((alert for alert in alerts if alert["metric"].endswith(":volume")), alerts[0])
-        time.sleep(2)
-    return None
+def newest_alert(stack: Stack) -> dict:
+    alerts = wait_for(lambda: stack.get("/v1/alerts?limit=10")["alerts"], "an alert", PATIENCE)
+    return next((alert for alert in alerts if alert["metric"].endswith(":volume")), alerts[0])
 
 
 def take(chrome: Browser, url: str, picture: Picture) -> None:

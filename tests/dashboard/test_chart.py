@@ -10,6 +10,8 @@ from tests.support.browser import ZONE, eager
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523, "bitfinex:dogbtc": 5.4e-05}
 BITCOIN = "?metric=kraken:btcusd:price"
+#: A request of a page that stays up to date.
+SINCE = re.compile(r"markets/kraken:btcusd\?since=\d+")
 
 
 @pytest.fixture
@@ -169,7 +171,7 @@ def test_what_is_new_is_asked_for_and_nothing_more(page: Page, filled: Board) ->
     page.on("request", lambda request: asked.append(request.url))
     eager(page)
     page.goto(BITCOIN)
-    with page.expect_request(re.compile(r"markets/kraken:btcusd\?since=\d+")):
+    with page.expect_request(SINCE):
         pass
 
     assert len([url for url in asked if url.endswith("markets/kraken:btcusd")]) == 1
@@ -189,7 +191,12 @@ def test_a_hidden_tab_asks_for_nothing(page: Page, filled: Board) -> None:
     )
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(2_500)  # longer than two turns of a tab that is seen
+    seen = page.context.new_page()
+    eager(seen)
+    with seen.expect_request(SINCE):
+        seen.goto(BITCOIN)
+    with seen.expect_request(SINCE):
+        pass
     assert not asked
 
     with page.expect_request(re.compile("/v1/markets/")):

@@ -1,3 +1,5 @@
+"""Which candles of an answer are taken, and how the slots between them are filled."""
+
 import math
 
 import numpy as np

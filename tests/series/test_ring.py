@@ -1,3 +1,5 @@
+"""The ring: what is written is read back for exactly 24 hours, whatever the order of the writes."""
+
 from itertools import pairwise
 
 import numpy as np

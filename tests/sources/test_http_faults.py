@@ -11,6 +11,7 @@ import zlib
 import pytest
 
 from tests.support.asking import HEAD, assert_still_usable, refused
+from tests.support.http_server import drip
 from tests.support.servers import free_port
 from tracker import http
 from tracker.sources.http import LARGEST, get_json
@@ -150,9 +151,7 @@ def dripping(head, drop=b" "):
     def answer(request):
         request.close_connection = True
         request.wfile.write(head)
-        for _ in range(int(FOR_EVER / 0.02)):
-            request.wfile.write(drop)
-            time.sleep(0.02)
+        drip(request, drop, pause=0.02, seconds=FOR_EVER)
 
     return answer
 

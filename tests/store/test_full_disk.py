@@ -12,7 +12,7 @@ import psutil
 import pytest
 from redis import Redis, RedisError
 
-from tests.support.guarded_store import Guarded
+from tests.support.guarded_store import Guarded, at_any_moment
 from tests.support.programs import lacking
 from tests.support.servers import wait_for
 from tests.support.stack import alive
@@ -73,7 +73,7 @@ def outage(guarded: Guarded, disk: Disk, rng: random.Random) -> tuple[float, int
         number = 1_000 * (again + 1)
         while write(guarded.redis, rng, number) or guarded.persistence("aof_last_write_status") == "ok":
             number += 1
-        time.sleep(rng.uniform(0, 0.3))
+        at_any_moment(rng, 0.3)
         if not full_when_killed:
             disk.free()
             until = time.monotonic() + rng.uniform(0, 1.5)
@@ -85,7 +85,7 @@ def outage(guarded: Guarded, disk: Disk, rng: random.Random) -> tuple[float, int
     victim = server if rng.random() < 0.7 else psutil.Process(guarded.process.pid)
     victim.kill()
     if full_when_killed:
-        time.sleep(rng.uniform(0, 0.5))
+        at_any_moment(rng, 0.5)
     disk.free()
     began = time.monotonic()
     guarded.process.wait(30)

@@ -1,4 +1,4 @@
-"""Asking the simulated exchange, and reading what it says."""
+"""Requests to the simulated exchange, and the parts of its answers that tests read."""
 
 from werkzeug.test import Client
 
@@ -29,7 +29,7 @@ def at(now, source=feed, **options):
 
 
 def ask(client, path, **query):
-    """The whole answer to a request that must succeed."""
+    """The whole answer. The request must succeed."""
     response = client.get(path, query_string=query or None)
     assert response.status_code == 200, response.text
     return response.get_json()

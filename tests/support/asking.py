@@ -1,4 +1,4 @@
-"""How tests ask over HTTP, and what they expect when that fails."""
+"""Requests over HTTP that must fail, and a check that the client still works after them."""
 
 from unittest import mock
 
@@ -20,7 +20,7 @@ def refused(client, url):
 
 
 def assert_still_usable(client, server):
-    """Whatever happened, the next answer is a good one's."""
+    """The client gets the next answer, whatever happened before."""
     server.settle()
     server.says(b'{"result": 1}')
     with mock.patch.multiple(http, READ_TIMEOUT=10, DEADLINE=15):

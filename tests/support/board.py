@@ -1,4 +1,4 @@
-"""What the workers would have stored as of now, and the API over it."""
+"""A store filled up to now, as the workers would fill it, and the API over it."""
 
 import os
 import subprocess
@@ -32,8 +32,8 @@ WAVE = 1 + 0.1 * np.sin(np.arange(RING.rows) / 90)
 class Board:
     """The store at ``store_url`` and the API over it, on a port of its own.
 
-    The API is the app in this process behind a plain HTTP server, which starts at once; or, with ``alone``, the process
-    that a user runs, which can be ended.
+    By default the API runs in this process behind a plain HTTP server, which starts at once. With ``alone`` it is the
+    process that a user runs, and a test can end it.
     """
 
     def __init__(self, store_url: str, alone: bool = False):

@@ -1,4 +1,4 @@
-"""A real headless Chromium, Debian's, driven by Playwright."""
+"""The Chromium of the machine, headless, driven by Playwright."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
 
-#: What a test machine has no use for: a sandbox (it runs as root), a graphics card, and anything that goes out.
+#: Without a sandbox (tests may run as root), a graphics card, and anything that uses the internet.
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -22,7 +22,7 @@ FLAGS = [
 
 @contextmanager
 def browser(program: str) -> Iterator[Browser]:
-    """The browser at the path ``program``, with a profile of its own, which is gone afterwards."""
+    """The browser at the path ``program``, with a new profile that is deleted afterwards."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=program, args=FLAGS)
         try:
@@ -32,7 +32,7 @@ def browser(program: str) -> Iterator[Browser]:
 
 
 def eager(page: Page) -> None:
-    """Lets the API say that its answers are good for a second only, whatever its own pace."""
+    """Changes the API's answers to be good for one second only, so that the page asks often."""
 
     def hurried(route: Route) -> None:
         try:
@@ -44,5 +44,5 @@ def eager(page: Page) -> None:
     page.route(re.compile("/v1/"), hurried)
 
 
-#: Far from UTC, so that the two cannot be taken for each other.
+#: Far from UTC, so that a test notices when the two are mixed up.
 ZONE = "Asia/Kathmandu"

@@ -1,4 +1,4 @@
-"""The real candles that tests replay: read where they are, never copied. Absent files fail the tests that need them."""
+"""The real candles that tests replay. They are read where they are; without them, the tests that need them fail."""
 
 import csv
 import gzip
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[3] / "shared" / "data" / "candles"
 
 @cache
 def candles(pair: str) -> dict[int, tuple[float, float]]:
-    """Slot of a minute -> (close, traded base) of every minute of ``pair`` that had a trade, oldest first."""
+    """Slot -> (close, traded base) for each minute in which ``pair`` had a trade, oldest first."""
     with gzip.open(FOLDER / f"{pair}.csv.gz", "rt", newline="") as file:
         return {int(row["open_time"]): (float(row["close"]), float(row["volume"])) for row in csv.DictReader(file)}
 

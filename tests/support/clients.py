@@ -26,14 +26,14 @@ serve(SimulatorConfig(**json.loads(sys.argv[1])))
 
 
 def start_simulator(**config: Any) -> subprocess.Popen:
-    """Starts one; it may be refused, or not answer yet. ``config``: fields of SimulatorConfig."""
+    """Starts a simulator without waiting for its answer. ``config``: fields of SimulatorConfig."""
     command = [sys.executable, "-c", SERVE, json.dumps(config)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @contextlib.contextmanager
 def simulator(port: int | None = None, **config: Any) -> Iterator[str]:
-    """The URL of one that answers, by default on a free port."""
+    """The URL of a simulator that answers, by default on a free port."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     with start_simulator(port=port, **config) as process:
@@ -47,11 +47,11 @@ def simulator(port: int | None = None, **config: Any) -> Iterator[str]:
 
 
 def install(requirement: str) -> Path:
-    """The folder that has a published package and what it pins."""
+    """Installs a published package with its pinned requirements; returns the folder."""
     folder = FOLDER / f"{requirement}-py{sys.version_info.major}.{sys.version_info.minor}"
     if not folder.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        fresh = tempfile.mkdtemp(dir=FOLDER)  # renamed when complete, so a broken install is never found
+        fresh = tempfile.mkdtemp(dir=FOLDER)  # renamed when complete, so that no test finds half an install
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", fresh]
         subprocess.run([*pip, requirement], check=True, stderr=subprocess.PIPE, text=True)
         with contextlib.suppress(OSError):  # another run was faster

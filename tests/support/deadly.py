@@ -1,4 +1,4 @@
-"""The tracker's tasks and one that kills whoever works on it, as a system short of memory does."""
+"""The tracker's tasks, and one more that kills its process, as a system does that is short of memory."""
 
 import os
 import signal
@@ -10,6 +10,6 @@ __all__ = ["app"]
 
 @app.task(name="tracker.tasks.die")
 def die() -> None:
-    """Counts, and is killed."""
+    """Counts its run, then kills its own process."""
     store().redis.incr("deaths")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A simulated exchange inside the test's own process: what it is asked is recorded, and it can be made slow."""
+"""A simulated exchange inside the test's process. It records requests and can be made slow."""
 
 import threading
 import time
@@ -21,8 +21,8 @@ class _Quiet(WSGIRequestHandler):
 class Exchange:
     """Serves ``app`` on a free port; ``delay`` seconds pass before each answer to a request for candles.
 
-    ``wrong``: markets that are answered with a page of HTML; ``asked``: market -> number of requests for its candles;
-    ``waiting``: those being answered now.
+    ``wrong``: markets whose answer is a page of HTML. ``asked``: market -> number of requests for its candles.
+    ``waiting``: market -> number of requests that have no answer yet.
     """
 
     def __init__(self, app: Callable, delay: float = 0):
@@ -56,7 +56,7 @@ class Exchange:
                 self.waiting[market] -= 1
 
     def busy(self) -> bool:
-        """Whether a request for candles is being answered."""
+        """Whether a request for candles has no answer yet."""
         return any(self.waiting.values())
 
     def __enter__(self) -> "Exchange":

@@ -1,7 +1,9 @@
-"""The embedded store, run by its guard, for tests that stop it, kill it and damage its files."""
+"""The embedded store with the process that guards it, for tests that stop it, kill it and damage its files."""
 
+import random
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +13,11 @@ from redis import Redis, RedisError
 from tests.support.servers import free_port, wait_for
 from tests.support.stack import CLEAN, ROOT
 from tracker.store import aof
+
+
+def at_any_moment(rng: random.Random, seconds: float) -> None:
+    """Lets a random part of ``seconds`` pass, so that what follows hits the store at any moment of its work."""
+    time.sleep(rng.uniform(0, seconds))
 
 
 class Guarded:
@@ -37,7 +44,7 @@ class Guarded:
         return self
 
     def keep_up(self) -> bool:
-        """As a supervisor does: starts it again if it has ended. Whether it can be written to."""
+        """Starts it again if it has ended, as a supervisor does. Returns whether it takes writes."""
         if self.process and self.process.poll() is not None:
             self.launch()
         with suppress(RedisError):
@@ -62,7 +69,7 @@ class Guarded:
         return answer[name]
 
     def rewrite(self) -> None:
-        """From here on the server writes at a place that it remembers, not at the end of its file."""
+        """Rewrites the file. From then on the server writes at a place that it remembers, not at the end."""
         done = self.persistence("aof_rewrites")
         self.redis.bgrewriteaof()
         wait_for(lambda: self.persistence("aof_rewrites") != done, "the file is rewritten")

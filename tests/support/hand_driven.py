@@ -1,4 +1,4 @@
-"""A clock in a test's hand, an exchange that goes by it, and what must come of its trades."""
+"""A clock that tests set, an exchange that follows it, and the samples that its trades must become."""
 
 import math
 
@@ -25,10 +25,10 @@ class HandClock:
 
 
 class Exchange:
-    """A source in memory: a market's final ``trades`` (slot -> price, volume) as known ``late`` seconds ago.
+    """A source in memory. ``trades``: market -> its final (slot -> price, volume).
 
-    The candle that was in progress then has half of its volume and another price. ``fails``: markets -> the error.
-    ``meanwhile`` is called once an answer is made and before it is given.
+    It answers what was known ``late`` seconds ago: the candle then in progress has half of its volume and another
+    price. ``fails``: market -> the error that it raises. ``meanwhile`` is called once, before an answer is returned.
     """
 
     def __init__(self, clock, trades, step=60):
@@ -60,7 +60,7 @@ class Exchange:
 
 
 def every_minute(first, count, step=60):
-    """A trade in each slot, no two alike."""
+    """A trade in each slot; neighbours differ."""
     return {first + step * at: (100.0 + at % 17, 1.0 + at % 13) for at in range(count)}
 
 
@@ -69,7 +69,7 @@ def fetched(store, exchange, market="x:ab"):
 
 
 def expected(trades, slots, known):
-    """What a ring should hold: (slots, 2), from final trades; silence after the first one is volume 0 at its price."""
+    """What a ring must hold, (slots, 2). A slot without a trade has volume 0 and the last price."""
     rows, last = [], math.nan
     first = min(trades)
     for slot in range(min(first, int(slots[0])), int(slots[-1]) + 1, int(slots[1] - slots[0])):
@@ -85,7 +85,7 @@ def window(store, now, market="x:ab"):
 
 
 def assert_final(store, exchange, market="x:ab", ago=0):
-    """All slots that were closed ``ago`` seconds ago hold what the exchange says in the end."""
+    """All slots that were closed ``ago`` seconds ago hold the final trades."""
     now = exchange.clock.now() - ago
     slots = store.ring.slots(now)[:-1]
     np.testing.assert_array_equal(window(store, now, market)[:-1], expected(exchange.trades[market], slots, math.inf))

@@ -1,7 +1,8 @@
-"""An HTTP server that answers whatever a test says."""
+"""An HTTP server whose answers a test sets."""
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
@@ -10,17 +11,24 @@ from tests.support.servers import wait_for
 
 
 class Post(NamedTuple):
-    """A request that brought a body."""
+    """A request with a body."""
 
     path: str
     headers: dict[str, str]
     body: bytes
 
 
-class HttpServer:
-    """An HTTP/1.1 server on a free port. ``answer`` is called with each request's handler and writes the answer.
+def drip(request: BaseHTTPRequestHandler, drop: bytes, pause: float, seconds: float) -> None:
+    """Sends ``drop`` every ``pause`` seconds until the client hangs up, or for ``seconds``."""
+    for _ in range(int(seconds / pause)):
+        request.wfile.write(drop)
+        time.sleep(pause)
 
-    ``asked``: the paths asked for; ``headers``: the header fields of the last request; ``posts``: what was posted.
+
+class HttpServer:
+    """An HTTP/1.1 server on a free port. ``answer`` gets the handler of each request and writes the answer.
+
+    ``asked``: the requested paths. ``headers``: the header fields of the last request. ``posts``: all POSTs.
     """
 
     def __init__(self) -> None:
@@ -29,6 +37,7 @@ class HttpServer:
         self.headers: dict[str, str] = {}
         self.posts: list[Post] = []
         self._closing = 0
+        self._over = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,7 +50,7 @@ class HttpServer:
                 try:
                     outer.answer(self)
                 except OSError:
-                    self.close_connection = True  # the client has had enough
+                    self.close_connection = True  # the client hung up
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -54,10 +63,11 @@ class HttpServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def says(self, body: bytes, status: int = 200, **headers: str) -> None:
-        """From now on every answer is this one; ``Content_Type="text/html"`` sets a header field."""
+    def says(self, body: bytes, status: int = 200, delay: float = 0, **headers: str) -> None:
+        """From now on every answer is this one, after ``delay`` seconds. ``Content_Type="text/html"`` sets a field."""
 
         def answer(request: BaseHTTPRequestHandler) -> None:
+            time.sleep(delay)
             request.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 request.send_header(name.replace("_", "-"), value)
@@ -67,7 +77,7 @@ class HttpServer:
         self.answer = answer
 
     def sends(self, *pieces: bytes) -> None:
-        """From now on every answer is these bytes, head and all, and then the connection is closed; see ``settle``."""
+        """From now on every answer is these bytes, head included; then the connection closes (see ``settle``)."""
 
         def answer(request: BaseHTTPRequestHandler) -> None:
             request.close_connection = True
@@ -81,8 +91,13 @@ class HttpServer:
 
         self.answer = answer
 
+    def hang(self, request: BaseHTTPRequestHandler) -> None:
+        """An ``answer`` that does not come as long as the server runs."""
+        request.close_connection = True
+        self._over.wait(60)
+
     def settle(self) -> None:
-        """Waits until the connections that ``sends`` closes are closed: a client would be right to use an open one."""
+        """Waits until ``sends`` has closed its connections: a client may use one again as long as it is open."""
         wait_for(lambda: not self._closing, "the server has closed the connection")
 
     def __enter__(self) -> "HttpServer":
@@ -90,5 +105,6 @@ class HttpServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         self._server.shutdown()
         self._server.server_close()

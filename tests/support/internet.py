@@ -1,4 +1,4 @@
-"""The internet as a test plays it: what names lead to, and what answers at public addresses."""
+"""A played internet: the addresses of names, and the servers at public addresses."""
 
 import socket
 import sys
@@ -11,7 +11,7 @@ PUBLIC = "93.184.215.14"
 
 
 class Internet:
-    """``connected``: the public (address, port) pairs that were connected to, or would have been."""
+    """``connected``: the public (address, port) pairs to which a connection was tried."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.connected: list[tuple[str, int]] = []
@@ -22,11 +22,11 @@ class Internet:
         monkeypatch.setattr(socket.socket, "connect", lambda *arguments: self._connected(*arguments))
 
     def resolves(self, name: str, *answers: str | list[str]) -> None:
-        """Each look-up of ``name`` is answered by the next of ``answers``, one address or several."""
+        """Each look-up of ``name`` gets the next of ``answers``: one address or several."""
         self._answers[name] = [[each] if isinstance(each, str) else each for each in answers]
 
     def leads(self, address: str, url: str) -> None:
-        """Who connects to the public ``address`` reaches the server at ``url``; otherwise nobody listens there."""
+        """Connections to the public ``address`` reach the server at ``url``. Other public addresses refuse."""
         self._local[address] = ("127.0.0.1", urlsplit(url).port or 80)
 
     def _getaddrinfo(self, host, port, *arguments, **options):
@@ -41,9 +41,9 @@ class Internet:
     def _connected(self, sock: socket.socket, address) -> None:
         if address[0].startswith(("127.", "::1", "10.", "fd")):
             return self._connect(sock, address)
-        sys.audit("socket.connect", sock, address)  # as the connect does that does not happen
+        sys.audit("socket.connect", sock, address)  # the real connect raises this event, and does not happen here
         self.connected.append(address[:2])
         if address[0] not in self._local:
             raise ConnectionRefusedError
-        # The guard has judged the address that was meant; what plays it is reached outside.
+        # The guard has judged the public address. The local server is reached in a context without the guard.
         return Context().run(self._connect, sock, self._local[address[0]])

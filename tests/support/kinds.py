@@ -1,4 +1,4 @@
-"""Messages that cannot be tasks of ours, one of each kind: what breaks, and what the reason for the refusal says."""
+"""Messages that cannot be tasks of ours, one of each kind, and the reason for which each must be refused."""
 
 import json
 from base64 import b64encode
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from tracker.worker.message import published
 
-#: A task of each queue, with arguments that leave nothing to do.
+#: A task of each queue, with arguments for which there is nothing to do.
 TASKS = {
     "fetch": ("tracker.tasks.fetch", ["simulator", []]),
     "evaluate": ("tracker.tasks.evaluate", [[]]),
     "notify": ("tracker.tasks.notify", ["jump:kraken:btcusd:price:60", "log", "firing"]),
 }
 DEEP = "[" * 100_000 + "]" * 100_000
-#: Not too deep for JSON, but for pickle, which hands it to a child.
+#: Not too deep for JSON, but too deep for pickle, which passes it to a child.
 DEEPISH = json.loads("[" * 400 + "]" * 400)
 
 
@@ -32,7 +32,7 @@ def good(queue: str) -> Good:
 
 
 def raw(message: Good, body: bytes | None = None) -> bytes:
-    """As it is in the queue; ``body``: another."""
+    """The bytes in the queue, with ``body`` in place of its own if given."""
     body = json.dumps(message.body).encode() if body is None else body
     return json.dumps(message.wrapped | {"body": b64encode(body).decode()}).encode()
 
@@ -45,7 +45,7 @@ def whole(item: bytes | str) -> Make:
 
 
 def wrapped(**changes: Any) -> Make:
-    """Parts of the envelope changed, or missing: ..."""
+    """Changes parts of the envelope; ``...`` removes one."""
 
     def make(message: Good) -> bytes:
         parts = json.loads(raw(message)) | {name.replace("_", "-"): each for name, each in changes.items()}
@@ -55,7 +55,7 @@ def wrapped(**changes: Any) -> Make:
 
 
 def within(part: str, **changes: Any) -> Make:
-    """Some of the headers, or of the properties, changed or missing."""
+    """Changes some of the headers or properties; ``...`` removes one."""
 
     def make(message: Good) -> bytes:
         parts = message.wrapped[part] | changes
@@ -70,7 +70,7 @@ def body(content: bytes | str) -> Make:
 
 
 def embedded(**parts: Any) -> Make:
-    """The task's own arguments, and what follows it."""
+    """The task's own arguments with other ``parts`` after them, such as a chain."""
     return lambda message: raw(message._replace(body=[*message.body[:2], parts]))
 
 
@@ -93,7 +93,7 @@ def unnamed(message: Good) -> bytes:
 
 SIGNATURE = {"task": "tracker.tasks.sweep", "args": [], "kwargs": {}, "options": {}}
 
-#: name of the kind -> (what makes it of a good message, what its reason says)
+#: name of the kind -> (function that makes it from a good message, pattern of the reason)
 KINDS: dict[str, tuple[Make, str]] = {
     # the message
     "empty": (whole(""), "not readable"),

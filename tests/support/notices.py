@@ -1,4 +1,4 @@
-"""An alert, and a try to send it that failed."""
+"""An alert, and a failed attempt to send it."""
 
 from tracker.models import Alert, Attempt
 

@@ -1,4 +1,4 @@
-"""Parts of the tracker beside each other, each with a clock of its own."""
+"""Parts of the tracker as processes side by side, each with its own clock."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 from tests.support.processes import LocalProcess
 from tests.support.stack import CLEAN
 
-#: Under faketime the system call of Python's own sleep fails.
+#: Python's own sleep fails under faketime.
 SLEEP = "import select, time; time.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
 
 
 class Parts:
-    """Parts of the tracker beside each other; ``off``: what faketime does to a part's clock."""
+    """Runs parts of the tracker side by side. ``off`` of ``start`` shifts a part's clock, as faketime writes it."""
 
     def __init__(self, folder: Path, **variables: str):
         self.folder, self.started = folder, []

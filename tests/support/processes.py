@@ -1,4 +1,4 @@
-"""Local processes as pytest-celery's nodes: what its classes ask of a container, a process of this machine answers."""
+"""Local processes in the place of the containers that pytest-celery expects."""
 
 import os
 import signal
@@ -10,9 +10,9 @@ from tests.support.servers import wait_for
 
 
 class LocalProcess:
-    """A process in the place of pytest-celery's container: started, killed and restarted with the same command.
+    """A process that can be started, killed and restarted with the same command, like a container of pytest-celery.
 
-    ``prompt``: the log line that says it is ready; ``celeryconfig``: what a broker's container tells Celery.
+    ``prompt``: words in its log that say it is ready. ``celeryconfig``: the settings that a broker gives to Celery.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class LocalProcess:
         return self.log.read_text(errors="replace")
 
     def ready(self) -> bool:
-        """Waits for the prompt of its latest start."""
+        """Waits for the prompt of the latest start."""
         wait_for(lambda: self.prompt in self.logs()[self._log_start :], f"{self.name} is ready: {self.logs()[-500:]}")
         return True
 
@@ -57,7 +57,7 @@ class LocalProcess:
         self.ready()
 
     def reload(self) -> None:
-        """A container's cached state is refreshed; a process has none."""
+        """Does nothing: a container has a cached state to refresh, a process has none."""
 
     def teardown(self) -> None:
         if self.status == "running":

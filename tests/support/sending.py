@@ -1,4 +1,4 @@
-"""A channel that does as a test says, and an outbox whose clock is in the test's hand."""
+"""A channel that follows a script, and an outbox whose clock the test sets."""
 
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ ALERT = Alert(
 
 
 class Scripted(Channel):
-    """A channel that does what it is told, in turn, then takes everything unless it is ``away``.
+    """A channel that raises the errors in ``script`` in turn, then takes everything unless it is ``away``.
 
     refused: keys of notices that it never takes.
     """
@@ -45,7 +45,7 @@ class Scripted(Channel):
 
 
 class World:
-    """An outbox, one channel ``phone``, and a clock that is set by hand."""
+    """An outbox, one channel ``phone``, and a clock that the test sets."""
 
     def __init__(self, redis):
         self.time = NOW
@@ -63,7 +63,7 @@ class World:
         return self.outbox.deliveries.get(row)
 
     def run(self, seconds, step=1):
-        """Lets time pass, sending whatever becomes due."""
+        """Lets time pass, and sends what becomes due."""
         end = self.time + seconds
         while self.time < end:
             self.time += step

@@ -1,4 +1,4 @@
-"""The API as its users reach it: processes, started as `python -m tracker api` does."""
+"""The API as users run it: the processes of `python -m tracker api`."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.servers import answers, free_port, wait_for
 
 @contextmanager
 def served(store_url: str, **variables: str) -> Iterator[str]:
-    """The URL of one that answers, over the store at ``store_url``, configured by ``variables``."""
+    """The URL of an API that answers. ``store_url``: its store; ``variables``: its settings."""
     port = free_port()
     environment = {**os.environ, "REDIS_URL": store_url, "API_PORT": str(port), "LOG_LEVEL": "warning", **variables}
     server = subprocess.Popen([sys.executable, "-m", "tracker", "api"], env=environment)

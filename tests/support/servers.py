@@ -1,4 +1,4 @@
-"""Real servers for tests: each on a free port, each stopped by who started it."""
+"""Real servers for tests, each on a free port, and waiting for conditions."""
 
 import contextlib
 import random
@@ -18,7 +18,7 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A new port that nothing listens on now, and that no outgoing connection is given (those are from 32,768 on)."""
+    """A port on which nothing listens, below 32,768, where the ports of outgoing connections begin."""
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
             port = random.SystemRandom().randrange(15_000, 32_000)
@@ -29,10 +29,10 @@ def free_port() -> int:
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) -> object:
-    """The first true value of ``condition``; AssertionError naming ``what`` after ``seconds``."""
+    """Returns the first true value of ``condition``. Raises AssertionError with ``what`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
-        late = time.monotonic() > deadline  # however long this process was held up, there is a look after it
+        late = time.monotonic() > deadline  # one more look, even if this process was held up
         if value := condition():
             return value
         assert not late, f"not within {seconds:.0f} s: {what}"
@@ -40,23 +40,23 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) ->
 
 
 def wait_for_room(seconds: float = 10) -> None:
-    """Waits for the next minute if this one, a slot, ends in less than ``seconds``."""
+    """Waits for the next minute, a new slot, if this one ends in less than ``seconds``."""
     wait_for(lambda: time.time() % 60 < 60 - seconds, "the next minute", seconds + 10)
 
 
 def answers(url: str) -> bool:
-    """Whether a server answers there, and well."""
+    """Whether a server answers there with success."""
     with contextlib.suppress(requests.RequestException):
         return requests.get(url, timeout=5).ok
     return False
 
 
 class StoreServer:
-    """An embedded store of its own, as shipped but for ``options``; can be killed and started again on its data."""
+    """An embedded store with extra ``options``. It can be killed and started again on its data."""
 
     def __init__(self, folder: Path, *options: str):
         self.port = free_port()
-        #: What finds it as its own users do: by port and folder.
+        #: Settings with which parts of the tracker find it.
         self.variables = {"STORE_PORT": str(self.port), "DATA_DIR": str(folder)}
         self.command = [*command(load(self.variables)), *options]
         self.url = load(self.variables).redis_url
@@ -72,7 +72,7 @@ class StoreServer:
         return False
 
     def kill(self) -> None:
-        """As a crash does: no goodbye, no last sync."""
+        """Ends it as a crash does, without a last sync."""
         if self.process:
             self.process.kill()
             self.process.wait()

@@ -1,4 +1,4 @@
-"""The services that Apprise calls, as receivers of this machine."""
+"""Receivers on this machine in the place of the services that Apprise calls."""
 
 from tracker.alerts.channels.apprise import Channel
 from tracker.models import FIRING, Notice
@@ -9,12 +9,12 @@ PUSHOVER = f"pover://{'u' * 30}@{'t' * 30}"
 
 
 def channel(url, **options):
-    """One that may reach the receivers here, which are on this machine."""
+    """A channel that may reach this machine."""
     return Channel(url=url, **{"allow_private": True} | options)
 
 
 class Mailbox:
-    """A real SMTP server; ``code``: what it answers to a message."""
+    """The handler of a real SMTP server. ``code``: its answer to a message."""
 
     def __init__(self):
         self.code = "250 OK"

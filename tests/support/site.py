@@ -1,4 +1,4 @@
-"""A real nginx with the site that is shipped."""
+"""A real nginx with the shipped site."""
 
 import os
 import subprocess
@@ -16,9 +16,9 @@ SITE = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 
 @contextmanager
 def nginx(folder: Path, api: str, changes: dict[str, str] | None = None) -> Iterator["Site"]:
-    """One that serves the shipped site in front of ``api``, on free ports, with a certificate of its own.
+    """An nginx with the shipped site in front of ``api``, on free ports, with its own certificate.
 
-    ``changes``: what else is changed in the site's text, by what.
+    ``changes``: text of the site -> its replacement.
     """
     site = Site(free_port(), free_port(), folder / "cert.pem")
     subprocess.run(
@@ -27,7 +27,7 @@ def nginx(folder: Path, api: str, changes: dict[str, str] | None = None) -> Iter
         check=True, capture_output=True,
     )  # fmt: skip
     (folder / "site.conf").write_text(adapted(SITE.read_text(), folder, site, api, changes or {}))
-    user = "user root;" if os.geteuid() == 0 else ""  # whose the folder is
+    user = "user root;" if os.geteuid() == 0 else ""  # the folder belongs to root
     (folder / "nginx.conf").write_text(
         f"{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n"
         f"events {{}}\nhttp {{ access_log off; include {folder}/site.conf; }}\n"
@@ -44,7 +44,7 @@ def nginx(folder: Path, api: str, changes: dict[str, str] | None = None) -> Iter
 
 
 def adapted(text: str, folder: Path, site: "Site", api: str, more: dict[str, str]) -> str:
-    """The site's text with what its user changes changed, and nothing else."""
+    """The text of the site with the changes that a user must make, and ``more``."""
     changes = {
         "127.0.0.1:8000": api.removeprefix("http://"),
         "listen 80;": f"listen 127.0.0.1:{site.plain};",
@@ -61,7 +61,7 @@ def adapted(text: str, folder: Path, site: "Site", api: str, more: dict[str, str
 
 
 class Site:
-    """Where an nginx is, and what it answers."""
+    """The ports of an nginx, and its answers."""
 
     def __init__(self, plain: int, port: int, ca: Path):
         self.plain, self.port, self.ca = plain, port, ca

@@ -1,4 +1,4 @@
-"""The whole tracker as a user runs it: ``./scripts/start``'s command on free ports and a folder of its own."""
+"""The whole tracker as a user runs it: the command of ``./scripts/start``, on free ports and a new folder."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from tracker.store.embedded import password
 from tracker.store.series import Store
 
 ROOT = Path(__file__).parents[2]
-#: Nothing of the machine's own configuration reaches the tracker under test.
+#: The only variables that the tracker under test inherits from the machine.
 CLEAN = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
 
 
@@ -54,7 +54,7 @@ class Stack:
             self.lines.append(line.rstrip("\n"))
 
     def ready(self, seconds: float = 90) -> "Stack":
-        """Waits until it has shown its addresses: every market has its 24 h and its rank."""
+        """Waits until it has printed its addresses: then every market has its 24 h and its rank."""
         wait_for(lambda: self.process.poll() is not None or self._welcomed(), f"started: {self.lines}", seconds)
         assert self.process.poll() is None, self.lines
         return self
@@ -63,18 +63,18 @@ class Stack:
         return any(line.startswith("Ctrl-C") for line in list(self.lines))
 
     def run(self, *arguments: str) -> subprocess.Popen:
-        """Another part, ``python -m tracker ARGUMENTS``, in the same environment."""
+        """Starts ``python -m tracker ARGUMENTS`` in the same environment."""
         return subprocess.Popen(
             [sys.executable, "-m", "tracker", *arguments],
             cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def processes(self) -> list[psutil.Process]:
-        """Every process it has started, however deep."""
+        """All its child processes, at any depth."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def find(self, *words: str) -> psutil.Process:
-        """The oldest process whose command line has all ``words``: a part's main process."""
+        """The main process of a part: the oldest process with all ``words`` in its command line."""
         matching = self.find_all(*words)
         assert matching, f"no process with {words}"
         return min(matching, key=lambda each: each.create_time())
@@ -94,11 +94,11 @@ class Stack:
             return False
 
     def stop(self, number: int = signal.SIGINT) -> list[psutil.Process]:
-        """Ends it as Ctrl-C does; returns the processes that it left behind."""
+        """Ends it as Ctrl-C does. Returns the processes that it left behind."""
         started = self.processes() if self.process.poll() is None else []
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(150)  # longer than it waits itself
+        self.process.wait(150)  # longer than its own limit
         self._reader.join(10)
         return alive(started)
 
@@ -113,12 +113,12 @@ class Stack:
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run; one that has ended and that nobody has asked about is a zombie."""
+    """Those that still run. A zombie has ended: its parent has just not asked about it."""
     return [each for each in processes if _status(each) not in (None, psutil.STATUS_ZOMBIE)]
 
 
 def _status(process: psutil.Process) -> str | None:
-    """None once it is gone, which it may be between two looks."""
+    """Its status, None once it is gone."""
     try:
         return process.status() if process.is_running() else None
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""Summaries as an evaluation would store them."""
+"""Summaries in the store, written as an evaluation writes them."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ RING = Ring()
 
 
 def spread(stddev, mean=1_000.0):
-    """A window of that standard deviation."""
+    """A window with this standard deviation."""
     return mean + stddev * np.where(np.arange(RING.rows) % 2, 1.0, -1.0)
 
 
@@ -20,7 +20,7 @@ def settled(store, metrics, stats, now):
 
 
 def save(store, field, **stddevs):
-    """Saves what an evaluation finds of markets ``x:NAME``."""
+    """Saves the results of an evaluation of markets ``x:NAME``, each with its standard deviation or None."""
     rows = np.array(
         [spread(stddev) if stddev is not None else np.full(RING.rows, np.nan) for stddev in stddevs.values()]
     )

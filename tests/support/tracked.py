@@ -1,4 +1,4 @@
-"""What the workers would have stored, put there by tests, and the app over it with its clock stopped."""
+"""A store that tests fill as workers would, and the app over it with a stopped clock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +23,12 @@ SLOTS = RING.slots(NOW)
 
 
 def market(id: str) -> Market:
-    """Of an id whose pair is two symbols of which the second has three letters."""
+    """The market with this id. The last three letters of its pair are the quote."""
     return Market(id, id.split(":")[1][:-3], id[-3:])
 
 
 def spread(mean: float, deviation: float) -> np.ndarray:
-    """A full window whose closed slots have exactly this mean and standard deviation."""
+    """A full window; its closed slots have exactly this mean and standard deviation."""
     values = mean + deviation * np.where(np.arange(len(SLOTS)) % 2, 1.0, -1.0)
     values[-1] = mean
     return values
@@ -53,7 +53,7 @@ class Tracked:
         return create_app(self.settings).test_client()
 
     def get(self, path: str) -> Any:
-        """The API's answer, which must be one."""
+        """The JSON that the API answers. The request must succeed."""
         answer = self.client.get(path)
         assert answer.status_code == 200, answer.text
         return answer.json
@@ -70,7 +70,7 @@ class Tracked:
         pipeline.evaluate(self.store, Outbox(self.store.redis), (), ids, self.now)
 
     def fill(self, ids: Sequence[str]) -> None:
-        """Watches, fills and evaluates ``ids``, each with a volume that deviates more than the one before."""
+        """Watches, fills and evaluates ``ids``. Each volume deviates more than the one before."""
         self.watch(*ids)
         for number, id in enumerate(ids, start=1):
             self.put(id, spread(1_000, 100 * number))

@@ -1,4 +1,4 @@
-"""What must be stored of a generated market, told from its candles by a plain loop."""
+"""What must be stored of a generated market, computed from its candles by a plain loop."""
 
 import time
 
@@ -10,7 +10,7 @@ from tracker.store.series import Store
 
 
 def expected(feed: Generated, exchange: str, pair: str, slots: list[int]) -> list[tuple[float, float]]:
-    """(price, volume) of each slot: without a trade the last price, NaN before any, and volume 0."""
+    """(price, volume) of each slot. Without a trade: the last price and volume 0; NaN before the first trade."""
     traded = {int(row[0]): (row[4], row[5]) for row in feed.candles(exchange, pair, slots[0], slots[-1])}
     price, rows = float("nan"), []
     for slot in slots:
@@ -20,9 +20,9 @@ def expected(feed: Generated, exchange: str, pair: str, slots: list[int]) -> lis
 
 
 def assert_complete(store: Store, feed: Generated) -> None:
-    """Every slot of 24 h of every market is stored as generated, but for the one in progress and the one before.
+    """Every slot of every market is stored as generated, except the one in progress and the one before it.
 
-    A slot may have left the window since the market was first fetched: the first five are not looked at.
+    The first five slots are not compared: they may have left the window since the first fetch.
     """
 
     def differences() -> list[str]:

@@ -1,4 +1,4 @@
-"""One budget for all workers: four processes hammer an exchange that counts."""
+"""All workers share one budget: four processes send all they can to an exchange that counts."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from tracker.models import Market
 from tracker.store.series import Store
 
 AMOUNT, SECONDS = 30, 10
-#: The exchange's window: a request that was paid for in time may arrive this much late, where a process is held up.
+#: The window in which the exchange counts. It is 2 s shorter, because a busy process may send a paid request late.
 COUNTED = SECONDS - 2
 TICK = "import sys; from tracker.tasks import schedule_fetches; schedule_fetches.apply(args=('kraken',), throw=True)"
 
@@ -62,5 +62,5 @@ def test_four_processes_use_the_budget_and_never_more(
     assert len(times) >= 0.7 * possible
     assert worker.poll() is None
     markets = [f"kraken:c{number}btc" for number in range(200)]
-    wait_for(lambda: store.answered(markets) >= AMOUNT, "what was answered is stored")  # two requests a market, at most
+    wait_for(lambda: store.answered(markets) >= AMOUNT, "what was answered is stored")  # at most two requests a market
     assert "refused:rate_limited" not in store.status("kraken")

@@ -1,4 +1,4 @@
-"""A part on a machine whose clock is wrong by two minutes stores what is right and holds nothing up."""
+"""A part with a clock that is wrong by two minutes stores right data and delays nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_a_worker_whose_clock_is_wrong_stores_what_is_right(
         send()
         wait_for(lambda: len(store.ranking("price")) == len(MARKETS), "every market is ranked")
         asked = exchange.asked.total()
-        send(countdown=1)  # as a task does that must wait
+        send(countdown=1)  # like a task that must wait
         wait_for(lambda: exchange.asked.total() >= asked + len(MARKETS), "a countdown is no longer than it was", 25)
         assert_complete(store, FEED)
         spent = redis.lrange("dt1:budget:simulator/1000/61/second", 0, -1)

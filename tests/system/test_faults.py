@@ -1,4 +1,4 @@
-"""The shipped supervision under fire: the store, a worker, a beat are killed while fetches run, and all comes right."""
+"""The store, workers and a beat are killed while fetches run. The supervisor restarts them, and no data is lost."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ class Spiking(Generated):
 
 @pytest.fixture
 def feed() -> Spiking:
-    """A test's own: a spike of the test before would be fresh still, and keep this one's in their cooldown."""
+    """A new feed for each test: after a spike of an earlier test, the cooldown would hold back alerts of this one."""
     return Spiking(seed=3, markets=8, exchanges=2)
 
 
@@ -53,7 +53,7 @@ def stack(request: pytest.FixtureRequest, exchange: Exchange, tmp_path: Path) ->
 
 
 def assert_recovers(stack: Stack, exchange: Exchange, feed: Spiking) -> None:
-    """Fetches are consumed again, and then nothing is lost, nothing is twice."""
+    """Fetches are consumed again; all samples are stored, and no alert is there twice."""
     before = exchange.asked.total()
     wait_for(lambda: exchange.asked.total() > before, "fetches are consumed again", 60)
     exchange.delay = 0
@@ -76,7 +76,7 @@ def test_everything_is_killed_in_turn_while_fetches_run(stack: Stack, exchange: 
         assert_recovers(stack, exchange, feed)
     due = busy(feed) - alerted
     assert due
-    # A market whose first trade is late in the minute spikes as late.
+    # A market spikes at its first trade of the minute, which may be late in it.
     wait_for(lambda: spikes(stack, feed) >= due, f"every market has its alert: {due - spikes(stack, feed)}", 90)
     log = stack.folder / "log" / "notify.log"
     wait_for(lambda: all(f":{metric}:{feed.spike}]" in log.read_text(errors="replace") for metric in due), "it is told")
@@ -93,10 +93,10 @@ def test_a_second_beat_adds_no_fetch_and_takes_over(stack: Stack, exchange: Exch
         started, fetches, taken = time.time(), exchange.asked[market], ticks_taken(stack)
         wait_for(lambda: ticks_taken(stack) >= taken + 6, "six ticks of one beat find theirs taken by the other's", 90)
         fetches = exchange.asked[market] - fetches
-        # One a tick, though two beats send ticks; some were queued before.
+        # One fetch a tick, although two beats send ticks. Some ticks were queued before.
         assert fetches <= (time.time() - started) / INTERVAL + 4
 
-        stack.find(*part("beat")).send_signal(signal.SIGSTOP)  # hangs: its supervisor sees nothing
+        stack.find(*part("beat")).send_signal(signal.SIGSTOP)  # it hangs, and its supervisor does not notice
         assert_recovers(stack, exchange, feed)
     finally:
         stack.find(*part("beat")).send_signal(signal.SIGCONT)
@@ -121,13 +121,13 @@ def ticks_taken(stack: Stack) -> int:
 
 
 def busy(feed: Spiking) -> set[str]:
-    """Metrics of markets that trade every minute, so that they surely spike."""
+    """Metrics of markets that trade every minute: these surely spike."""
     every = [each for each in feed.markets if len(feed.candles(*each[:2], 0, DAY)) == DAY // 60 + 1]
     return {f"{each.exchange}:{each.pair}:volume" for each in every}
 
 
 def part(name: str) -> list[str]:
-    """Words on the command line of a part's main process, as it is once the part has become Celery or the store."""
+    """Words in the command line of a part's main process, after it has become Celery or the store."""
     return {
         "valkey-server": ["valkey-server"],
         "worker fetch": ["celery", "worker", "fetch"],

@@ -1,7 +1,7 @@
-"""Notices under fire: real workers killed at random, and the store with them, while a receiver fails every third time.
+"""Workers, and once the store, are killed at random while a receiver fails every third time.
 
-Every alert is delivered at least once; one that was taken is sent again only if its worker was killed in the midst of
-it, or the store lost the last second before it was killed.
+Every alert is delivered at least once. A delivered one is sent again only if its worker was killed while it sent, or if
+the store lost its last second when it was killed.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from tracker.store.connection import connect
 from tracker.store.series import Store
 
 ALERTS = 2_000
-#: Times that the receiver fails at most for one alert, so that no wait gets long.
+#: The receiver fails at most this often for one alert, so that no wait gets long.
 MOST_FAILURES = 3
 CHILDREN = 3
 WORKERS = {
@@ -55,7 +55,7 @@ for start in range(0, int(sys.argv[1]), 100):
 
 
 class Receiver(HttpServer):
-    """Fails every third request, in one of several ways; ``taken``: alert id -> when it was taken."""
+    """Fails every third request, in one of several ways. ``taken``: alert id -> times at which it was taken."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Receiver(HttpServer):
         self._requests = 0
         self._lock = threading.Lock()
         self.answer = self._answer
-        self._server.handle_error = lambda *_: None  # those killed do not say goodbye
+        self._server.handle_error = lambda *_: None  # killed clients break their connections
 
     def _answer(self, request) -> None:
         id = request.headers["Idempotency-Key"]
@@ -86,7 +86,7 @@ class Receiver(HttpServer):
 
 
 class Crew:
-    """Real workers and a beat, started again whenever one ends, as their supervisor does."""
+    """Real workers and a beat. Like the supervisor, it restarts each that ends."""
 
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder, self.environment = folder, environment
@@ -106,7 +106,7 @@ class Crew:
                         )  # fmt: skip
 
     def kill_one(self) -> None:
-        """A notify worker, or one of its processes, as the kernel does when memory runs out."""
+        """Kills a notify worker or one of its processes, as the kernel does when memory runs out."""
         wait_for(self._killed, "there is a worker to kill")
 
     def _killed(self) -> bool:
@@ -202,7 +202,7 @@ def test_a_changed_rules_file_is_in_force_without_a_restart_and_a_bad_one_never(
         rules.write_text(f'{channel}[rules.high]\nkind = "threshold"\nabove = {above}\nchannels = ["hook"]\n')
 
     def evaluate(pair: str, volume: float) -> str:
-        """Lets the workers find a market whose newest volume is this; returns its metric."""
+        """Stores ``volume`` as the newest of a market and lets the workers evaluate it. Returns its metric."""
         market, now = f"kraken:{pair}", time.time()
         slots = store.ring.slots(now)[-3:]
         store.write("simulator", market, slots, np.array([[1.0, 1], [1.0, 1], [1.0, volume]]), now, new=True)

@@ -1,4 +1,4 @@
-"""Whatever stands in the queues, a real worker goes on: what cannot be a task is refused once, and shown."""
+"""A real worker survives any message in its queues: what cannot be a task is refused once, and shown."""
 
 import json
 import re
@@ -30,7 +30,7 @@ QUEUES = list(TASKS)
 
 @dataclass
 class Worker:
-    """A worker, and what its events tell: ``state`` as Flower keeps it."""
+    """A worker, and its ``state`` by its events, as Flower keeps it."""
 
     process: LocalProcess
     redis: Redis
@@ -48,7 +48,7 @@ class Worker:
         return {child.pid for child in psutil.Process(self.process.process.pid).children()}
 
     def good_tasks_are_done(self) -> None:
-        """One in each queue, behind whatever is there."""
+        """Puts a good task into each queue, behind what is there, and waits until all are done."""
         tasks = [good(queue) for queue in QUEUES]
         for task in tasks:
             self.push(task.queue, raw(task))
@@ -81,7 +81,7 @@ def running(folder: Path, pool: str, *command: str) -> Iterator[Worker]:
 
 @contextmanager
 def listening(worker: Worker) -> Iterator[None]:
-    """Meanwhile the events of the worker are heard."""
+    """Collects the events of the worker meanwhile."""
     heard = threading.Event()
 
     def hear(event: dict) -> None:
@@ -102,7 +102,7 @@ def listening(worker: Worker) -> Iterator[None]:
 
 @dataclass
 class Outcome:
-    """What came of all kinds in all queues, ``refused``: by queue, in the order of KINDS."""
+    """The state after all kinds were sent to all queues. ``refused``: queue -> messages in the order of KINDS."""
 
     worker: Worker
     pid: int
@@ -151,7 +151,7 @@ def test_the_log_has_a_line_for_each_and_nothing_else_of_them(outcome: Outcome) 
     assert len(lines) == len(KINDS) * len(QUEUES)
     assert max(map(len, lines)) < 400
     assert "Traceback" not in log
-    assert "kraken:btcusd" not in log.replace("jump:kraken:btcusd:price:60", "")  # a refused one's argument
+    assert "kraken:btcusd" not in log.replace("jump:kraken:btcusd:price:60", "")  # an argument of a refused message
 
 
 def test_the_worker_answers_and_tells_of_good_tasks_alone(outcome: Outcome) -> None:
@@ -173,7 +173,7 @@ def test_two_messages_of_one_delivery_tag_are_both_done(outcome: Outcome) -> Non
 
 
 def test_what_we_and_celery_publish_is_taken(outcome: Outcome) -> None:
-    """With everything that our tasks use: a chain, an expiry, a countdown, named arguments; and another's header."""
+    """With all that our tasks use: a chain, expiry, countdown, named arguments; and another tool's header."""
     app = outcome.worker.app
     follower = app.signature("tracker.tasks.evaluate", ([],), immutable=True, queue="evaluate")
     notice = {"alert": "jump:kraken:btcusd:price:60", "channel": "log", "event": "firing"}
@@ -218,7 +218,7 @@ def test_a_task_that_kills_its_process_each_time_is_refused_at_last(deadly: Work
     deadly.push("fetch", raw(task))
 
     def go_on() -> list[Message]:
-        """With threads the whole worker dies: it starts again, and the visibility timeout is over."""
+        """With threads the whole worker dies: this restarts it, and ends the visibility timeout of the message."""
         if process.status == "exited":
             deadly.redis.zadd("unacked_index", {task.wrapped["properties"]["delivery_tag"]: 0}, xx=True)
             process.restart()

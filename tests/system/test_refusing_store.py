@@ -1,4 +1,4 @@
-"""What logs say while the store refuses writes, and that all goes on when it takes them again."""
+"""While the store refuses writes, logs have a few lines; when it takes them again, work goes on."""
 
 from pathlib import Path
 

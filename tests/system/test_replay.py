@@ -1,6 +1,6 @@
-"""The whole stack on real candles, replayed: what is served is what the files say, and alerts are what the rule says.
+"""The whole stack replays real candles. It serves what the files say, and raises the alerts that the rule says.
 
-What is expected is computed here by itself, in plain loops and plain numpy, from the files.
+The expected values are computed here from the files, in plain loops and numpy, without the code of the tracker.
 """
 
 import time
@@ -29,12 +29,12 @@ def pairs() -> list[str]:
 
 @cache
 def first_minute() -> int:
-    """Of all files."""
+    """The first minute of all files."""
     return min(min(candles(pair)) for pair in pairs())
 
 
 def expected_series(pair: str, field: str, first: int, last: int) -> list[float | None]:
-    """Values of the minutes ``first`` to ``last`` of the file: gaps have volume 0 and the price of the last trade."""
+    """Values of the minutes ``first`` to ``last`` of the file. A gap has volume 0 and the price of the last trade."""
     file, values, price = candles(pair), [], None
     for minute in range(min(file), last + MINUTE, MINUTE):
         if minute in file:
@@ -46,9 +46,9 @@ def expected_series(pair: str, field: str, first: int, last: int) -> list[float 
 
 @cache
 def expected_edges(pair: str, field: str) -> dict[int, float]:
-    """Minute -> mean of the hour before it, of each minute of the file in which "above 3 x that mean" is entered anew:
+    """Minute -> mean of the hour before it, for each minute in which a firing begins.
 
-    from a value at or below 2 x its mean, or for the first time.
+    It begins above 3 x that mean, and ends at or below 2 x the mean.
     """
     edges, firing = {}, False
     series = expected_series(pair, field, first_minute(), max(candles(pair)))
@@ -67,7 +67,7 @@ def expected_edges(pair: str, field: str) -> dict[int, float]:
 
 
 def expected_alerts(first: int, last: int) -> dict[tuple[str, int], float]:
-    """(metric, minute) -> mean of the hour before it, of all markets, at most one an hour a metric."""
+    """(metric, minute) -> mean of the hour before it, for all markets; at most one an hour for a metric."""
     alerts = {}
     for pair in pairs():
         for field in ("price", "volume"):
@@ -85,7 +85,7 @@ def test_series_ranks_and_deviations_are_those_of_the_candles(tmp_path: Path) ->
         stack.ready()
         opened = float((next(tmp_path.glob("replay-*")) / FIRST_START).read_text())
         shift = int(opened // MINUTE * MINUTE) - at
-        # In the middle of a minute, after a fetch in it: then the closed minutes are what they will stay.
+        # After a fetch in the middle of a minute, the closed minutes no longer change.
         wait_for(lambda: 15 < time.time() % MINUTE < 45 and fetched_this_minute(stack), "mid-minute", 90)
         deviations: dict[str, dict[str, float]] = {"price": {}, "volume": {}}
         served = {}
@@ -117,7 +117,7 @@ def fetched_this_minute(stack: Stack) -> bool:
 
 
 def test_alerts_are_those_of_the_rule(tmp_path: Path) -> None:
-    """Twelve minutes of the market at 10 x: the alerts of the stack beside those of a plain loop over the candles."""
+    """Twelve minutes at 10 x speed: the stack raises the same alerts as a plain loop over the candles."""
     minutes, speed = 12, 10
     at, expected = busiest_start(minutes)
     assert len(expected) >= 5
@@ -140,9 +140,9 @@ def test_alerts_are_those_of_the_rule(tmp_path: Path) -> None:
 
 
 def busiest_start(minutes: int) -> tuple[int, dict[tuple[str, int], float]]:
-    """A minute to start at, and the alerts due in the ``minutes`` after it, as many as can be.
+    """The minute with the most alerts in the ``minutes`` after it, and these alerts.
 
-    Starts around which something fires are passed over: whether that is still fresh would depend on the start's speed.
+    Minutes with an alert close to them are left out: whether that is still fresh depends on how fast the stack starts.
     """
     starts = range(first_minute() + 2 * DAY, first_minute() + 5 * DAY, 5 * MINUTE)
     quiet = [at for at in starts if not expected_alerts(at - 4 * MINUTE, at + 4 * MINUTE)]

@@ -1,4 +1,4 @@
-"""No log holds a secret: real processes at LOG_LEVEL=debug, and then all that they wrote is looked through."""
+"""No log holds a secret: real processes run at LOG_LEVEL=debug, and the test searches all that they wrote."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ ROW = "jump:kraken:btcusd:volume:1700000040"
 
 @pytest.fixture
 def repeating(server: HttpServer) -> HttpServer:
-    """Receiver and exchange in one. It refuses all, repeats path and key, and has header fields that are none."""
+    """Receiver and exchange in one. It refuses every request, repeats path and key, and sends a malformed header."""
 
     def answer(request) -> None:
         said = f"no {request.path} for {request.headers.get('X-CW-API-Key')}".encode()

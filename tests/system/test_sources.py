@@ -1,4 +1,4 @@
-"""The whole stack on several exchanges at once, each with its own way of being asked; one of them fails."""
+"""The whole stack on several exchanges at once, each with its own settings; one of them fails."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a newcomer meets: one command starts everything, Ctrl-C ends everything, a second start goes on."""
+"""One command starts everything, Ctrl-C ends everything, and a second start goes on."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from tests.support.stack import CLEAN, ROOT, Stack, alive
 
 def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     # A first start that is ended in the middle of its backfill ...
-    for folder in (tmp_path / "log", tmp_path / "store"):  # as versions before made them
+    for folder in (tmp_path / "log", tmp_path / "store"):  # as earlier versions made them
         folder.mkdir(mode=0o755)
     with Stack(tmp_path) as stack:
         wait_for(lambda: any(0 < fetched < 60 for fetched in progress(stack)), "some markets are fetched", 90)
@@ -47,7 +47,7 @@ def test_one_command_runs_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) -
         assert stack.process.returncode == 0
         assert stack.lines[-1] == "stopped"
 
-    # What it stored is there for the next.
+    # What it stored is there for the next start.
     with Stack(tmp_path) as again:
         again.ready()
         later = again.get(f"/v1/metrics/{series['id']}")
@@ -72,7 +72,7 @@ def test_the_next_start_ends_what_a_killed_one_left_and_nothing_else(tmp_path: P
     with StoreServer(tmp_path / "other") as other, Stack(tmp_path / "data", SIMULATOR_MARKETS="3") as stack:
         stack.ready()
         started = stack.processes()
-        (supervisor := stack.find("supervisor.supervisord")).suspend()  # so that it cannot see to an orderly end
+        (supervisor := stack.find("supervisor.supervisord")).suspend()  # so that it cannot stop its programs
         stack.process.kill()
         stack.process.wait()
         supervisor.kill()

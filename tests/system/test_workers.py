@@ -1,4 +1,4 @@
-"""Real workers on a real broker, by pytest-celery: what becomes of fetches when one of them is killed under way."""
+"""Real workers on a real broker, by pytest-celery: what happens to fetches when a process is killed."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def celery_broker(tmp_path: Path) -> Iterator[RedisTestBroker]:
 
 @pytest.fixture
 def celery_backend_cluster() -> None:
-    """Results are ignored: there is no backend."""
+    """There is no backend, because results are ignored."""
 
 
 @pytest.fixture(params=["prefork", "threads"])
@@ -80,7 +80,7 @@ def send_fetches(setup: CeleryTestSetup, markets: list[str] = MARKETS) -> None:
 
 
 def assert_all_stored(setup: CeleryTestSetup, store: Store) -> None:
-    """Every market is fetched and ranked; where a minute ended in its fetch, the next tick's sees to its end."""
+    """Every market is fetched and ranked. If a minute ended during its fetch, the next fetch completes it."""
     wait_for(lambda: len(store.ranking("price")) == len(MARKETS), "every market is ranked")
     send_fetches(setup)
     assert_complete(store, FEED)
@@ -103,7 +103,7 @@ def test_a_market_that_fails_does_not_touch_its_batch(
 
 
 def test_the_store_is_killed_while_fetches_run(celery_setup: CeleryTestSetup, exchange: Exchange, store: Store) -> None:
-    """The worker itself reconnects and goes on: no supervisor here."""
+    """The worker reconnects by itself: there is no supervisor here."""
     for _ in range(2):
         exchange.delay = 1.5
         send_fetches(celery_setup)
@@ -129,10 +129,10 @@ def test_a_child_killed_inside_a_fetch_loses_nothing(
     if children := worker.children():
         for child in children:
             os.kill(child.pid, signal.SIGKILL)
-    else:  # threads: it is the worker that is killed, and started again
+    else:  # threads: the worker itself is killed and started again
         celery_setup.worker.kill()
         celery_setup.worker.restart()
-        send_fetches(celery_setup, MARKETS[:1])  # as the next tick does; the lost one comes back after 180 s
+        send_fetches(celery_setup, MARKETS[:1])  # like the next tick; the lost task comes back after 180 s
     exchange.delay = 0
     wait_for(lambda: exchange.asked[MARKETS[0]] >= 2, "it is fetched again")
     send_fetches(celery_setup, MARKETS[1:])
@@ -165,11 +165,11 @@ def test_sigterm_stops_a_worker_while_the_store_hangs_and_no_task_is_lost(
     server.send_signal(signal.SIGSTOP)
     try:
         worker.terminate()
-        worker.wait(25)  # it has 6 s; Celery alone waits for more than 100 s
+        worker.wait(25)  # its limit is 6 s; Celery alone waits for more than 100 s
         wait_for(lambda: not alive(children), "its processes are gone")
     finally:
         server.send_signal(signal.SIGCONT)
-    assert store.redis.hlen("unacked") == 2  # where kombu keeps what it will deliver again
+    assert store.redis.hlen("unacked") == 2  # kombu delivers these again
 
 
 def test_every_event_of_a_task_is_told_though_the_worker_is_idle_then(celery_setup: CeleryTestSetup) -> None:
@@ -178,7 +178,7 @@ def test_every_event_of_a_task_is_told_though_the_worker_is_idle_then(celery_set
     deadline = time.monotonic() + 30
 
     def tell(event: dict) -> None:
-        if not tasks:  # the first is a worker's heartbeat: it is heard
+        if not tasks:  # the first event is a heartbeat, so events arrive
             tasks.extend(app.send_task("tracker.tasks.evaluate", ([],), queue="evaluate").id for _ in range(200))
         told.add((event["type"], event.get("uuid")))
         receiver.should_stop = every_one() <= told or time.monotonic() > deadline

@@ -1,3 +1,5 @@
+"""While the store fails, a log has one line a minute for it; faults of our own keep their stack."""
+
 import logging
 from collections.abc import Iterator
 

@@ -1,3 +1,5 @@
+"""Fixtures for tests of channels: a played internet and a real mail server."""
+
 from collections.abc import Iterator
 
 import pytest

@@ -7,6 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
+from tests.support.http_server import drip
 from tests.support.internet import PUBLIC
 from tests.support.servers import free_port
 from tracker import http
@@ -131,15 +132,13 @@ def test_what_is_no_http_is_tried_again(server):
 
 
 def test_a_receiver_that_hangs_or_drips_is_left(server, impatient):
-    def drip(request):
+    def dripping(request):
         request.send_response(200)
         request.send_header("X", "y" * 10)
-        for _ in range(200):
-            request.wfile.write(b"a")
-            time.sleep(0.05)
+        drip(request, b"a", pause=0.05, seconds=10)
 
-    for hang in (lambda request: time.sleep(1), drip):
-        server.answer = hang
+    for answer in (server.hang, dripping):
+        server.answer = answer
         began = time.monotonic()
         assert not refused(server.url).permanent
         assert time.monotonic() - began < 5

@@ -1,3 +1,5 @@
+"""When a rule finds an alert: on rising edges only, with enough samples, and until it is cleared."""
+
 from fractions import Fraction
 
 import numpy as np

@@ -19,7 +19,7 @@ from redis import Redis
 from api import create_app
 from api.serving import access, limits
 from tests.support.served import served
-from tests.support.servers import StoreServer, free_port
+from tests.support.servers import StoreServer, free_port, wait_for_room
 from tests.support.tracked import Tracked
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.settings import load
@@ -188,6 +188,7 @@ def test_a_public_start_needs_a_key_or_to_be_told_so(store_server: StoreServer, 
     check_start(load(public))
 
 
+@pytest.mark.slow
 def test_a_public_start_without_a_store_is_refused() -> None:
     with pytest.raises(StoreError, match="is not known"):
         check_start(load({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "BIND_ADDRESS": "0.0.0.0"}))
@@ -295,7 +296,7 @@ def test_fifty_clients_at_once_get_what_they_may_and_no_more(tracked: Tracked, s
             )
 
     with served(tracked.url, API_READS="key", API_KEY_RATE=str(limit)) as url, ThreadPoolExecutor(50) as threads:
-        wait_out_the_minute()
+        wait_for_room(5)
         began = time.time() // 60
         found = sum(threads.map(ask, [url] * 50, range(50)), Counter())
         minutes = time.time() // 60 - began + 1
@@ -304,13 +305,6 @@ def test_fifty_clients_at_once_get_what_they_may_and_no_more(tracked: Tracked, s
     assert set(found) == {200, 429} and found.total() == 50 * each
     assert found[200] == 5 * limit if minutes == 1 else 5 * limit <= found[200] <= 5 * limit * minutes
     assert unknown.status_code == 401
-
-
-def wait_out_the_minute() -> None:
-    """So that what follows lies within one, mostly."""
-    left = 60 - time.time() % 60
-    if left < 5:
-        time.sleep(left)
 
 
 # Headers and bounds

@@ -20,9 +20,7 @@ from tracker import pipeline
 from tracker.alerts.outbox import Outbox
 from tracker.store.keys import Keys
 
-pytestmark = pytest.mark.slow  # starts processes of its own
-
-pytestmark = [pytest.mark.program("nginx"), pytest.mark.program("openssl")]
+pytestmark = [pytest.mark.slow, pytest.mark.program("nginx"), pytest.mark.program("openssl")]
 
 URL = "/v1/metrics/kraken:ethbtc:volume"
 

@@ -1,6 +1,6 @@
-"""Servers that speak each exchange's recorded format over real HTTP, driven by real candles moved to the present.
+"""Servers that speak the recorded format of each exchange over real HTTP, with real candles moved to the present.
 
-One file an exchange. What they say, and how they refuse, is from the recorded payloads of each.
+Each exchange has one file. Its answers and refusals are those of recorded payloads.
 """
 
 import json
@@ -21,23 +21,23 @@ Trades = dict[int, tuple[float, float]]
 
 
 def moved(pair: str, ahead: int = 60 * STEP) -> Trades:
-    """The real candles of ``pair``, moved so that FILE_NOW is the current minute; those of the next hour come true."""
+    """The real candles of ``pair``, moved so that FILE_NOW is the current minute. The next hour follows in time."""
     shift = int(time.time() // STEP * STEP) - FILE_NOW
     last = FILE_NOW + ahead
     return {slot + shift: said for slot, said in candles(pair).items() if last - 4 * 86_400 < slot <= last}
 
 
 class ExchangeServer(HttpServer):
-    """One exchange. ``trades``: (base, quote) in upper case -> its candles; see the subclasses for what each one is.
+    """One exchange. ``trades``: (base, quote) in upper case -> its candles.
 
-    refuses: an answer given instead of every other, e.g. ``too_many``; limit: (amount, seconds) above which it refuses
-    with ``too_many``; arrivals: (time, cost) of every request; ahead: seconds that its candles are ahead of time.
+    refuses: an answer instead of every other, e.g. ``too_many``. limit: (amount, seconds), above which it refuses
+    with ``too_many``. arrivals: (time, cost) of every request. ahead: seconds that its candles are ahead of time.
     """
 
     name: str
-    #: Newest candles that can be had, None for all.
+    #: How many of the newest candles it gives, None for all.
     reach: int | None = None
-    #: Last part of a path -> what it costs, 1 if not here.
+    #: Last part of a path -> cost of a request, 1 if it is not here.
     costs: ClassVar[Mapping[str, float]] = {}
     too_many: Answer
     other_refusals: ClassVar[Mapping[str, Answer]] = {}
@@ -53,11 +53,11 @@ class ExchangeServer(HttpServer):
         self.answer = self._answer
 
     def reply(self, path: str, query: dict[str, str]) -> Answer:
-        """What the exchange says to a GET."""
+        """The answer to a GET."""
         raise NotImplementedError
 
     def rows(self, pair: tuple[str, str], first: float, last: float) -> list[tuple[int, float, float]]:
-        """(slot, price, volume) of candles with trades, oldest first, as far as time has come."""
+        """(slot, price, volume) of candles with trades up to now, oldest first."""
         last = min(last, self.now())
         return [(slot, *said) for slot, said in sorted(self.trades[pair].items()) if first <= slot <= last]
 

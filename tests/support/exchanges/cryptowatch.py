@@ -1,4 +1,4 @@
-"""Cryptowatch's REST API as archived: candles are named by closing times, and every answer tells of the allowance."""
+"""Cryptowatch's REST API as archived: candles have closing times, and every answer shows the allowance."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -23,7 +23,7 @@ class CryptowatchServer(ExchangeServer):
         "http_502": (502, {}, b"<html>Bad gateway</html>"),
     }
 
-    #: Pairs that have another name than their currencies make.
+    #: Names of pairs that are not just their two currencies.
     called: Mapping[tuple[str, str], str] = MappingProxyType({})
 
     def reply(self, path: str, query: dict[str, str]) -> Answer:

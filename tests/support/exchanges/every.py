@@ -1,4 +1,4 @@
-"""A server of each exchange, and the source that asks it."""
+"""The servers of all exchanges, and the source for each."""
 
 from tests.support.exchanges import ExchangeServer
 from tests.support.exchanges.binance import Binance
