@@ -1,6 +1,7 @@
 """Which tests a run leaves out, and that it says so: those of programs that the machine lacks, and slow ones."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,10 @@ def test_the_script_says_what_it_does() -> None:
     assert done.returncode == 0
     for words in ("run-tests.sh fast", "everything", "left out"):
         assert words in done.stdout
+
+
+def test_ci_installs_every_program_that_a_test_needs() -> None:
+    texts = [path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
+    needed = {name for text in texts for name in re.findall(r"""mark\.program\("([\w-]+)"\)""", text)}
+    installed = set(re.findall(r"\b([\w-]+):[\w-]+", (ROOT / ".ci" / "run").read_text().partition("for each in")[2]))
+    assert needed and needed <= installed

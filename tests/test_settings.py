@@ -313,6 +313,3 @@ def test_the_settings_of_a_process_are_read_once(monkeypatch):
 def test_a_value_for_a_source_that_is_not_configured_is_refused():
     with pytest.raises(SettingsError, match=r"INTERVAL='krakn=\.\.\.': expected a source out of SOURCES"):
         load({"SOURCES": "kraken", "INTERVAL": "60; krakn=30"})
-
-
-# Anything at all
