@@ -220,54 +220,6 @@ def test_rings_of_many_markets_are_decoded_each_by_itself():
     np.testing.assert_array_equal(windows[1, :, -1], [2, 3, 4, np.nan])
 
 
-def stored_rings(ring, now, count):
-    """Rings of which each has samples of its own, with gaps."""
-    slots, rings = ring.slots(now), []
-    for market in range(count):
-        stored, present = bytearray(ring.size), (np.arange(ring.rows) + market) % 7 != 3
-        values = np.column_stack([np.arange(ring.rows) + 1_000.0 * market, np.arange(ring.rows) + 0.5])
-        for offset, run in ring.encode(slots[present], values[present], now):
-            put(stored, offset, run)
-        rings.append(bytes(stored))
-    return rings
-
-
-def laid(rings, gaps):
-    """A buffer that has ``rings`` with so many other bytes before each, and where they are."""
-    raw, parts = bytearray(), []
-    for ring, gap in zip(rings, gaps, strict=True):
-        raw += b"$" * gap
-        parts.append(slice(len(raw), len(raw) + len(ring)) if ring else slice(0, 0))
-        raw += ring
-    return raw + b"rest", parts
-
-
-@given(st.sampled_from(STEPS), st.floats(1e9, 2**40), st.data())
-def test_rings_in_a_buffer_are_decoded_as_they_are_alone(step, now, data):
-    ring = Ring(step)
-    rings = stored_rings(ring, now, data.draw(st.integers(1, 4)))
-    if data.draw(st.booleans()):  # short, long or missing ones
-        sizes = st.integers(0, 2 * ring.size) | st.sampled_from([0, 1, ring.size - 1, ring.size + 1])
-        rings = [each.ljust(2 * ring.size, b"+")[: data.draw(sizes)] for each in rings]
-    evenly = data.draw(st.booleans())
-    gap = data.draw(st.integers(0, 20))
-    raw, parts = laid(rings, [gap if evenly else data.draw(st.integers(0, 20)) for _ in rings])
-    room = np.empty(2 * (len(rings) + 1) * ring.rows)
-    found, alone = ring.decode_parts(raw, parts, now, room), ring.decode(rings, now)
-    np.testing.assert_array_equal(found.values, alone.values)
-    np.testing.assert_array_equal(found.final, alone.final)
-
-
-def test_windows_of_rings_in_a_buffer_take_the_place_of_those_before():
-    ring = Ring()
-    room = np.empty(2 * 3 * ring.rows)
-    first, second = stored_rings(ring, NOW, 3), stored_rings(ring, NOW, 3)[::-1]
-    before = ring.decode_parts(*laid(first, [8] * 3), NOW, room).values
-    after = ring.decode_parts(*laid(second, [8] * 3), NOW, room).values
-    assert np.shares_memory(before, room) and np.shares_memory(after, room)
-    np.testing.assert_array_equal(before, ring.decode(second, NOW).values)
-
-
 def test_no_markets_are_no_windows():
     assert Ring().decode([], NOW).values.shape == (2, 0, 1_441)
 

@@ -7,11 +7,9 @@ slot is not final: its source had not been asked since the slot ended. Value and
 late write of an unfinished value never passes for a final one.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -104,46 +102,12 @@ class Ring:
         turned = b"".join([ring[oldest:] + ring[:oldest] for ring in whole])
         packed = np.frombuffer(turned, self.row_type).reshape(len(rings), self.rows)
         values = np.array([packed["values"][:, :, column] for column in columns]).reshape(len(columns), *packed.shape)
-        cycles, (expected, _) = packed["cycle"], _expected(first, self.step)
+        cycles, expected = packed["cycle"], _expected(first, self.step)
         if cycles.tobytes() == expected.tobytes() * len(rings):
             return Windows(values, np.full(len(rings), self.rows - 1))
         absent, final = _told(cycles, expected)
         np.copyto(values, np.nan, where=absent)
         return Windows(values, np.minimum(final, self.rows - 1))
-
-    def decode_parts(self, raw: bytearray, parts: Sequence[slice], now: float, values: np.ndarray) -> Windows:
-        """The windows of the rings that are ``parts`` (n) of ``raw``, as ``decode`` has them.
-
-        They are in ``values`` where the rings are whole and lie evenly: float64, at least (fields * n * rows,). Fresh
-        memory would cost more than the work that is done in it.
-        """
-        gaps = {after.start - before.start for before, after in pairwise(parts)} or {self.size}
-        if parts and len(gaps) == 1 and all(part.stop - part.start == self.size for part in parts):
-            packed = np.ndarray(
-                (len(parts), self.rows), self.row_type, raw, parts[0].start, (*gaps, self.row_type.itemsize)
-            )
-            return self._turned(packed, now, values)
-        return self.decode([bytes(raw[part]) for part in parts], now)
-
-    def _turned(self, packed: np.ndarray, now: float, room: np.ndarray) -> Windows:
-        """Windows in ``room`` from the rows of rings, (n, rows)."""
-        first = self.first(now)
-        oldest = self._row(first)
-        shape = len(FIELDS), *packed.shape
-        values = room[: math.prod(shape)].reshape(shape)
-        for series, column in zip(values, COLUMNS, strict=True):
-            stored = packed["values"][:, :, column]
-            series[:, : self.rows - oldest] = stored[:, oldest:]
-            series[:, self.rows - oldest :] = stored[:, :oldest]
-        in_order, as_stored = _expected(first, self.step)
-        final = np.full(len(packed), self.rows - 1)
-        odd = np.flatnonzero((packed["cycle"] != as_stored).any(axis=1))
-        if len(odd):
-            cycles = np.roll(packed["cycle"][odd], -oldest, axis=1)
-            absent, told = _told(cycles, in_order)
-            values[:, odd] = np.where(absent, np.nan, values[:, odd])
-            final[odd] = np.minimum(told, self.rows - 1)
-        return Windows(values, final)
 
     def tail_ranges(self, now: float, count: int) -> list[tuple[int, int]]:
         """The byte ranges (first, last inclusive) that hold the newest ``count`` slots, oldest first."""
@@ -173,15 +137,16 @@ class Ring:
 
 
 @lru_cache(4)
-def _expected(first: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """The cycles of a whole window that begins with the slot ``first``: in its order, and in that of a ring's rows.
+def _expected(first: int, step: int) -> np.ndarray:
+    """The cycles (slots,) of a whole window that begins with the slot ``first``.
 
-    All of its slots are stored, and all are final but the one in progress: the usual case, for which a look suffices.
+    All of its slots are stored, and all but the one in progress are final. That is the usual case, and one comparison
+    finds it.
     """
     ring = Ring(step)
     cycles = ring._cycles(ring.slots(first + DAY))
     cycles[-1] |= OPEN
-    return cycles, np.roll(cycles, ring._row(first))
+    return cycles
 
 
 def _told(cycles: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,6 @@ from redis.retry import Retry
 from tracker.errors import StoreError
 from tracker.store.failfast import FailFast
 from tracker.store.local import LocalConnection
-from tracker.store.raw import ours
 
 PREFIX = "dt1"
 
@@ -54,4 +53,4 @@ def translated() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise ours(error) from error
+        raise StoreError(f"the store does not answer as it should: {str(error).rstrip('.')}") from error

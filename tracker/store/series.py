@@ -35,7 +35,7 @@ from tracker.store.layout import (
     status_key,
     summary_key,
 )
-from tracker.store.raw import Batch, Command, RawPipeline, StringPipeline
+from tracker.store.raw import Batch, Command, RawPipeline
 
 #: Hash, market -> slot: what is fetched again from there on, since some of it may be lost (repairs.py).
 REFETCH = f"{PREFIX}:refetch"
@@ -64,7 +64,6 @@ class Store:
         self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
         self.ring = ring
         self._raw = RawPipeline.of(redis)
-        self._strings = StringPipeline(redis)
 
     # Series
 
@@ -88,30 +87,25 @@ class Store:
 
     def windows(self, markets: Sequence[str], now: float) -> Windows:
         """The windows of ``markets``, one column a field."""
-        return self.ring.decode(self._raw.ask([("GET", ring_key(market)) for market in markets]), now)
+        return self._windows(self._begin_windows(markets), now)
 
     def walk(self, markets: Sequence[str], now: float, count: int) -> Iterator[tuple[Sequence[str], Windows]]:
-        """Yields (markets, windows) in chunks of ``count``. The array is reused: copy what must outlive the next chunk.
-
-        The server sends the first ones at once, and the next ones while the caller works.
-        """
-        values = np.empty(len(FIELDS) * min(count, len(markets)) * self.ring.rows)
-        chunks = [markets[start : start + count] for start in range(0, len(markets), count)]
-        asked = map(self._begin_windows, chunks)
-        ahead = next(asked, None)
-
-        def walked(ahead: Batch | None) -> Iterator[tuple[Sequence[str], Windows]]:
-            for chunk in chunks:
-                assert ahead
-                parts = self._strings.finish(ahead)
-                decoded = self.ring.decode_parts(self._strings.buffer, parts, now, values)
-                ahead = next(asked, None)
-                yield chunk, decoded
-
-        return walked(ahead)
+        """Yields (markets, windows) in chunks of ``count``. The server sends the next chunk while the caller works."""
+        chunks = (markets[start : start + count] for start in range(0, len(markets), count))
+        begun = ((chunk, self._begin_windows(chunk)) for chunk in chunks)
+        ahead = next(begun, None)
+        while ahead:
+            chunk, batch = ahead
+            windows = self._windows(batch, now)
+            ahead = next(begun, None)
+            yield chunk, windows
 
     def _begin_windows(self, markets: Sequence[str]) -> Batch:
-        return self._strings.begin(("GET", ring_key(market)) for market in markets)
+        return self._raw.begin([("MGET", *map(ring_key, markets))] if markets else [])
+
+    def _windows(self, batch: Batch, now: float) -> Windows:
+        rings = next(iter(self._raw.finish(batch)), [])
+        return self.ring.decode(rings, now)
 
     def write(
         self, source: str, market: str, slots: np.ndarray, values: np.ndarray, now: float,
