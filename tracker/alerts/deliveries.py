@@ -13,7 +13,7 @@ from functools import partial
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from redis import Redis, WatchError
+from redis import Redis
 
 from tracker.alerts.waiting import PROBE, Waiting
 from tracker.models import DIGEST, FIRING, RESOLVED, Attempt, Delivery
@@ -292,20 +292,17 @@ class Deliveries:
     def _change(self, keys: Sequence[str], change: Callable[[Any, Any], T], read: Read | None = None) -> T:
         """A transaction: what ``change`` adds to the pipeline, given the hash at the first of ``keys``, or ``read``.
 
-        Repeated until none of ``keys`` changes meanwhile; also after a lost connection, so ``change`` must know its
-        own work again.
+        It is repeated until none of ``keys`` changes meanwhile, and after a lost connection. So ``change`` must
+        recognise its own work.
         """
-        with translated(), self.redis.pipeline(transaction=True) as pipe:
-            while True:
-                try:
-                    pipe.watch(*keys)
-                    stored = read(pipe) if read else pipe.hgetall(keys[0])
-                    pipe.multi()
-                    outcome = change(pipe, stored)
-                    pipe.execute()
-                    return outcome
-                except WatchError:
-                    continue
+
+        def work(pipe: Any) -> T:
+            stored = read(pipe) if read else pipe.hgetall(keys[0])
+            pipe.multi()
+            return change(pipe, stored)
+
+        with translated():
+            return self.redis.transaction(work, *keys, value_from_callable=True)
 
 
 def _key(id: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from secrets import token_hex
 from typing import Any
 
-from redis import Redis, WatchError
+from redis import Redis
 
 from tracker.alerts.deliveries import LIFE, Deliveries
 from tracker.clock import wall
@@ -46,28 +46,26 @@ class Outbox:
         fired = f"{PREFIX}:fired:{alert.rule}:{alert.metric}"
         mine = f"{alert.slot}:{token_hex(8)}"
         rows = [Delivery(alert.id, channel, FIRING) for channel in channels]
-        with translated(), self.redis.pipeline(transaction=True) as pipe:
-            while True:
-                try:
-                    pipe.watch(fired)
-                    last = (pipe.get(fired) or b"").decode()
-                    if last == mine:
-                        return True  # written by the try before, and only its answer was lost
-                    if last and alert.slot - int(last.partition(":")[0]) < max(cooldown, 1):
-                        return False
-                    pipe.multi()
-                    pipe.set(fired, mine, ex=max(cooldown, LIFE))
-                    known = asdict(alert) | {"definition": definition or {}, "rows": [row.id for row in rows]}
-                    pipe.hset(_alert_key(alert.id), mapping=_encoded(known))
-                    pipe.expire(_alert_key(alert.id), LIFE)
-                    pipe.hset(FIRING_NOW, f"{alert.rule}:{alert.metric}", alert.slot)
-                    pipe.xadd(ALERTS, {"id": alert.id}, maxlen=KEPT, approximate=True)
-                    for row in rows:
-                        self.deliveries.add(pipe, row)
-                    pipe.execute()
-                    return True
-                except WatchError:
-                    continue  # another evaluation of the metric was faster, or the connection was lost: look again
+
+        def work(pipe: Any) -> bool:  # again if another evaluation of the metric was faster, or the connection broke
+            last = (pipe.get(fired) or b"").decode()
+            if last == mine:
+                return True  # written by the try before, and only its answer was lost
+            if last and alert.slot - int(last.partition(":")[0]) < max(cooldown, 1):
+                return False
+            pipe.multi()
+            pipe.set(fired, mine, ex=max(cooldown, LIFE))
+            known = asdict(alert) | {"definition": definition or {}, "rows": [row.id for row in rows]}
+            pipe.hset(_alert_key(alert.id), mapping=_encoded(known))
+            pipe.expire(_alert_key(alert.id), LIFE)
+            pipe.hset(FIRING_NOW, f"{alert.rule}:{alert.metric}", alert.slot)
+            pipe.xadd(ALERTS, {"id": alert.id}, maxlen=KEPT, approximate=True)
+            for row in rows:
+                self.deliveries.add(pipe, row)
+            return True
+
+        with translated():
+            return self.redis.transaction(work, fired, value_from_callable=True)
 
     def firing(self) -> dict[str, int]:
         """The alerts that are not resolved: ``rule:metric`` -> slot."""
@@ -86,30 +84,24 @@ class Outbox:
         ``at``: Unix seconds of the evaluation that found it clear.
         """
         rows = [Delivery(id, channel, RESOLVED) for channel in channels]
-        with translated(), self.redis.pipeline(transaction=True) as pipe:
-            while True:
-                try:
-                    pipe.watch(_alert_key(id), FIRING_NOW)
-                    stored = _decoded(pipe.hgetall(_alert_key(id)))
-                    subject, _, slot = id.rpartition(":")
-                    newest = pipe.hget(FIRING_NOW, subject) == slot.encode()
-                    pipe.multi()
-                    if newest:
-                        pipe.hdel(FIRING_NOW, subject)
-                    fresh = bool(stored) and stored["state"] == FIRING
-                    if fresh:
-                        known = {
-                            "state": RESOLVED,
-                            "resolved_at": at,
-                            "rows": stored["rows"] + [row.id for row in rows],
-                        }
-                        pipe.hset(_alert_key(id), mapping=_encoded(known))
-                        for row in rows:
-                            self.deliveries.add(pipe, row)
-                    pipe.execute()
-                    return [row.id for row in rows] if fresh else []
-                except WatchError:
-                    continue
+
+        def work(pipe: Any) -> list[str]:
+            stored = _decoded(pipe.hgetall(_alert_key(id)))
+            subject, _, slot = id.rpartition(":")
+            newest = pipe.hget(FIRING_NOW, subject) == slot.encode()
+            pipe.multi()
+            if newest:
+                pipe.hdel(FIRING_NOW, subject)
+            if not stored or stored["state"] != FIRING:
+                return []
+            known = {"state": RESOLVED, "resolved_at": at, "rows": stored["rows"] + [row.id for row in rows]}
+            pipe.hset(_alert_key(id), mapping=_encoded(known))
+            for row in rows:
+                self.deliveries.add(pipe, row)
+            return [row.id for row in rows]
+
+        with translated():
+            return self.redis.transaction(work, _alert_key(id), FIRING_NOW, value_from_callable=True)
 
     def acknowledge(self, id: str, by: str, comment: str, at: float) -> bool:
         """Notes that the person ``by`` has taken the alert on; False if the alert is not stored."""

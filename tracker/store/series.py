@@ -104,7 +104,7 @@ class Store:
         return self._raw.begin([("MGET", *map(ring_key, markets))] if markets else [])
 
     def _windows(self, batch: Batch, now: float) -> Windows:
-        rings = next(iter(self._raw.finish(batch)), [])
+        rings: list[bytes | None] = next(iter(self._raw.finish(batch)), [])
         return self.ring.decode(rings, now)
 
     def write(
