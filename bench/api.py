@@ -27,6 +27,7 @@ import requests
 from tests.support.programs import find
 from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.site import nginx
+from tests.support.stored import write_slot
 from tracker.alerts.outbox import Outbox
 from tracker.models import Market
 from tracker.pipeline import evaluate
@@ -238,8 +239,8 @@ def live(url: str, metrics: int) -> None:
     with connect(url) as redis:
         store, markets = Store(redis, RING), [f"bench:pair{number}" for number in range(metrics // 2)]
         values = np.round(random.uniform(90, 110, (len(markets), len(FIELDS))), 2)
-        store.write_slot(markets, RING.slot(now) - RING.step, values, final=True)
-        store.write_slot(markets, RING.slot(now), values)
+        write_slot(store, markets, RING.slot(now) - RING.step, values, final=True)
+        write_slot(store, markets, RING.slot(now), values)
         evaluate(store, Outbox(redis), (), markets, now)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.store import NOW, RING, fill
 from tests.support.servers import StoreServer
+from tests.support.stored import write_slot
 from tracker.alerts import rules
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.rules import Change, Ratio, SeriesRule, Threshold, Zscore
@@ -87,7 +88,7 @@ def whole(markets: list[str], spiking: float, rounds: int) -> None:
         fill(store, markets)
         both = np.tile([100.0, 50.0], (len(markets), 1))
         both[np.random.default_rng(1).random(len(markets)) < spiking] *= 10
-        store.write_slot(markets, RING.slot(NOW), both)
+        write_slot(store, markets, RING.slot(NOW), both)
         for active in (ONE, *SETS.values()):
             evaluate(store, outbox, active, markets, NOW)  # records the alerts, which happens once
         show("whole evaluations", compare(rounds, lambda active: evaluate(store, outbox, active, markets, NOW)))

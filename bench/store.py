@@ -1,18 +1,22 @@
-"""Writing one slot of all markets and evaluating them all, against plain GETs of the same bytes and one np.std.
+"""Measures one write of a slot and one evaluation of all markets, against plain GETs of the same bytes and one np.std.
 
-For each number of metrics: full rings on one real store of the project's own; the baseline reads the same rings with
-pipelined GETs and takes ``np.std(axis=1)`` of an array of that size. Also Redis memory per metric, and cost per metric.
+For each number of metrics, a store of its own holds full rings. The baseline reads the same rings with redis-py's
+pipeline and takes ``np.std(axis=1)`` of an array of that size. Also prints CPU of client and server, Redis memory a
+metric, and cost a metric.
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from redis import Redis
 
 from tests.support.servers import StoreServer
+from tests.support.stored import write_slot
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.rules import DEFAULT_RULES
 from tracker.models import FIELDS
@@ -43,16 +47,19 @@ def measure(metrics: int, rounds: int) -> float:
         empty = redis.info("memory")["used_memory"]
         fill(store, markets)
         memory = (redis.info("memory")["used_memory"] - empty) / metrics
-        ours, gets, deviations = [], [], []
+        ours, gets, deviations, worked = [], [], [], []
         array = np.random.default_rng(1).standard_normal((metrics, RING.rows))
         evaluate(store, outbox, DEFAULT_RULES, markets, NOW)
         for _ in range(rounds):
+            before = cpu(redis)
             ours.append(timed(lambda: write_and_evaluate(store, outbox, markets)))
+            worked.append(cpu(redis) - before)
             gets.append(timed(lambda: read(redis, markets)))
             deviations.append(timed(lambda: np.std(array, axis=1)))
         cost, base = np.median(ours), np.median(gets) + np.median(deviations)
         print(
-            f"{metrics:6} metrics: write and evaluate {cost * 1e3:.0f} ms ({cost / metrics * 1e6:.1f} us a metric); "
+            f"{metrics:6} metrics: write and evaluate {cost * 1e3:.0f} ms ({cost / metrics * 1e6:.1f} us a metric), "
+            f"CPU of client and server {np.median(worked) * 1e3:.0f} ms, at least {min(worked) * 1e3:.0f}; "
             f"GETs {np.median(gets) * 1e3:.0f} + np.std {np.median(deviations) * 1e3:.0f} ms; ratio {cost / base:.2f}; "
             f"{memory:,.0f} bytes of Redis a metric",
             flush=True,
@@ -69,7 +76,7 @@ def fill(store: Store, markets: list[str]) -> None:
 
 
 def write_and_evaluate(store: Store, outbox: Outbox, markets: list[str]) -> None:
-    store.write_slot(markets, RING.slot(NOW), np.tile([100.0, 50.0], (len(markets), 1)))
+    write_slot(store, markets, RING.slot(NOW), np.tile([100.0, 50.0], (len(markets), 1)))
     evaluate(store, outbox, DEFAULT_RULES, markets, NOW)
 
 
@@ -81,7 +88,13 @@ def read(redis: Redis, markets: list[str]) -> None:
             pipe.execute()
 
 
-def timed(work) -> float:
+def cpu(redis: Redis) -> float:
+    """Seconds of CPU that this process and the server have used."""
+    server: Any = redis.info("cpu")
+    return time.process_time() + float(server["used_cpu_user"]) + float(server["used_cpu_sys"])
+
+
+def timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

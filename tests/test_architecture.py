@@ -80,6 +80,7 @@ LIBRARIES = {
     "kombu": {"tracker.tasks", "tracker.worker", "celeryconfig"},
     "flask": {"api", "api.v1", "api.serving", "api.pages"},
     "apiflask": {"api", "api.v1", "api.serving", "api.pages"},
+    "hiredis": {"tracker.store"},
     "redis": {"tracker.store", "tracker.sources", "tracker.alerts", "tracker.worker", "tracker.tasks"},
     "apprise": {"tracker.alerts.channels"},
     "ccxt": {"tracker.sources"},

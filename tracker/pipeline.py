@@ -1,7 +1,7 @@
 """The steps of the main job, without Celery: refresh a watch list, fetch a market, evaluate markets.
 
-Each may run twice, late or not at all: a write says "this market, this slot, these values", and everything else is
-computed from what is stored.
+Each may run twice, late or not at all. A write says "this market, this slot, these values". Everything else is computed
+from what is stored.
 """
 
 import logging
@@ -23,7 +23,7 @@ from tracker.store.series import Store
 
 log = logging.getLogger(__name__)
 
-#: Newest slots looked at to find where a fetch goes on from. Older ones are only looked at if these have no trade.
+#: Newest slots read to find where a fetch goes on from. Older ones are only read if these have no trade.
 TAIL = 64
 #: Markets whose windows are read and computed at a time: few enough for a core's cache, see store/raw.py.
 CHUNK = 32
@@ -37,11 +37,11 @@ def refresh(
 ) -> list[str]:
     """Makes what is ``wanted`` of the source's catalogue its watch list; returns the market ids.
 
-    A market that one of the ``earlier`` sources watches is left to that one: two would write over each other.
+    A market that one of the ``earlier`` sources watches is left to that source: two would write over each other.
 
-    Raises SourceError, counted, and leaves the list as it was: for a catalogue that is suddenly empty or not half as
-    long, among others. What stays so for a day is taken for true. Raises MustWait, noted, where the source was not
-    asked for all: the next try asks for the rest.
+    Raises SourceError, which is counted, and leaves the list unchanged, for example if the catalogue is suddenly empty
+    or less than half as long. A catalogue that stays short for a day is accepted. Raises MustWait, which is noted, if
+    the budget did not allow all requests: the next try sends the rest.
     """
     try:
         taken = {market for each in earlier for market in store.watched(each)}
@@ -89,7 +89,7 @@ def _wanted(
 
 
 def due(store: Store, name: str, markets: Sequence[str], affordable: int | None) -> list[str]:
-    """Which of ``markets`` a tick asks for: all, or those asked for longest ago where the budget pays for fewer."""
+    """The ``markets`` that a tick asks for: all, or the ``affordable`` ones whose last request is the longest ago."""
     if affordable is None or affordable >= len(markets):
         chosen = list(markets)
     else:
@@ -99,9 +99,9 @@ def due(store: Store, name: str, markets: Sequence[str], affordable: int | None)
 
 
 def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) -> None:
-    """Stores all candles of ``market`` since its last stored slot; what the source does wrong is counted and logged.
+    """Stores all candles of ``market`` since its last stored slot. Faults of the source are counted and logged.
 
-    Raises MustWait where the source was not asked, or not for all: what it gave is stored, the rest is to be asked for.
+    Raises MustWait if the budget did not allow all requests: the answers are stored, and the rest must be asked for.
     """
     asked = clock.now()
     listed, known, again = _resume(store, name, market, asked)
@@ -129,9 +129,9 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) ->
 
 
 def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
-    """Stores the prices of all watched markets in the slot in progress, from one answer; returns whose it had.
+    """Stores the prices of all watched markets in the slot in progress, from one answer; returns the markets in it.
 
-    There are no volumes in it, and no past. What the source does wrong is counted and logged; raises MustWait.
+    The answer has no volumes and no past. Faults of the source are counted and logged. Raises MustWait.
     """
     asked = clock.now()
     markets = list(store.watched(name).values())
@@ -154,9 +154,10 @@ def evaluate(
     store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float,
     wants_resolved: Collection[str] = (), fresh: int = rules.FRESH_STEPS,
 ) -> Found:  # fmt: skip
-    """Stores summaries and ranks of ``markets``; records what ``active`` rules find, and which alerts are over.
+    """Stores summaries and ranks of ``markets``; records new alerts of the ``active`` rules, and alerts that are over.
 
-    ``wants_resolved``: the channels that are told of the latter; ``fresh``: steps for which a slot may alert.
+    ``wants_resolved``: the channels that get a notice when an alert is over. ``fresh``: steps for which a slot may
+    alert.
     """
     series = [rule for rule in active if isinstance(rule, rules.SeriesRule)]
     decoded = store.walk(markets, now, CHUNK)
@@ -182,7 +183,7 @@ def evaluate(
 
 
 def leavers(store: Store, sources: Sequence[str]) -> list[str]:
-    """Markets that still have ranks but are on no watch list: to be evaluated until their samples are gone."""
+    """Markets that still have ranks but are on no watch list. They are evaluated until their samples are gone."""
     watched = {market for source in sources for market in store.watched(source)}
     ranked = {Metric.parse(metric).market for field in FIELDS for metric in store.ranking(field)}
     return sorted(ranked - watched)
@@ -199,20 +200,20 @@ def _resume(
 
 
 def _settled(ring: Ring, skew: float | None, asked: float, clock: Clock) -> int:
-    """The slot before which all are final, of a source that was asked at ``asked`` and whose clock is ``skew`` s ahead.
+    """The slot before which all slots are final: the source was asked at ``asked``, and its clock is ``skew`` s ahead.
 
-    Where its clock is behind ours, a slot ends later for it. A skew below a second says nothing: it is told in seconds.
+    If its clock is behind ours, its slots end later. A skew below a second means nothing: servers send whole seconds.
     """
     behind = max(-(skew or 0) - 1, 0) * clock.speed
     return ring.slot(asked - SETTLING - behind)
 
 
 def _kept(slots: np.ndarray, answer: Candles, ring: Ring, asked: float, now: float) -> np.ndarray:
-    """Which slots to write: all, or where a slot has ended since the source was asked only those that had ended then.
+    """Which slots to write: bool (n,). If a slot ended after the request, only slots that had ended before it.
 
-    An unfinished candle that had to wait, for a slow answer or a stopped process, must not be written over the finished
-    one; nor must what was inferred from the silence of a source that lags.
+    An unfinished candle that came late, after a slow answer or a stopped process, must not replace the finished one.
+    Nor must a slot that was inferred from the silence of a source that lags.
     """
     if ring.slot(asked) == ring.slot(now):
         return np.ones(len(slots), bool)
-    return slots < min([ring.slot(asked), *answer.slots[-1:].tolist()])
+    return np.asarray(slots < min([ring.slot(asked), *answer.slots[-1:].tolist()]))

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.candle_files import FOLDER
 from tests.support.stack import CLEAN
+from tests.support.stored import write_slot
 from tracker import pipeline
 from tracker.alerts import backtest
 from tracker.alerts.backtest import Past, of_files, report, run
@@ -80,7 +81,7 @@ def test_real_candles_give_the_alerts_that_the_pipeline_gives(store, redis):
         now = float(slots[at]) + 59
         for column in (at - 1, at):  # as a fetch does: the slot before is final now
             both = np.column_stack([np.ones(2), past.values[:, column]])
-            store.write_slot(markets, int(slots[column]), both, final=column < at)
+            write_slot(store, markets, int(slots[column]), both, final=column < at)
         live |= {(alert.metric, alert.slot) for alert in pipeline.evaluate(store, outbox, [rule], markets, now).alerts}
     assert {each for each in live if each[1] >= slots[first]} == looked_back
     assert len(looked_back) > 100

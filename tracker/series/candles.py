@@ -1,4 +1,4 @@
-"""What a source says, made into slots. Pure: judges rows, infers slots without a trade, decides where to go on from.
+"""Turns a source's answer into slots. Pure: judges rows, infers slots without a trade, finds where to go on from.
 
 A source's answer is refused whole when its shape or its times are wrong (SourceError), and candle by candle when only a
 number is: a single bad candle must not keep a market from its other 1,440.
@@ -18,7 +18,7 @@ from tracker.models import FIELDS, PRICE, VOLUME, Candles
 LARGEST = 1e18
 
 
-def accept(rows: Iterable[Sequence], covered: int, step: int, now: float, until: int | None = None) -> Candles:
+def accept(rows: Iterable[Sequence[Any]], covered: int, step: int, now: float, until: int | None = None) -> Candles:
     """Judges a source's ``rows`` of (slot in Unix seconds, price, volume), oldest first.
 
     See Candles for ``covered`` and ``until``.

@@ -2,7 +2,7 @@
 
 A ring is a string of ``rows`` packed little-endian rows: the window's closed slots and the one in progress. A slot's
 row is ``(slot // step) % rows``. A row is (cycle u2, one f8 a field). The low 15 bits of the cycle say which turn of
-the ring wrote it, so that yesterday's row is told from today's; 0 marks a row never written. The high bit says that the
+the ring wrote it, so yesterday's row differs from today's; 0 marks a row never written. The high bit says that the
 slot is not final: its source had not been asked since the slot ended. Value and mark are written in one piece, so a
 late write of an unfinished value never passes for a final one.
 """

@@ -1,4 +1,4 @@
-"""Statistics of windows. Pure, and computed afresh each time: running sums keep an error after a spike."""
+"""Statistics of windows. Pure. Computed anew each time, because running sums keep an error after a spike."""
 
 from dataclasses import dataclass
 
@@ -25,10 +25,9 @@ def describe(values: np.ndarray, step: int, final: np.ndarray | None = None) -> 
     """Statistics of ``values`` (n, rows), oldest slot first, NaN for missing, the last column the slot in progress.
 
     mean, mean_1h, stddev and cv are over final slots: the first ``final`` (n,) of each row, all closed ones if None.
-    stddev is the population's (ddof 0, as Prometheus'
-    ``stddev_over_time``), from the squares of differences from the last sample, so that a constant series has exactly
-    0; a sample is at most sqrt(n - 1) stddevs from the mean (Samuelson's inequality), so no more than three decimal
-    digits cancel. A change or cv that would be a division by 0 is NaN.
+    stddev is the population's (ddof 0, as Prometheus' ``stddev_over_time``). It is computed from differences to the
+    last sample, so a constant series has exactly 0. A sample is at most sqrt(n - 1) stddevs from the mean (Samuelson's
+    inequality), so at most three decimal digits cancel. A change or cv that would be a division by 0 is NaN.
     """
     at, last = last_present(values)
     closed = values[:, :-1]
@@ -72,7 +71,7 @@ def _change(at: np.ndarray, last: np.ndarray, values: np.ndarray, column: int) -
     with np.errstate(invalid="ignore", divide="ignore"):
         change = last / values[:, column] - 1
     change[~np.isfinite(change) | (at <= column % values.shape[1])] = np.nan
-    return change
+    return np.asarray(change)
 
 
 def mean_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

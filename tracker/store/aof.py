@@ -1,7 +1,7 @@
-"""The append-only files of a Valkey or Redis server: what is still good in damaged ones, and files made from that.
+"""Finds what is good in damaged append-only files of a Valkey or Redis server, and makes new files from it.
 
-The server refuses a file with a damaged part, however small. The part is left out here, and the rest is kept. The file
-is a row of commands, each ``*COUNT`` and then a ``$LENGTH`` and the bytes of each argument; a base may also be a
+The server refuses a file with a damaged part, however small. This module leaves that part out and keeps the rest. The
+file is a row of commands, each ``*COUNT`` and then a ``$LENGTH`` and the bytes of each argument; a base may also be a
 snapshot, which only the server's own checker can judge.
 """
 
@@ -15,12 +15,12 @@ from pathlib import Path
 
 #: Where the server keeps them, in its own folder.
 FOLDER = "appendonlydir"
-#: Damaged files that are kept: at most so many sets, and only the newest one if they take more bytes than this.
+#: Sets of damaged files that are kept at most. Only the newest is kept if they take more bytes than this.
 SETS, BYTES = 3, 1 << 30
 ASIDE = "damaged-"
 _COUNT = re.compile(rb"\*([1-9]\d{0,7})\r\n")
 _LENGTH = re.compile(rb"\$(\d{1,9})\r\n")
-#: What a command looks like at its beginning: a count, and the name of a command.
+#: The beginning of a command: a count, and the name of a command.
 _BEGINNING = re.compile(rb"\*[1-9]\d{0,7}\r\n\$\d{1,2}\r\n[A-Za-z0-9._-]{2,64}\r\n")
 _LISTED = re.compile(r'file "?([^"/]+?)"? seq (\d+) type ([bhi])\b')
 _NUMBERED = re.compile(r".+\.(\d+)\.(base|incr)\.(rdb|aof)")
@@ -87,7 +87,7 @@ def needs_mending(folder: Path) -> bool:
 def mend(source: Path, target: Path, is_good_snapshot: Callable[[Path], bool], increments: bool = True) -> Mended:
     """Makes the folder ``target`` from what is good in ``source``: a base, and one increment with all good commands.
 
-    ``increments``: False leaves these out. Raises OSError if ``target`` cannot be written, for want of space say.
+    ``increments``: False leaves these out. Raises OSError if ``target`` cannot be written, as on a full disk.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -192,7 +192,7 @@ def _numbered(folder: Path, kind: str) -> list[Path]:
 
 
 def _read(path: Path) -> bytes | None:
-    """What is in a file; None if it is missing or cannot be read."""
+    """The bytes of a file; None if it is missing or cannot be read."""
     try:
         return path.read_bytes()
     except OSError:

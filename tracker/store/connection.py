@@ -1,4 +1,4 @@
-"""The connection to the store: opened, its errors ours, and what all our keys begin with."""
+"""Opens the connection to the store, translates its errors, and names the prefix of all keys."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ PREFIX = "dt1"
 
 
 def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, local: Path | None = None) -> Redis:
-    """A client of the server at ``url``, which is given ``patience`` seconds to accept and to answer.
+    """A client of the server at ``url``. The server has ``patience`` seconds to accept and to answer.
 
-    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. With a ``pause``, what follows a failure
-    within so many seconds fails at once, see FailFast. ``local``: a Unix socket where the same server may listen, see
-    LocalConnection. Raises StoreError for an option in the URL that is none.
+    ``tries`` bridge a restart of about ``tries - 1`` seconds; 1 fails at once. After a failure, calls fail at once for
+    ``pause`` seconds, see FailFast. ``local``: a Unix socket where the same server may listen, see LocalConnection.
+    Raises StoreError for an unknown option in the URL.
     """
     try:
         client = Redis.from_url(
@@ -34,7 +34,7 @@ def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, lo
             retry=FailFast(tries, pause) if pause else Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
         )
         pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # which is where an odd option shows
+        pool.connection_class(**pool.connection_kwargs)  # refuses an unknown option
     except (TypeError, ValueError) as error:
         raise StoreError(f"the store's URL has an option that cannot be used: {error}") from error
     return client
@@ -49,7 +49,7 @@ def server_version(redis: Redis) -> str:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Foreign errors become ours, at the border, with their cause."""
+    """Turns errors of redis-py into StoreError, with their cause."""
     try:
         yield
     except RedisError as error:

@@ -29,7 +29,7 @@ from tracker.store import aof, embedded, repairs
 from tracker.store.aof import Mended
 from tracker.store.connection import connect, translated
 
-#: What the server says of files that it cannot load, and of what is no fault of these.
+#: Messages of a server that cannot load its files, and messages about faults elsewhere.
 REFUSES = re.compile(r"append[- ]only file|append log file|AOF|RDB|manifest|Unknown command", re.IGNORECASE)
 NO_FAULT = re.compile(r"No space left|Read-only file system|Too many open files|Cannot allocate memory")
 ADVICE = re.compile(r": make a backup.*|\. You can: .*")
@@ -51,17 +51,19 @@ def run(settings: Settings) -> int:
 
 
 class Guard:
+    """Starts the server, mends its files if it refuses them, and looks after it until it ends."""
+
     def __init__(self, settings: Settings):
         self.command = embedded.command(settings)
         self.folder = settings.store_folder
         self.files = self.folder / aof.FOLDER
         self.redis: Any = connect(replace(settings, redis_given="").redis_url, tries=1, patience=5)
-        self.process: subprocess.Popen | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.stopping = False
         self.said: deque[str] = deque(maxlen=100)
         self.suspect = threading.Event()  # there was a write error, and the file was not made anew since
         self.pause, self.next_try = FIRST_PAUSE, 0.0
-        self.repair: tuple[str, bool] | None = None  # what to note of it in the store, as in ``repairs.record``
+        self.repair: tuple[str, bool] | None = None  # the arguments of ``repairs.record``
         self.counts = repairs.Counts(self.folder)
 
     def run(self) -> int:
@@ -140,7 +142,7 @@ class Guard:
         return [line.partition(" # ")[2].strip() for line in self.said if " # " in line]
 
     def _start_mended(self, refused: str) -> int | None:
-        """Starts the server on what is good in its files; less and less of it, until it takes them. As ``_start``."""
+        """Starts the server on what is good in its files, and on less if it refuses that; as ``_start``."""
         say(f"the store cannot load its files ({refused}): they are put aside, and what is good in them is loaded")
         known = self.counts.read()
         fresh = self.files.with_suffix(".new")
@@ -193,7 +195,7 @@ class Guard:
         return exit_status(self.process)
 
     def _look(self) -> None:
-        """Has the file made anew after a write error; writes down how many API keys and the like there are."""
+        """Rewrites the file after a write error, and writes down how many API keys and the like there are."""
         if self.repair:
             repairs.record(self.redis, *self.repair)
             self.repair = None
@@ -225,7 +227,7 @@ class Guard:
         deadline = time.monotonic() + REWRITE
         while self.process.poll() is None and time.monotonic() < deadline:
             if not self._persistence("aof_rewrite_in_progress") and not self._persistence("aof_rewrite_scheduled"):
-                return self._persistence("aof_last_bgrewrite_status") == "ok"
+                return bool(self._persistence("aof_last_bgrewrite_status") == "ok")
             time.sleep(0.1)
         return False
 
@@ -235,15 +237,15 @@ class Guard:
 
 
 def is_good_snapshot(path: Path) -> bool:
-    """The server's program is its checker too, if it is called by that name."""
+    """Whether the server can load the snapshot. Its program is also the checker, under that name."""
     command = ["valkey-check-rdb", str(path)]
     return not subprocess.run(command, executable=embedded.binary(), stdout=subprocess.DEVNULL, check=False).returncode
 
 
 def mend(folder: Path) -> str:
-    """Mends the files of a stopped server that is not ours, in its ``folder``; tells what it did.
+    """Mends the files of another stopped server, in its ``folder``; returns a report.
 
-    Its snapshot is taken for good: the checker at hand may be of another version. Raises TrackerError.
+    The snapshot is not checked: the checker at hand may be of another version. Raises TrackerError.
     """
     files = folder / aof.FOLDER
     try:
@@ -258,8 +260,8 @@ def mend(folder: Path) -> str:
     return f"{mended.kept} bytes of commands are good, {mended.lost} are lost{gone}; the old files are kept in {aside}"
 
 
-def exit_status(process: subprocess.Popen) -> int:
-    """As a shell tells it: 128 and the number of the signal that ended it."""
+def exit_status(process: subprocess.Popen[bytes]) -> int:
+    """The exit status as a shell gives it: 128 plus the number of the signal that ended the process."""
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
@@ -269,6 +271,6 @@ def say(text: str) -> None:
 
 
 def die_with_parent() -> None:
-    """For a child just forked: if its parent is killed outright, the kernel asks it to end (Linux)."""
+    """Runs in a child just forked: the kernel then ends it when its parent is killed (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,8 +1,8 @@
-"""API keys in Redis: made, listed and revoked by ``python -m tracker keys``, looked at by the API.
+"""API keys in Redis. ``python -m tracker keys`` makes, lists and revokes them; the API checks them.
 
 ``dt1:keys`` hash: id -> JSON of name, scope, digest and time of making. A key is ``dt-{id}-{secret}``; of the secret
-only a digest of the whole key is stored. SHA-256 in one round does: the secret has 256 random bits, there is nothing to
-guess that salt or work would protect, and every request pays for the check.
+only a digest of the whole key is stored. One round of SHA-256 is enough: a secret of 256 random bits
+cannot be guessed, so salt and slow hashes protect nothing, and every request pays for the check.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.settings import Settings
 from tracker.store.connection import PREFIX, connect, translated
 
-#: What a key allows, the least first: each allows what those before it do.
+#: What a key may allow. Each scope includes those before it.
 SCOPES = ("read", "admin")
-#: More keys than this are not made: the API reads all of them, often.
+#: Most keys that can be made: the API often reads all of them.
 MOST = 1_000
 _HASH = f"{PREFIX}:keys"
 _KEY = re.compile(r"dt-([0-9a-f]{8})-[A-Za-z0-9_-]{43}")
@@ -46,7 +46,7 @@ class Keys:
         self.redis: Any = redis
 
     def create(self, name: str, scope: str, now: float) -> str:
-        """A new key as its owner sends it. It is not stored, and cannot be shown again."""
+        """Makes a key; returns it as its owner sends it. Only its digest is stored. TrackerError: too many."""
         text = f"dt-{token_hex(4)}-{token_urlsafe(32)}"
         key = Key(text[3:11], name, scope, now, _digest(text))
         if len(self.all()) >= MOST:
@@ -64,30 +64,30 @@ class Keys:
         return {key.id: key for key in keys}
 
     def revoke(self, id: str) -> bool:
-        """Whether there was such a key; the API takes it no more within a second or so."""
+        """Revokes a key; returns whether there was one. The API refuses it within a second or so."""
         with translated():
             return bool(self.redis.hdel(_HASH, id))
 
 
 def match(keys: Mapping[str, Key], text: str) -> Key | None:
-    """The key of ``keys`` that ``text`` is. Its digest is compared in constant time."""
+    """The key of ``keys`` whose text is ``text``, else None. Digests are compared in constant time."""
     form = _KEY.fullmatch(text)
     key = keys.get(form[1]) if form else None
     return key if key and hmac.compare_digest(_digest(text), key.digest) else None
 
 
 def is_public(settings: Settings) -> bool:
-    """Whether others than this machine may reach the API: on an address of the network, or through a proxy."""
+    """Whether other machines may reach the API, on an address of the network or through a proxy."""
     return bool(settings.trusted_proxies) or settings.on_network
 
 
 def needs_one(settings: Settings) -> bool:
-    """Whether the API may not start without a key: others would reach it, and API_OPEN does not say that they may."""
+    """Whether the API needs a key to start: other machines can reach it, and API_OPEN does not allow that."""
     return settings.on_network and not settings.api_open
 
 
 def check_start(settings: Settings) -> None:
-    """Raises SettingsError where the API may not start, StoreError where that is not known."""
+    """Raises SettingsError if the API may not start, StoreError if the store does not tell."""
     if not needs_one(settings):
         return
     expected = (

@@ -5,7 +5,7 @@ Keys (docs/data.md says more of each):
 sorted set, metric -> coefficient of variation; ``dt1:summary:{field}`` hash, metric -> packed Summary;
 ``dt1:version`` integer, how often summaries or watch lists were written; ``dt1:markets:{source}`` hash, market ->
 base/quote; ``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash;
-``dt1:asked:{source}``, ``dt1:answered:{source}`` sorted sets, market -> when it was asked, and answered, for last.
+``dt1:asked:{source}``, ``dt1:answered:{source}`` sorted sets, market -> time of its last request, its last answer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,14 +29,14 @@ NUMBERS = [name for name in Summary._fields if name not in ("slot", "at")]
 
 
 def scored(key: str, members: Sequence[str], scores: Sequence[float]) -> list[Command]:
-    """Makes ``scores`` those of ``members`` in the sorted set at ``key``; one whose score is NaN leaves it."""
+    """Sets the scores of ``members`` in the sorted set at ``key``. A member whose score is NaN leaves it."""
     gone = [member for member, score in zip(members, scores, strict=True) if score != score]
     present = flat(pair for pair in zip(scores, members, strict=True) if pair[0] == pair[0])
     return unless_empty(("ZADD", key), present) + unless_empty(("ZREM", key), gone)
 
 
 def hashed(key: str, names: Sequence[str], values: Sequence[bytes | None]) -> list[Command]:
-    """Makes ``values`` those of ``names`` in the hash at ``key``; a name whose value is None leaves it."""
+    """Sets the values of ``names`` in the hash at ``key``. A name whose value is None leaves it."""
     gone = [name for name, value in zip(names, values, strict=True) if value is None]
     present = flat(pair for pair in zip(names, values, strict=True) if pair[1] is not None)
     return unless_empty(("HSET", key), present) + unless_empty(("HDEL", key), gone)
@@ -46,7 +46,7 @@ def unless_empty(command: Command, arguments: Sequence[Any]) -> list[Command]:
     return [(*command, *arguments)] if arguments else []
 
 
-def flat(pairs: Iterable[tuple]) -> list[Any]:
+def flat(pairs: Iterable[tuple[Any, ...]]) -> list[Any]:
     return list(chain.from_iterable(pairs))
 
 
@@ -73,7 +73,7 @@ def joined(summaries: Iterable[bytes | None]) -> bytes:
 
 
 def readable(raw: bytes | None) -> bool:
-    """Whether it is a summary of this version of ours: one of another comes back with the next evaluation."""
+    """Whether ``raw`` is a summary of this version. The next evaluation replaces a summary of another version."""
     return raw is not None and len(raw) == SUMMARY.itemsize
 
 
@@ -125,7 +125,7 @@ def answered_key(source: str) -> str:
 
 
 def answer_noted(source: str, markets: Sequence[str], now: float, newest: int | None) -> list[Command]:
-    """Notes that ``source`` has answered for ``markets`` up to the slot ``newest``."""
+    """Notes that ``source`` answered for ``markets``, up to the slot ``newest`` (None: without a slot)."""
     times = flat((now, market) for market in markets)
     said = ["last_success", f"{now:.3f}", *(() if newest is None else ("newest_slot", newest))]
     return [

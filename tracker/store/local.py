@@ -1,6 +1,6 @@
-"""The short way to the embedded store: by a Unix socket. A small exchange costs both sides half of what it does by TCP.
+"""Connects to the embedded store by its Unix socket. A small exchange costs both sides half of what TCP costs.
 
-It listens there besides its port, in its own folder. Where there is no such socket, TCP it is.
+The store listens there and on its port. Without such a socket, the connection uses TCP.
 """
 
 import socket
@@ -12,17 +12,18 @@ from redis.connection import Connection
 
 
 class LocalConnection(Connection):
-    """By the Unix socket at ``local`` if somebody listens there, else by TCP."""
+    """Uses the Unix socket at ``local`` if a server listens there, else TCP."""
 
     def __init__(self, local: Path | None = None, **options: Any):
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py has no types here
         self.local = local
 
     def _connect(self) -> socket.socket:
         if self.local:
-            with suppress(OSError):  # a path that is too long for a socket is one, too
+            with suppress(OSError):  # also for a path that is too long for a socket
                 return self._connect_to(self.local)
-        return super()._connect()
+        opened: socket.socket = super()._connect()  # type: ignore[no-untyped-call]  # as above
+        return opened
 
     def _connect_to(self, path: Path) -> socket.socket:
         opened = socket.socket(socket.AF_UNIX)

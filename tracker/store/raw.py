@@ -133,7 +133,7 @@ class RawPipeline:
     def _open(self) -> None:
         connection: AbstractConnection = self._pool.connection_class(**self._pool.connection_kwargs)
         self._local.connection = connection
-        connection.connect()
+        connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types here
         for batch in self._local.begun:
             self._send(batch)
 

@@ -1,7 +1,7 @@
-"""What was repaired of the store, kept in the store itself, and how much it holds of what no exchange gives back.
+"""Notes about repairs of the store, kept in the store itself, and counts of what no exchange gives back.
 
-``dt1:repaired`` string: what the guard of the embedded store tells of its last repair; ``dt1:refetch`` hash, market ->
-slot: what is to be fetched again from there on, since some of what was stored may be lost.
+``dt1:repaired`` string: the report of the embedded store's last repair; ``dt1:refetch`` hash, market -> slot from which
+it is fetched again, because stored samples may be lost.
 """
 
 import json
@@ -19,7 +19,7 @@ from tracker.store.series import REFETCH
 #: The keys of alerts, as in alerts/outbox.py, alerts/silences.py and alerts/deliveries.py.
 ALERTS, SILENCES, DUE = f"{PREFIX}:alerts", f"{PREFIX}:silences", f"{PREFIX}:due"
 REPAIRED = f"{PREFIX}:repaired"
-#: Seconds for which a repair is told.
+#: Seconds for which the report of a repair is kept.
 LIFE = 7 * DAY
 #: What cannot be fetched from an exchange, and the command that counts it.
 COUNTED = {
@@ -31,7 +31,7 @@ COUNTED = {
 
 
 class Counts:
-    """How many of each there are, in a file beside the store's own: what a damaged store held can be told from it."""
+    """How many of each there are, in a file beside the store's own. It tells what a damaged store held."""
 
     def __init__(self, folder: Path):
         self._path = folder / "counts.json"

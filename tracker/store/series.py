@@ -1,4 +1,4 @@
-"""Series, ranks, watch lists and statuses in Redis. The only module that speaks Redis for them. Keys: layout.py."""
+"""Series, ranks, watch lists and statuses in Redis. Only this module reads and writes them. Keys: layout.py."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -37,17 +37,17 @@ from tracker.store.layout import (
 )
 from tracker.store.raw import Batch, Command, RawPipeline
 
-#: Hash, market -> slot: what is fetched again from there on, since some of it may be lost (repairs.py).
+#: Hash, market -> slot from which it is fetched again, because stored samples may be lost (repairs.py).
 REFETCH = f"{PREFIX}:refetch"
-#: A ring outlives its window by an hour, so that a market that comes back is told from a new one.
+#: A ring outlives its window by an hour, so that a market that comes back still differs from a new one.
 RING_LIFE = DAY + HOUR
 
 
 class View(NamedTuple):
-    """The market if a source watches it, and of each of some metrics of it its ``standing`` and its window.
+    """A market, and the standings and windows of some of its metrics.
 
-    values: float64 (metrics, rows), as ``windows`` has them, the first ``final`` slots of them final; version: of all,
-    as ``version`` has it.
+    market: None if no source watches it. values: float64 (metrics, rows), as ``windows`` returns them; the first
+    ``final`` slots are final. version: of these metrics, as ``version`` returns it.
     """
 
     market: Market | None
@@ -68,9 +68,9 @@ class Store:
     # Series
 
     def newest(self, source: str, market: str, now: float, count: int) -> tuple[Market | None, Windows, int | None]:
-        """``market``, if it is on the watch list of ``source``; its newest ``count`` slots; where to refetch it from.
+        """Returns (the market, its newest ``count`` slots, the slot to refetch it from).
 
-        The last is None if no sample is lost.
+        The market is None if it is not on the watch list of ``source``; the last is None if no sample is lost.
         """
         ranges = self.ring.tail_ranges(now, count)
         listed, again, *pieces = self._raw.ask([
@@ -82,7 +82,7 @@ class Store:
         return first_market(market, [listed]), tail, None if again is None else int(again)
 
     def refetched(self, market: str, until: int | None) -> None:
-        """``market`` has been fetched again up to the slot ``until``; None: up to now."""
+        """Notes that ``market`` was fetched again up to the slot ``until``; None: up to now."""
         self._raw.ask([("HDEL", REFETCH, market) if until is None else ("HSET", REFETCH, market, until)])
 
     def windows(self, markets: Sequence[str], now: float) -> Windows:
@@ -113,9 +113,9 @@ class Store:
     ) -> None:  # fmt: skip
         """Stores what ``source`` answered for ``market``: ``values`` (n, fields) at ``slots`` (n,), ascending.
 
-        Slots before ``settled`` (Unix seconds; None: the slot in progress) are final. Notes that it answered, and how
-        many candles of its answer were ``refused`` for what. ``new``: the market may have no ring yet. A new ring is
-        made whole at first: SETRANGE beyond a string's end reserves twice its size.
+        Slots before ``settled`` (Unix seconds; None: the slot in progress) are final. ``refused``: reason -> number of
+        candles of the answer. ``new``: the market may have no ring yet. A new ring gets its whole size at once, because
+        SETRANGE beyond a string's end reserves twice its size.
         """
         self._raw.ask([
             *self._written(market, slots, values, now, new, settled),
@@ -133,19 +133,15 @@ class Store:
             yield "SETRANGE", key, offset, run
         yield "EXPIRE", key, RING_LIFE
 
-    def write_slot(self, markets: Sequence[str], slot: int, values: np.ndarray, final: bool = False) -> None:
-        """Stores one slot, now in the window, of many ``markets`` that have rings: ``values`` (markets, fields)."""
-        self._raw.ask(self._slot_written(markets, slot, values, final))
-
     def _slot_written(self, markets: Sequence[str], slot: int, values: np.ndarray, final: bool) -> list[Command]:
         offset, rows = self.ring.encode_slot(slot, values, final)
         return [("SETRANGE", ring_key(market), offset, row) for market, row in zip(markets, rows, strict=True)]
 
     def write_prices(self, source: str, prices: Mapping[str, float], slot: int, now: float) -> None:
-        """Stores the price in ``slot``, now in the window, of many markets that ``source`` answered for at once.
+        """Stores the prices (market -> price) that ``source`` gave in one answer, in ``slot``, now in the window.
 
-        Their volumes in that slot are missing. Markets without a ring get one. The price sampled last stays: no source
-        can be asked for a price of the past, so the slot is final as soon as it has ended.
+        The volumes of that slot are missing. Markets without a ring get one. The price sampled last stays, because no
+        source tells a price of the past. So the slot is final once it has ended.
         """
         markets = list(prices)
         values = np.full((len(markets), len(FIELDS)), np.nan)
@@ -159,7 +155,7 @@ class Store:
         ])  # fmt: skip
 
     def inherit(self, market: str, before: str, now: float) -> None:
-        """Gives ``market`` the final samples of the market ``before`` in slots of which it has none itself."""
+        """Copies the final samples of the market ``before`` to ``market``, in slots where ``market`` has none."""
         values, final = self.windows([market, before], now)
         own, old = values[:, 0].T, values[:, 1].T
         taken = np.isnan(own).all(axis=1) & ~np.isnan(old).all(axis=1) & (np.arange(len(old)) < final[1])
@@ -170,9 +166,9 @@ class Store:
     # Summaries and ranks
 
     def begin_save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> Batch:
-        """Stores the summaries and rank entries of ``metrics`` (n); one without samples loses both.
+        """Begins to store the summaries and rank entries of ``metrics`` (n). A metric without samples loses both.
 
-        They are stored once it is settled.
+        They are stored once ``settle`` has returned.
         """
         packed = self._packed(stats, now)
         scores = {rank_key: stats.stddev.tolist(), cv_key: stats.cv.tolist()}
@@ -202,22 +198,22 @@ class Store:
         return [raw[row * width : (row + 1) * width] if present[row] else None for row in range(len(table))]
 
     def summaries(self, field: str) -> tuple[list[str], np.ndarray]:
-        """The metric ids of ``field`` that have a summary, in no order, and these as a table of dtype SUMMARY."""
+        """Returns (metric ids of ``field`` in no order, their summaries): a list, and a table (n,) of dtype SUMMARY."""
         [known] = self._raw.ask([("HGETALL", summary_key(field))])
         stored = {id: raw for id, raw in known.items() if readable(raw)}
         return [id.decode() for id in stored], np.frombuffer(b"".join(stored.values()), SUMMARY)
 
     def version(self, metrics: Sequence[Metric] = ()) -> bytes:
-        """Differs from before once any of ``metrics`` was evaluated; without any named, once anything was."""
+        """Changes when one of ``metrics`` is evaluated. Without ``metrics``, it changes with every evaluation."""
         asked: list[Command] = [("HGET", summary_key(metric.field), metric.id) for metric in metrics]
         return joined(self._raw.ask(asked or [("GET", VERSION)]))
 
     def ranked(self, field: str) -> int:
         """How many metrics of ``field`` have a rank."""
-        return self._raw.ask([("ZCARD", rank_key(field))])[0]
+        return int(self._raw.ask([("ZCARD", rank_key(field))])[0])
 
     def answered(self, markets: Sequence[str]) -> int:
-        """How many of ``markets`` a source has answered for in the last day, be it that there were no trades."""
+        """How many of ``markets`` got an answer from their source in the last day. An answer without trades counts."""
         return self._raw.ask([("EXISTS", *map(ring_key, markets))])[0] if markets else 0
 
     def ranking(self, field: str) -> list[str]:
@@ -229,7 +225,7 @@ class Store:
         return standing_of(self._raw.ask(ask_standing(metric)))
 
     def view(self, market: str, metrics: Sequence[Metric], sources: Sequence[str], now: float) -> View:
-        """All there is of ``market`` and its ``metrics``, in one exchange with the server."""
+        """Reads ``market`` and its ``metrics`` in one exchange with the server."""
         asked: list[Command] = [("HGET", markets_key(source), market) for source in sources]
         for metric in metrics:
             asked += ask_standing(metric)
@@ -270,18 +266,18 @@ class Store:
     # Ticks and statuses
 
     def claim(self, source: str, slot: int, task: str, life: float) -> bool:
-        """Whether ``task`` owns the tick of ``source`` at ``slot``: the first to claim does, and does so again."""
+        """Whether ``task`` owns the tick of ``source`` at ``slot``. The first to claim it does, and may claim again."""
         key = f"{PREFIX}:tick:{source}:{slot}"
         [claimed] = self._raw.ask([("SET", key, task, "NX", "PX", int(life * 1000), "GET")])
         return claimed is None or claimed.decode() == task
 
     def count(self, what: str, life: int) -> int:
-        """How often this was counted, with this time, in the last ``life`` seconds or since it was last at rest."""
+        """Counts ``what``; returns the count, this time included. It starts anew after ``life`` seconds without one."""
         key = f"{PREFIX}:count:{what}"
-        return self._raw.ask([("INCR", key), ("EXPIRE", key, life)])[0]
+        return int(self._raw.ask([("INCR", key), ("EXPIRE", key, life)])[0])
 
     def failed(self, source: str, now: float, reason: str, message: str, market: str | None = None) -> None:
-        """Notes and counts that ``source`` gave nothing that can be stored, of ``market`` or at all."""
+        """Notes and counts that ``source`` gave nothing to store, for ``market`` or at all."""
         status, text = status_key(source), message[:500].encode(errors="replace")
         commands: list[Command] = [
             ("HSET", status, "last_error", text, "last_error_at", f"{now:.3f}"),
@@ -292,19 +288,19 @@ class Store:
         self._raw.ask(commands)
 
     def refused(self, source: str, reason: str, count: int) -> None:
-        """Counts what ``source`` gave beside what could be used."""
+        """Counts ``count`` things that ``source`` gave and that cannot be used."""
         self._raw.ask([("HINCRBY", status_key(source), f"refused:{reason}", count)])
 
     def note(self, source: str, **said: str | float) -> None:
-        """Adds to what ``status`` tells of ``source``."""
+        """Sets fields of the status of ``source``."""
         self._raw.ask([("HSET", status_key(source), *flat(said.items()))])
 
     def unnote(self, source: str, name: str) -> None:
-        """Takes back what was noted."""
+        """Removes a field of the status of ``source``."""
         self._raw.ask([("HDEL", status_key(source), name)])
 
     def longest_ago(self, source: str, markets: Sequence[str]) -> list[str]:
-        """``markets`` by when ``source`` was asked for them last: first those never asked for, then the longest ago."""
+        """``markets`` in order of their last request to ``source``: never asked for first, then the longest ago."""
         if not markets:
             return []
         [times] = self._raw.ask([("ZMSCORE", asked_key(source), *markets)])
@@ -312,23 +308,24 @@ class Store:
         return sorted(markets, key=lambda market: (asked[market], market))
 
     def unanswered(self, source: str, markets: Sequence[str], since: float) -> list[str]:
-        """Those of ``markets`` for which ``source`` has given no answer since then."""
+        """Those of ``markets`` that got no answer from ``source`` since ``since`` (Unix s)."""
         if not markets:
             return []
         [times] = self._raw.ask([("ZMSCORE", answered_key(source), *markets)])
         return [market for market, at in zip(markets, times, strict=True) if (at or 0.0) < since]
 
     def waiting_since(self, source: str, now: float) -> float:
-        """When ``source`` was first waited for: at ``now``, if never before."""
+        """When waiting for ``source`` began (Unix s); the first call notes ``now``."""
         key, name = status_key(source), "waiting_since"
         return float(self._raw.ask([("HSETNX", key, name, f"{now:.3f}"), ("HGET", key, name)])[1])
 
     def status(self, source: str) -> dict[str, str]:
-        """What is known: ``last_success`` and ``last_error_at`` (Unix s), ``last_error``, ``refused:REASON`` counts,
+        """What is known of ``source``, by name.
 
-        ``clock_skew`` (s), ``deferred`` (markets the last tick could not pay for), ``catalogue`` (markets it has),
-        ``catalogue_refused_since`` (Unix s), ``newest_slot`` (of the last answer, Unix s), ``waiting`` (why the
-        catalogue is not read yet).
+        ``last_success``, ``last_error_at``, ``catalogue_refused_since``, ``waiting_since`` and ``newest_slot`` (of the
+        last answer) are Unix seconds. ``last_error``; ``refused:REASON`` counts; ``clock_skew`` (s); ``deferred``
+        (markets the last tick could not pay for); ``catalogue`` (markets it has); ``waiting`` (why the catalogue is not
+        read yet).
         """
         [stored] = self._raw.ask([("HGETALL", status_key(source))])
         return {key.decode(): value.decode() for key, value in stored.items()}

@@ -13,14 +13,14 @@ from tracker.store.connection import connect
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two comparisons, and the difference that is left as it is: ticks and budgets have room for it.
+#: Seconds between two comparisons, and the difference that is ignored: ticks and budgets have room for it.
 EVERY, TOLERATED = 10, 2
 
 _due = 0.0  # by time.monotonic
 
 
 def keep(settings: Settings) -> None:
-    """Compares the clocks unless that was done a moment ago. Without a store, what was found last goes on to count."""
+    """Compares the clocks, at most every EVERY seconds. Without a store, the last result stays."""
     global _due
     if time.monotonic() < _due:
         return
@@ -49,7 +49,7 @@ def correction(ahead: float) -> float:
 
 
 def watch(settings: Settings) -> None:
-    """Compares the clocks for as long as this process runs, beside what else it does."""
+    """Compares the clocks in a thread, for as long as this process runs."""
 
     def forever() -> None:
         while True:
