@@ -1,6 +1,5 @@
 """README, Compose, Dockerfile and other texts agree with the code."""
 
-import argparse
 import re
 import shlex
 from dataclasses import fields
@@ -9,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tracker.commands.cli import QUEUES, parser
+from tests.support.command_line import commands, parsed
+from tracker.commands.parts import QUEUES
+from tracker.commands.variables import page
 from tracker.settings import Settings, load
 
 ROOT = Path(__file__).parents[1]
@@ -18,8 +19,10 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 VARIABLES = {field.metadata["name"]: field.metadata for field in fields(Settings)}
 
 
-def test_the_readme_lists_every_variable_with_its_default_and_meaning() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\| (.*) \|$", README, re.MULTILINE)
+def test_the_page_of_the_configuration_lists_every_variable_with_its_default_and_meaning() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    assert text == f"{page()}\n", "python -m tracker variables --markdown > docs/configuration.md"
+    rows = re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\| (.*) \|$", text, re.MULTILINE)
     assert rows == [(name, each["default"], each["meaning"]) for name, each in VARIABLES.items()]
 
 
@@ -36,8 +39,7 @@ def test_scripts_that_the_readme_names_can_be_run(script: str) -> None:
 @pytest.mark.parametrize("name", [name for name in COMPOSE["services"] if name != "redis"])
 def test_a_service_of_compose_is_a_command_of_the_tracker(name: str) -> None:
     service = COMPOSE["services"][name]
-    options = parser().parse_args(shlex.split(service["command"]))
-    assert set(getattr(options, "queues", [])) <= set(QUEUES)
+    assert set(parsed(*shlex.split(service["command"])).get("queues", [])) <= set(QUEUES)
     assert set(service["environment"]) <= set(VARIABLES)
     assert service["restart"] == "always"
 
@@ -76,32 +78,25 @@ def test_the_dockerfile_copies_what_exists_and_is_not_ignored() -> None:
 
 def test_every_program_of_supervisord_is_a_command_of_the_tracker() -> None:
     lines = re.findall(
-        r"^command = \"%\(ENV_PYTHON\)s\" -m tracker (.*)$", (ROOT / "supervisord.conf").read_text(), re.MULTILINE
+        r"^command = \"%\(ENV_PYTHON\)s\" -m tracker (.*)$",
+        (ROOT / "tracker/commands/supervisord.conf").read_text(),
+        re.MULTILINE,
     )
     assert len(lines) == 8
     for line in lines:
-        parser().parse_args(shlex.split(line.replace("%(process_num)d", "0")))
+        parsed(*shlex.split(line))
 
 
 #: All files that name commands to people: documents, scripts, pages, and the code with its messages.
 TOLD = [
     path
-    for pattern in ("README.md", "docs/*.md", "scripts/*", "supervisord.conf", "*.py", "deploy/*",
+    for pattern in ("README.md", "docs/*.md", "scripts/*", "tracker/commands/supervisord.conf", "*.py", "deploy/*",
                     "{}/**/*.py", "{}/**/*.js", "{}/**/*.html")
     for folder in (["tracker", "api", "bench"] if "{}" in pattern else [""])
     for path in ROOT.glob(pattern.format(folder))
     if "vendor" not in path.parts
 ]  # fmt: skip
 MENTIONED = re.compile(r"\bpython\s+-m\s+tracker\s+([a-z]+)(?:\s+([a-z]+))?")
-
-
-def commands() -> dict[str, set[str]]:
-    """Command -> its actions, an empty set if it has none."""
-    [listed] = [each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)]
-    return {
-        name: {name for each in one._actions if isinstance(each, argparse._SubParsersAction) for name in each.choices}
-        for name, one in listed.choices.items()
-    }
 
 
 def test_every_command_that_people_are_told_of_exists() -> None:
@@ -116,7 +111,7 @@ def test_every_command_that_people_are_told_of_exists() -> None:
         ("README.md", "sources"),
         ("notice.js", "sources"),
         ("alerts.md", "deliveries"),
-        ("cli.py", "sources"),
+        ("keys.py", "keys"),
     } <= seen
 
 

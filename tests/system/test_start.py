@@ -268,7 +268,7 @@ def open_to_others(folder: Path) -> list[str]:
 def shown_processes(stack: Stack) -> set[str]:
     """The running programs that the command it printed shows."""
     line = next(line for line in stack.lines if line.startswith("Processes "))
-    command = line.removeprefix("Processes ").replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    command = line.removeprefix("Processes ")
     shown = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
     return {row.split()[0] for row in shown.stdout.splitlines() if row.split()[1] == "RUNNING"}
 

@@ -1,60 +1,107 @@
-"""What the commands ``rules check``, ``channels test`` and ``deliveries`` say, as text for a terminal."""
+"""The commands ``rules``, ``channels`` and ``deliveries``."""
 
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from tracker.alerts.outbox import Outbox
-from tracker.alerts.rulebook import Rulebook
-from tracker.alerts.sender import trial
+import click
+
 from tracker.clock import utc
+from tracker.commands.terminal import configured, show
 from tracker.errors import ChannelError, TrackerError
-from tracker.models import Delivery
 from tracker.plain import plain
-from tracker.settings import Settings
-from tracker.store.connection import connect
+
+if TYPE_CHECKING:
+    from tracker.alerts.outbox import Outbox
 
 
-def describe_rules(settings: Settings) -> str:
-    """The rules and channels in the file; raises SettingsError with the line that is not usable."""
+@click.group()
+def rules() -> None:
+    """Check the rules file, or see when its rules would have fired."""
+
+
+@rules.command("check")
+@configured
+def check_rules(settings: Any) -> None:
+    """Show what is in the rules file, or what is wrong with it."""
+    from tracker.alerts.rulebook import Rulebook
+
     book = Rulebook(settings.rules).current()
-    rules = [
+    lines = [
         f"  {rule.name:24}{rule.KIND:10}{', '.join(rule.match):32} -> {', '.join(rule.channels) or 'nobody'}"
         for rule in book.rules
     ]
     channels = [f"  {name:24}{outlet.kind}" for name, outlet in book.outlets.items()]
     where = settings.rules or "built in, RULES names no file"
-    return "\n".join([f"rules ({where}):", *rules, "channels:", *channels, "ok"])
+    show("\n".join([f"rules ({where}):", *lines, "channels:", *channels, "ok"]))
 
 
-def try_channel(settings: Settings, name: str) -> str:
-    """Sends a test notice; raises TrackerError with what the other side said if it did not take it."""
+@rules.command()
+@click.option("--rule", metavar="NAME", help="Only this rule.")
+@click.option("--metric", metavar="GLOB", help="Only metrics that match this pattern.")
+@click.option("--candles", "folder", metavar="DIR", help="Use the candle files in this folder.")
+@configured
+def backtest(settings: Any, rule: str | None, metric: str | None, folder: str | None) -> None:
+    """Show when rules would have fired.
+
+    It goes through the stored 24 hours, or through candle files.
+    """
+    from tracker.alerts.backtest import report
+
+    show(report(settings, rule, metric, folder))
+
+
+@click.group()
+def channels() -> None:
+    """Try a channel."""
+
+
+@channels.command("test")
+@click.argument("name", metavar="NAME")
+@configured
+def try_channel(settings: Any, name: str) -> None:
+    """Send a test notice to the channel NAME of the rules file."""
+    from tracker.alerts.rulebook import Rulebook
+    from tracker.alerts.sender import trial
+
     outlets = Rulebook(settings.rules).current().outlets
     if name not in outlets:
         raise TrackerError(f"no channel {name}: there are {', '.join(outlets)}")
     try:
-        return f"sent: {outlets[name].channel.send(trial(name, time.time()))}"
+        show(f"sent: {outlets[name].channel.send(trial(name, time.time()))}")
     except ChannelError as error:
         raise TrackerError(f"{name} did not take it: {error}") from error
 
 
-def dead_letters(settings: Settings) -> str:
-    """The notices that were given up, the newest first, and why."""
+@click.group()
+def deliveries() -> None:
+    """List notices that could not be sent, or send them again."""
+
+
+@deliveries.command("list")
+@configured
+def list_dead(settings: Any) -> None:
+    """List the notices that were given up, newest first."""
     dead = _outbox(settings).deliveries.dead()
-    lines = [f"{utc(row.attempts[-1].at)}  {row.id}  {_told(row)}" for row in dead]
-    return "\n".join([*lines, f"{len(dead)} dead"])
+    lines = [
+        f"{utc(row.attempts[-1].at)}  {row.id}  {len(row.attempts)} tries, the last: {plain(row.attempts[-1].detail)}"
+        for row in dead
+    ]
+    show("\n".join([*lines, f"{len(dead)} dead"]))
 
 
-def redrive(settings: Settings, ids: Sequence[str]) -> str:
-    """Lets those of ``ids``, or all that were given up, be sent again; raises TrackerError if there are none."""
+@deliveries.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@configured
+def redrive(settings: Any, ids: tuple[str, ...]) -> None:
+    """Send given-up notices again. Without an ID: all of them."""
     done = _outbox(settings).deliveries.redrive(ids or None)
     if ids and not done:
         raise TrackerError("none of these is dead: python -m tracker deliveries list")
-    return "\n".join([*done, f"{len(done)} to be sent again"])
+    show("\n".join([*done, f"{len(done)} to be sent again"]))
 
 
-def _told(row: Delivery) -> str:
-    return f"{len(row.attempts)} tries, the last: {plain(row.attempts[-1].detail)}"
+def _outbox(settings: Any) -> "Outbox":
+    from tracker.alerts.outbox import Outbox
+    from tracker.store.connection import connect
 
-
-def _outbox(settings: Settings) -> Outbox:
     return Outbox(connect(settings.redis_url, tries=1, patience=5))

@@ -1,32 +1,34 @@
-"""What a command becomes: a part of the tracker in the place of this process, so that signals reach the part itself."""
+"""Replaces this process by a part of the tracker, so that signals reach the part itself."""
 
 import os
 import resource
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from tracker.settings import Settings
+if TYPE_CHECKING:
+    from tracker.settings import Settings
 
-#: Connections of an API worker, and the files that it has open besides.
+#: Connections of an API worker, and the other files that it has open.
 CONNECTIONS, OTHER_FILES = 8_192, 128
 
 
-def make_password(settings: Settings) -> None:
-    """A part may be started before the store: both must find the same password."""
+def make_password(settings: "Settings") -> None:
+    """Makes the store's password if there is none: a part may start before the store, and both need the same one."""
     from tracker.store import embedded
 
     if not settings.redis_given:
         embedded.password(settings)
 
 
-def celery(settings: Settings, *arguments: str) -> NoReturn:
+def celery(settings: "Settings", *arguments: str) -> NoReturn:
+    """Becomes a command of Celery with the tracker's tasks."""
     make_password(settings)
     become(sys.executable, "-m", "celery", "-A", "tracker.tasks", *arguments, *(
         [] if arguments[0] == "flower" else ["--loglevel", settings.log_level]))  # fmt: skip
 
 
 def connections() -> int:
-    """How many connections an API worker may have open. Raises the limit of open files as far as that takes."""
+    """How many connections an API worker may have open. Raises the limit of open files to allow them."""
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + OTHER_FILES
     if files < wanted:

@@ -58,6 +58,6 @@ def _is_part(process: psutil.Process, folder: Path, socket: str, session: int | 
         if environment := process.environ():
             return environment.get("DATA_DIR") == str(folder) and environment.get("SUPERVISOR_SOCKET") == socket
         # The store writes its title over its environment. One that was started by hand is in another session.
-        return process.cwd() == str(folder / "store") and os.getsid(process.pid) == session
+        return bool(process.cwd() == str(folder / "store") and os.getsid(process.pid) == session)
     except (psutil.Error, OSError):
         return False

@@ -15,7 +15,7 @@ PATIENCE = 30
 QUIET = 8
 
 
-def show(settings: Settings, supervisor: subprocess.Popen) -> None:
+def show(settings: Settings, supervisor: subprocess.Popen[bytes]) -> None:
     """Until every market is ranked up to now: a line that is written over on a terminal, a line a change elsewhere.
 
     Gives up when nothing changes any more, and if that is because a source does not answer says how to find out why.
@@ -46,7 +46,7 @@ def show(settings: Settings, supervisor: subprocess.Popen) -> None:
 def _why(fetched: int, answered: int, of: int) -> str:
     if of and answered >= of:
         return f"{of - fetched} of {of} markets have no past: no trade in 24 h, or a source asked for tickers"
-    return f"no progress for {PATIENCE} s: .venv/bin/python -m tracker sources, and the logs, say why"
+    return f"no progress for {PATIENCE} s: {sys.executable} -m tracker sources, and the logs, say why"
 
 
 def progress(store: Store, settings: Settings, since: float) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 import psutil
@@ -71,7 +72,7 @@ def run(settings: Settings) -> None:
     supervisor = None
     try:
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")],
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(Path(__file__).with_name("supervisord.conf"))],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -102,7 +103,7 @@ def _folder(settings: Settings) -> Path:
     return settings.data_dir.resolve() / f"replay-{hashlib.sha256(repr(replay).encode()).hexdigest()[:8]}"
 
 
-def _writable(folder: Path):
+def _writable(folder: Path) -> TextIO:
     """Makes the folder; returns the open file whose lock keeps a second start out."""
     for path in (folder, ROOT):
         if "%" in str(path):
@@ -229,7 +230,7 @@ def _socket_path(folder: Path) -> str:
     return f"{tempfile.gettempdir()}/data-tracker-{hashlib.sha256(path.encode()).hexdigest()[:16]}.sock"
 
 
-def _wait_for_store(settings: Settings, folder: Path, starter: subprocess.Popen) -> None:
+def _wait_for_store(settings: Settings, folder: Path, starter: subprocess.Popen[bytes]) -> None:
     """Until the store answers or ``starter``, which starts it, has ended; says why if it takes long, once a reason."""
     redis, began, told = connect(settings.redis_url, tries=1), time.monotonic(), set()
     log = folder / "log" / "store.log"
@@ -275,7 +276,8 @@ def _welcome(settings: Settings, folder: Path) -> str:
     if _runs_simulator(settings):
         lines.append(f"Exchange  {settings.local_url(settings.simulator_port)} (simulated)")
     lines.append(f"Logs      {folder}/log")
-    lines.append(f"Processes SUPERVISOR_SOCKET={shlex.quote(_socket_path(folder))} .venv/bin/supervisorctl status")
+    supervisorctl = str(Path(sys.executable).with_name("supervisorctl"))
+    lines.append(f"Processes {shlex.quote(supervisorctl)} -s {shlex.quote(f'unix://{_socket_path(folder)}')} status")
     if settings.clock_speed != 1:
         clock = f"CLOCK_START={settings.clock_start:.15g} CLOCK_SPEED={settings.clock_speed:g}"
         lines.append(f"Time      {clock}: whatever is started beside this needs both")
@@ -294,7 +296,7 @@ def _stop(number: int, frame: object) -> None:
     raise Stopped
 
 
-def _stop_all(supervisor: subprocess.Popen | None, settings: Settings) -> None:
+def _stop_all(supervisor: subprocess.Popen[bytes] | None, settings: Settings) -> None:
     """Asks the supervisor to stop all, in order; then ends whatever is left, as after a supervisor that was killed."""
     print("\nstopping ...", flush=True)
     patience = 10

@@ -11,10 +11,8 @@ from typing import Any
 import orjson
 from redis import Redis
 
-from tracker.clock import utc
 from tracker.series.ring import DAY
-from tracker.settings import Settings
-from tracker.store.connection import PREFIX, connect, translated
+from tracker.store.connection import PREFIX, translated
 
 #: Messages kept.
 MOST = 500
@@ -62,7 +60,7 @@ class Refused:
             pipe = self.redis.pipeline(transaction=True)
             pipe.llen(REFUSED)
             pipe.delete(REFUSED)
-            return pipe.execute()[0]
+            return int(pipe.execute()[0])
 
     def redelivered(self, id: str) -> int:
         """Counts that the task ``id`` was delivered again; returns how often it was."""
@@ -71,7 +69,7 @@ class Refused:
             pipe = self.redis.pipeline(transaction=True)
             pipe.incr(key)
             pipe.expire(key, LIFE)
-            return pipe.execute()[0]
+            return int(pipe.execute()[0])
 
 
 def printable(text: str | bytes, length: int) -> str:
@@ -79,13 +77,3 @@ def printable(text: str | bytes, length: int) -> str:
     start = text[:length]
     known = start.decode(errors="backslashreplace") if isinstance(start, bytes) else start
     return known.encode("unicode_escape").decode()[:length]
-
-
-def command(settings: Settings, action: str) -> str:
-    """What ``python -m tracker refused`` says."""
-    refused = Refused(connect(settings.redis_url, tries=1, patience=5))
-    if action == "clear":
-        return f"{refused.clear()} cleared"
-    kept = refused.all()
-    lines = [f"{utc(each.at)}  {each.queue:9} {each.reason}\n    {each.text}" for each in kept]
-    return "\n".join([*lines, f"{len(kept)} refused"])
