@@ -4,7 +4,7 @@ FROM python:3.12-slim
 RUN useradd --create-home tracker
 WORKDIR /app
 COPY requirements.txt constraints.txt ./
-RUN pip install --no-cache-dir -r requirements.txt
+RUN pip install --no-cache-dir -c constraints.txt -r requirements.txt
 COPY celeryconfig.py ./
 COPY tracker tracker
 COPY api api

@@ -24,7 +24,7 @@ make_venv() {
 
 # install FILE...: installs requirement files and shows progress. Does nothing if exactly these are installed.
 install() {
-    local installed=$venv/installed-${!#} name files=()
+    local installed=$venv/installed-${!#} name files=(-c constraints.txt)
     for name in "$@"; do files+=(-r "$name"); done
     [ -x "$venv/bin/pip" ] || make_venv # pip is made last: without it, the environment is incomplete
     cat "$@" constraints.txt | cmp -s - "$installed" && return

@@ -141,7 +141,8 @@ def test_what_no_exchange_gives_back_is_named_and_the_rest_is_fetched_again(guar
 
 def test_files_of_another_server_are_mended_by_a_command(guarded: Guarded, capsys: pytest.CaptureFixture) -> None:
     with_hole(filled(guarded))
-    main(["mend", str(guarded.folder)])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["mend", str(guarded.folder)])
     [aside] = aof.kept_sets(guarded.folder)
     assert re.fullmatch(
         rf"\d+ bytes of commands are good, 0 are lost; the old files are kept in {aside}\n", capsys.readouterr().out

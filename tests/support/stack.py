@@ -40,11 +40,17 @@ class Stack:
         self.outbox = Outbox(self.redis)
         self.folder = folder
         self.command = [str(python), "-m", "tracker", "start", *arguments]
+        self.directory = ROOT
         self.lines: list[str] = []
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            self.command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command,
+            cwd=self.directory,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

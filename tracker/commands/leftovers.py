@@ -56,7 +56,7 @@ def _is_part(process: psutil.Process, folder: Path, socket: str, session: int | 
         if process.uids().real != os.getuid() or process.status() == psutil.STATUS_ZOMBIE:
             return False
         if environment := process.environ():
-            return environment.get("DATA_DIR") == str(folder) and environment.get("SUPERVISOR_SOCKET") == socket
+            return (environment.get("DATA_DIR"), environment.get("SUPERVISOR_SOCKET")) == (str(folder), socket)
         # The store writes its title over its environment. One that was started by hand is in another session.
         return bool(process.cwd() == str(folder / "store") and os.getsid(process.pid) == session)
     except (psutil.Error, OSError):

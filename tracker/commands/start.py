@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -42,6 +42,8 @@ OLDEST = 7
 #: Seconds after which a store that does not answer is told.
 SILENT_STORE = 10
 FIRST_START = "first-start.json"
+#: Variables that name a file with the value of another. The programs run in another folder: they need whole paths.
+FILES = {f"{field.metadata['name']}_FILE" for field in fields(Settings)}
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -203,7 +205,8 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     # By file: a replay has a folder of its own, and a worker beside it is told only of DATA_DIR.
     password = {} if os.environ.get("STORE_PASSWORD") else {"STORE_PASSWORD_FILE": str(settings.password_file)}
     rules = {"RULES": str(Path(settings.rules).resolve())} if settings.rules else {}
-    return os.environ | clock | shift | candles | rules | ({} if settings.redis_given else password) | {
+    files = {name: str(Path(file).resolve()) for name, file in os.environ.items() if file and name in FILES}
+    return os.environ | files | clock | shift | candles | rules | ({} if settings.redis_given else password) | {
         "PYTHON": sys.executable,
         "CLOCK_SPEED": f"{settings.clock_speed:g}",
         "DATA_DIR": str(folder),
@@ -308,7 +311,7 @@ def _stop_all(supervisor: subprocess.Popen[bytes] | None, settings: Settings) ->
     print("stopped", flush=True)
 
 
-def _stops(supervisor: subprocess.Popen, settings: Settings) -> bool:
+def _stops(supervisor: subprocess.Popen[bytes], settings: Settings) -> bool:
     """Waits for the supervisor to end; False if it does not, in STOP seconds or while the store hangs."""
     began = heard = time.monotonic()
     while time.monotonic() - began < STOP and time.monotonic() - heard < STOP_WITHOUT_STORE:
