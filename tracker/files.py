@@ -1,22 +1,22 @@
-"""Small text files that a person names: rules, secrets, settings. Read whole, in bounds, and never waited for."""
+"""Reads small text files that a person names: rules, secrets, settings. Their size is bounded; reading never blocks."""
 
 import os
 from pathlib import Path
 from stat import S_ISREG
 
-#: Bytes at most.
+#: Most bytes of a file.
 LARGEST = 1_000_000
 
 
 class Unreadable(ValueError):
-    """Why a file cannot be read, in words that follow "it"."""
+    """Says why a file cannot be read, in words that follow "it"."""
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; raises Unreadable. A pipe or a device is refused: it might have no end, or never begin."""
+    """The text of a file. Raises Unreadable, also for a pipe or a device: reading it might never end."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:  # no such file, or no such name
+    except (OSError, ValueError) as error:  # ValueError: no possible name
         raise Unreadable(f"cannot be opened: {getattr(error, 'strerror', error)}") from error
     try:
         if not S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,4 +1,4 @@
-"""Whether a port can be listened on, told before a server is started that would say it with a stack."""
+"""Checks that a port is free before a server starts: the server itself would say so with a traceback."""
 
 import errno
 import socket
@@ -7,7 +7,7 @@ from tracker.errors import SettingsError
 
 
 def probe(host: str, port: int, shared: bool = False) -> None:
-    """Raises OSError where ``port`` of ``host`` cannot be listened on; ``shared`` as in ``require``."""
+    """Raises OSError if ``port`` of ``host`` cannot be listened on. ``shared``: see ``require``."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
@@ -16,7 +16,7 @@ def probe(host: str, port: int, shared: bool = False) -> None:
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Whether a server listens there, be it one that shares its port; of an address that ``require`` found good."""
+    """Whether a server listens there, also one that shares its port. Check the address with ``require`` first."""
     try:
         probe(host, port)
     except OSError:
@@ -25,10 +25,10 @@ def is_taken(host: str, port: int) -> bool:
 
 
 def require(name: str, host: str, port: int, shared: bool = False) -> None:
-    """Raises SettingsError, naming the variable ``name``, where ``port`` of ``host`` cannot be listened on.
+    """Raises SettingsError with the variable ``name`` if ``port`` of ``host`` cannot be listened on.
 
-    ``shared``: a server that shares its port is to be started, so others that do are no obstacle: workers of one that
-    was killed may still serve.
+    ``shared``: the new server shares its port, so another server that shares it is no obstacle. Workers of a killed
+    server may still serve.
     """
     try:
         probe(host, port, shared)

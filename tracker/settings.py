@@ -1,6 +1,6 @@
-"""Configuration: environment variables -> one frozen Settings. Every variable, its default and its meaning is here.
+"""Reads the configuration from environment variables. Every variable is here, with its default and its meaning.
 
-Any variable may be given by file instead: ``REDIS_URL_FILE=/run/secrets/redis`` reads REDIS_URL from that file.
+Any variable may come from a file: ``REDIS_URL_FILE=/run/secrets/redis`` reads REDIS_URL from that file.
 """
 
 import os
@@ -45,6 +45,7 @@ from tracker.variables import (
 
 
 def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool = False) -> Any:
+    """A field of Settings. Its value is ``parse`` of the text in the environment variable ``name``."""
     metadata = {"name": name, "default": default, "parse": parse, "meaning": meaning, "secret": secret}
     return field(repr=not secret, metadata=metadata)
 
@@ -76,41 +77,39 @@ class Settings:
         "BIND_ADDRESS", "127.0.0.1", address, "IPv4 address that API, Flower and simulated exchange listen on"
     )
     api_port: int = variable("API_PORT", "8000", PORT, "port of the API")
-    api_cache_mb: int = variable(
-        "API_CACHE_MB", "64", number(0, 100_000), "MB of rendered answers each API process keeps"
-    )
+    api_cache_mb: int = variable("API_CACHE_MB", "64", number(0, 100_000), "MB of answers that each API process keeps")
     api_reads: str = variable(
-        "API_READS", "open", one_of("open", "key"), "who may read: open, or key: who has an API key"
+        "API_READS", "open", one_of("open", "key"), "open: everybody may read the API; key: only with an API key"
     )
     api_open: bool = variable(
-        "API_OPEN", "no", yes_or_no, "yes: the API may be reached by others although there is no key"
+        "API_OPEN", "no", yes_or_no, "yes: other machines may reach the API although there is no API key"
     )
-    api_rate: int = variable("API_RATE", "0", number(0, 1_000_000), "requests a minute of one address; 0: any number")
+    api_rate: int = variable("API_RATE", "0", number(0, 1_000_000), "requests per minute from one address; 0: no limit")
     api_key_rate: int = variable(
-        "API_KEY_RATE", "0", number(0, 1_000_000), "requests a minute of one API key; 0: any number"
+        "API_KEY_RATE", "0", number(0, 1_000_000), "requests per minute with one API key; 0: no limit"
     )
     api_rate_fail: str = variable(
         "API_RATE_FAIL",
         "open",
         one_of("open", "closed"),
-        "open: requests that cannot be counted are answered; closed: refused",
+        "if requests cannot be counted: open answers them, closed refuses them",
     )
     api_cors: tuple[str, ...] = variable(
-        "API_CORS", "", origins, "origins whose pages may read the API, comma-separated, or *"
+        "API_CORS", "", origins, "origins of web pages that may read the API, comma-separated, or *"
     )
     trusted_proxies: int = variable(
-        "TRUSTED_PROXIES", "0", number(0, 10), "proxies before the API whose X-Forwarded-For is believed"
+        "TRUSTED_PROXIES", "0", number(0, 10), "number of proxies in front of the API whose X-Forwarded-For is trusted"
     )
     flower_port: int = variable("FLOWER_PORT", "5555", PORT, "port of Flower")
     flower_logins: str = variable(
         "FLOWER_BASIC_AUTH",
         "",
         or_empty(logins, ""),
-        "user:password that Flower asks for; without, it listens on 127.0.0.1 alone",
+        "user:password that Flower asks for; empty: it listens on 127.0.0.1 only",
         secret=True,
     )
     flower_open: bool = variable(
-        "FLOWER_OPEN", "no", yes_or_no, "yes: Flower may be reached by others although it asks for no password"
+        "FLOWER_OPEN", "no", yes_or_no, "yes: other machines may reach Flower although it asks for no password"
     )
     sources: tuple[str, ...] = variable(
         "SOURCES", "simulator", source_names, "where samples come from, comma-separated"
@@ -127,61 +126,82 @@ class Settings:
     )  # fmt: skip
     pairs: PerSource = variable("PAIRS", "*", per_source(globs, ("*",)), "patterns of pairs to track; per source")
     quotes: PerSource = variable(
-        "QUOTES", "", per_source(globs, ()), "quote currencies to track, empty: all; per source"
+        "QUOTES", "", per_source(globs, ()), "quote currencies to track; empty: all; per source"
     )
     tops: PerSource = variable(
         "TOP",
         "",
         per_source(number(1, 100_000), None),
-        "track only so many, the most traded in 24 h, empty: all; per source",
+        "track only this many markets, the most traded in 24 h; empty: all; per source",
     )
     aliases: PerSource = variable(
         "ALIASES", "", per_source(aliases, {}), "renamed currencies that keep their history, e.g. matic:pol; per source"
     )
     budgets: PerSource = variable(
-        "BUDGET", "", per_source(allowed, None), "requests/seconds, e.g. 15/15, empty: what is documented; per source"
+        "BUDGET",
+        "",
+        per_source(allowed, None),
+        "requests/seconds, e.g. 15/15; empty: the documented limit of the source; per source",
     )
-    step: int = variable("STEP", "60", step, "seconds of a slot: 60, 180, 300, 900, 1800 or 3600")
+    step: int = variable("STEP", "60", step, "seconds per slot: 60, 180, 300, 900, 1800 or 3600")
     markets_per_task: int | None = variable(
-        "MARKETS_PER_TASK", "auto", markets_per_task, "markets a fetch task; auto: 1 until that makes over 300 tasks"
+        "MARKETS_PER_TASK",
+        "auto",
+        markets_per_task,
+        "markets per fetch task; auto: 1, or more to make at most 300 tasks",
     )
     fetch_concurrency: int = variable("FETCH_CONCURRENCY", "4", number(1, 256), "processes of a fetch worker")
     evaluate_concurrency: int = variable("EVALUATE_CONCURRENCY", "2", number(1, 256), "processes of an evaluate worker")
-    notify_concurrency: int = variable(
-        "NOTIFY_CONCURRENCY", "4", number(1, 256), "processes of a worker that only notifies"
-    )
+    notify_concurrency: int = variable("NOTIFY_CONCURRENCY", "4", number(1, 256), "processes of a notify worker")
     worker_pool: str = variable("WORKER_POOL", "prefork", one_of("prefork", "threads"), "prefork or threads")
     log_level: str = variable(
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "debug, info, warning or error"
     )
-    rules: str = variable("RULES", "", path, "file of rules and channels; empty: the built-in rule, told to the log")
-    cryptowatch_url: str = variable(
-        "CRYPTOWATCH_URL", "https://api.cryptowat.ch", HTTP, "where the source `cryptowatch` is"
+    rules: str = variable(
+        "RULES", "", path, "file of rules and channels; empty: the built-in rule, which notifies the log"
     )
-    cryptowatch_key: str = variable("CRYPTOWATCH_KEY", "", key, "its API key, if any", secret=True)
+    cryptowatch_url: str = variable(
+        "CRYPTOWATCH_URL", "https://api.cryptowat.ch", HTTP, "URL of the source `cryptowatch`"
+    )
+    cryptowatch_key: str = variable(
+        "CRYPTOWATCH_KEY", "", key, "API key for the source `cryptowatch`, if any", secret=True
+    )
     exchange_url: PerSource = variable(
-        "EXCHANGE_URL", "", per_source(HTTP, ""), "where to reach an exchange, empty: at its own address; per source"
+        "EXCHANGE_URL", "", per_source(HTTP, ""), "URL of an exchange; empty: its own address; per source"
     )
     simulator_given: str = variable(
-        "SIMULATOR_URL", "", or_empty(HTTP, ""), "where the source `simulator` is; empty: on this machine"
+        "SIMULATOR_URL", "", or_empty(HTTP, ""), "URL of the source `simulator`; empty: on this machine"
     )
     simulator_port: int = variable("SIMULATOR_PORT", "8008", PORT, "port of the simulated exchange")
-    simulator_markets: int = variable("SIMULATOR_MARKETS", "60", number(1, 100_000), "generated markets")
-    simulator_exchanges: int = variable("SIMULATOR_EXCHANGES", "3", number(1, 100), "exchanges they are on")
-    simulator_seed: int = variable("SIMULATOR_SEED", "1", number(0, 2**32 - 1), "seed they are generated from")
+    simulator_markets: int = variable("SIMULATOR_MARKETS", "60", number(1, 100_000), "number of generated markets")
+    simulator_exchanges: int = variable(
+        "SIMULATOR_EXCHANGES", "3", number(1, 100), "number of exchanges that have the generated markets"
+    )
+    simulator_seed: int = variable("SIMULATOR_SEED", "1", number(0, 2**32 - 1), "seed of the generated markets")
     simulator_candles: str = variable(
         "SIMULATOR_CANDLES", "", path, "folder of candle files to replay instead of generated markets"
     )
     simulator_at: int | None = variable(
-        "SIMULATOR_AT", "", or_empty(number(0, 2**40), None), "opening time of the candle that is replayed first; last"
+        "SIMULATOR_AT",
+        "",
+        or_empty(number(0, 2**40), None),
+        "opening time (Unix) of the candle that is replayed first; empty: the last candle",
     )
     simulator_start: float | None = variable(
-        "SIMULATOR_START", "", or_empty(number(0, 2**40, float), None), "Unix time at which it opens; now"
+        "SIMULATOR_START",
+        "",
+        or_empty(number(0, 2**40, float), None),
+        "Unix time at which that candle opens; empty: now",
     )
     simulator_budget: float | None = variable(
-        "SIMULATOR_BUDGET", "", or_empty(number(0, 1e9, float), None), "credits a day before it answers 429; unlimited"
+        "SIMULATOR_BUDGET",
+        "",
+        or_empty(number(0, 1e9, float), None),
+        "credits per day before the simulated exchange answers 429; empty: no limit",
     )
-    simulator_keys: tuple[str, ...] = variable("SIMULATOR_KEYS", "", words, "API keys it knows, comma-separated", True)
+    simulator_keys: tuple[str, ...] = variable(
+        "SIMULATOR_KEYS", "", words, "API keys that the simulated exchange knows, comma-separated", True
+    )
     clock_start: float = variable(
         "CLOCK_START", "0", number(0, 2**40, float), "Unix time from which CLOCK_SPEED counts"
     )
@@ -191,7 +211,7 @@ class Settings:
 
     @property
     def redis_url(self) -> str:
-        """With the password in it. Raises SettingsError if the embedded store's password cannot be read."""
+        """The URL of the store, with its password. Raises SettingsError if the password file cannot be read."""
         if self.redis_given:
             return self.redis_given
         password = self.store_password or _kept(self.password_file)
@@ -200,17 +220,17 @@ class Settings:
 
     @property
     def password_file(self) -> Path:
-        """Holds the embedded store's password unless STORE_PASSWORD gives it. See embedded.py, which makes it."""
+        """The file of the embedded store's password, if STORE_PASSWORD gives none. embedded.py makes it."""
         return self.store_folder / "password"
 
     @property
     def store_folder(self) -> Path:
-        """Of the embedded store."""
+        """The folder of the embedded store."""
         return (self.data_dir / "store").resolve()
 
     @property
     def redis_socket(self) -> Path | None:
-        """Where the embedded store listens besides, if it is the one at ``redis_url``."""
+        """The second address of the embedded store. None if ``redis_url`` is another store."""
         return None if self.redis_given else self.store_folder / socket_name(self.store_port)
 
     @property
@@ -218,17 +238,17 @@ class Settings:
         return self.simulator_given or self.local_url(self.simulator_port)
 
     def local_url(self, port: int) -> str:
-        """Where a part of this machine that listens on ``port`` is reached from it."""
+        """The URL, on this machine, of a part that listens on ``port``."""
         return f"http://{'127.0.0.1' if self.bind == '0.0.0.0' else self.bind}:{port}"
 
     @property
     def on_network(self) -> bool:
-        """Whether ``bind`` is an address that other machines may reach."""
+        """Whether other machines may reach the address ``bind``."""
         return not IPv4Address(self.bind).is_loopback
 
     @property
     def flower_hidden(self) -> bool:
-        """Whether Flower must not listen on ``bind``: it can stop workers, and would ask nobody for a password."""
+        """Whether Flower must not listen on ``bind``: it can stop workers, and asks for no password."""
         return self.on_network and not self.flower_logins and not self.flower_open
 
     @property
@@ -245,12 +265,12 @@ class Settings:
 
 
 def socket_name(port: int) -> str:
-    """Of the embedded store that has this port, in its folder."""
+    """The name of the embedded store's socket, in its folder."""
     return f"{port}.sock"
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from ``environment``; raises SettingsError with the variable's name, its value and what was expected."""
+    """Reads the Settings. Raises SettingsError with the variable, its value (unless secret) and what was expected."""
     loaded = Settings(**{field.name: _value(environment, **field.metadata) for field in fields(Settings)})
     for each in fields(Settings):
         value = getattr(loaded, each.name)
@@ -261,7 +281,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """The process's settings, read once."""
+    """The Settings of this process, read once."""
     return load()
 
 
@@ -284,7 +304,7 @@ def _from_file(environment: Mapping[str, str], name: str) -> str:
 
 
 def _kept(file: Path) -> str:
-    """The password in ``file``; empty before the first start has made one."""
+    """The password in ``file``. Empty before the first start, which makes it."""
     try:
         return file.read_text(encoding="ascii").strip()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Values out of environment variables, judged one by one: Unusable says what was expected instead."""
+"""Parses the values of environment variables. Each parser raises Unusable, which says what was expected."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,21 +8,21 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Parser = Callable[[str], Any]
-#: Instead of a value of SOURCES that is not usable.
+#: What is expected instead of an unusable value of SOURCES.
 SOURCES_EXPECTED = (
     "a comma-separated list, each once, out of simulator, cryptowatch, and exchanges as ccxt calls them, e.g. "
     "kraken, binance, coinbaseexchange, bitstamp, okx"
 )
-#: Characters of a value that a message shows.
+#: Most characters of a value that a message shows.
 SHOWN = 200
 CURRENCY = re.compile(r"[a-z0-9._-]{1,64}")
 
 
 class Unusable(ValueError):
-    """What was expected instead of the value."""
+    """Says what was expected instead of the value."""
 
 
-#: How a number is written: in ASCII, without underscores, blanks, ``nan`` and ``inf``, which Python would take.
+#: How a number is written: in ASCII. Python would also take underscores, blanks, ``nan`` and ``inf``.
 WRITTEN = {
     int: re.compile(r"[+-]?[0-9]{1,30}"),
     float: re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?"),
@@ -30,7 +30,9 @@ WRITTEN = {
 
 
 def number(low: float, high: float, kind: type = int) -> Parser:
-    def parse(text: str) -> float:
+    """Parses a number from ``low`` to ``high`` of the type ``kind``, int or float."""
+
+    def parse(text: str) -> Any:
         value = kind(text) if WRITTEN[kind].fullmatch(text) else None
         if value is None or not low <= value <= high:
             raise Unusable(f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}")
@@ -65,7 +67,7 @@ def url(*schemes: str) -> Parser:
 
 
 def redis(text: str) -> str:
-    parsed = url("redis", "rediss")(text)
+    parsed: str = url("redis", "rediss")(text)
     if not all(name.startswith("ssl_") for name in parse_qs(urlsplit(parsed).query, keep_blank_values=True)):
         raise Unusable("a URL with no options but those of TLS, ssl_...: Celery takes no other")
     return parsed
@@ -100,7 +102,7 @@ def address(text: str) -> str:
 
 @dataclass(frozen=True)
 class PerSource:
-    """A value for every source, and for some a value of their own."""
+    """One value for all sources, and own values for some sources."""
 
     default: Any
     own: Mapping[str, Any]
@@ -110,7 +112,7 @@ class PerSource:
 
 
 def per_source(parse: Parser, empty: Any = None) -> Parser:
-    """``60``, or ``60; kraken=30``: of all sources, and of one. ``empty``: the value of no text."""
+    """Parses ``60`` or ``60; kraken=30``: a value for all, and one for kraken. ``empty``: the value of no text."""
 
     def parsed(text: str) -> PerSource:
         default, own = empty, {}
@@ -132,7 +134,7 @@ def globs(text: str) -> tuple[str, ...]:
 
 
 def aliases(text: str) -> dict[str, str]:
-    """New currency -> its old name."""
+    """Parses ``old:new`` pairs. Returns {new currency: its old name}."""
     pairs = [word.lower().split(":") for word in words(text)]
     if not all(len(pair) == 2 and all(map(CURRENCY.fullmatch, pair)) for pair in pairs):
         raise Unusable("a comma-separated list of old:new currencies, e.g. matic:pol")
@@ -149,7 +151,7 @@ def aliases(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Allowed:
-    """``amount`` of a source's own units in any ``seconds``."""
+    """At most ``amount`` of a source's own units in any ``seconds``."""
 
     amount: float
     seconds: int
@@ -164,7 +166,7 @@ def allowed(text: str) -> Allowed:
 
 
 def source_names(text: str) -> tuple[str, ...]:
-    """Names as sources have them. Which of them exist says ``sources.known``, where the tracker starts."""
+    """Checks the form of the names. ``sources.known`` checks at the start that they exist."""
     names = words(text)
     if not names or len(set(names)) < len(names) or not all(re.fullmatch(r"[a-z0-9]{1,40}", name) for name in names):
         raise Unusable(SOURCES_EXPECTED)
@@ -178,14 +180,14 @@ def path(text: str) -> str:
 
 
 def logins(text: str) -> str:
-    """``user:password``, or several, comma-separated, as Flower reads them."""
+    """Checks ``user:password``, or several of them separated by commas, as Flower reads them."""
     if not all(re.fullmatch(r"[^:\s]+:\S+", login) and login.isascii() for login in text.split(",")):
         raise Unusable("user:password, or several, comma-separated")
     return text
 
 
 def yes_or_no(text: str) -> bool:
-    return one_of("yes", "no")(text) == "yes"
+    return bool(one_of("yes", "no")(text) == "yes")
 
 
 def origins(text: str) -> tuple[str, ...]:

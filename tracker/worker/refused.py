@@ -1,6 +1,6 @@
-"""Messages that no worker takes: kept in Redis for a person to look at, the newest MOST of them.
+"""Messages that no worker takes. Redis keeps the newest MOST of them, for a person to look at.
 
-``dt1:refused`` list, newest first, a message as JSON; ``dt1:redelivered:{id}`` integer, how often a task came back.
+``dt1:refused`` list, newest first, each message as JSON; ``dt1:redelivered:{id}`` integer, how often it came back.
 """
 
 import time
@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from redis import Redis
 
+from tracker.plain import plain
 from tracker.series.ring import DAY
 from tracker.store.connection import PREFIX, translated
 
@@ -18,14 +19,14 @@ from tracker.store.connection import PREFIX, translated
 MOST = 500
 #: Characters kept of a message, and of the reason.
 SHOWN, REASON = 2_000, 200
-#: Seconds for which the deliveries of a task are counted.
+#: Seconds after which the count of a task's deliveries is forgotten.
 LIFE = DAY
 REFUSED = f"{PREFIX}:refused"
 
 
 @dataclass(frozen=True)
 class Message:
-    """A refused message. ``at``: Unix seconds; ``text``: its beginning, in printable ASCII."""
+    """A refused message. ``at``: Unix seconds; ``text``: its first SHOWN characters at most, in one plain line."""
 
     at: float
     queue: str
@@ -34,14 +35,14 @@ class Message:
 
 
 class Refused:
-    """The refused messages at a server. Every method may raise StoreError."""
+    """The refused messages on a server. Every method may raise StoreError."""
 
     def __init__(self, redis: Redis, now: Callable[[], float] = time.time):
         self.redis: Any = redis  # as in Store
         self.now = now
 
     def add(self, queue: str, reason: str, text: str | bytes) -> None:
-        """Keeps a message; the oldest beyond MOST is dropped."""
+        """Keeps a message, and drops the oldest if there are more than MOST."""
         kept = Message(self.now(), printable(queue, REASON), printable(reason, REASON), printable(text, SHOWN))
         with translated():
             pipe = self.redis.pipeline(transaction=True)
@@ -55,7 +56,7 @@ class Refused:
             return [Message(**orjson.loads(each)) for each in self.redis.lrange(REFUSED, 0, -1)]
 
     def clear(self) -> int:
-        """Forgets all; returns how many there were."""
+        """Forgets all messages; returns how many there were."""
         with translated():
             pipe = self.redis.pipeline(transaction=True)
             pipe.llen(REFUSED)
@@ -63,7 +64,7 @@ class Refused:
             return int(pipe.execute()[0])
 
     def redelivered(self, id: str) -> int:
-        """Counts that the task ``id`` was delivered again; returns how often it was."""
+        """Counts one more delivery of the task ``id``; returns how often it was delivered again."""
         key = f"{PREFIX}:redelivered:{id}"
         with translated():
             pipe = self.redis.pipeline(transaction=True)
@@ -73,7 +74,7 @@ class Refused:
 
 
 def printable(text: str | bytes, length: int) -> str:
-    """The first ``length`` characters as printable ASCII: safe in a line of a log, and on a terminal."""
+    """The beginning of ``text`` as one plain line of at most ``length`` characters. Bytes are read as UTF-8."""
     start = text[:length]
     known = start.decode(errors="backslashreplace") if isinstance(start, bytes) else start
-    return known.encode("unicode_escape").decode()[:length]
+    return plain(known)[:length]
