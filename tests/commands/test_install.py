@@ -41,7 +41,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Path:
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty").mkdir()  # but for packages of the user's that have our names
+    for name in ("api", "tracker"):
+        (tmp_path / "empty" / name).mkdir()
+        (tmp_path / "empty" / name / "__init__.py").touch()
     return tmp_path / "empty"
 
 
@@ -84,7 +87,7 @@ def test_the_installed_start_runs_everything_and_keeps_its_data_where_it_was_sta
     with stack:
         stack.ready()
         assert stack.get("/v1/metrics")["total"] == 6
-        assert {each.name for each in empty.iterdir()} == {"rate", "var"}
+        assert {each.name for each in empty.iterdir()} == {"rate", "var", "api", "tracker"}
         assert not any(_directory(each) == ROOT for each in stack.processes())
         assert stack.stop() == []
 

@@ -3,11 +3,16 @@
 import os
 import resource
 import sys
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from tracker.settings import Settings
 
+#: The folder of the code: a checkout, or site-packages. Programs run here, so that they import no other ``api`` or
+#: ``tracker`` from the folder in which the command was given.
+ROOT = Path(__file__).parents[2]
 #: Connections of an API worker, and the other files that it has open.
 CONNECTIONS, OTHER_FILES = 8_192, 128
 
@@ -23,7 +28,7 @@ def make_password(settings: "Settings") -> None:
 def celery(settings: "Settings", *arguments: str) -> NoReturn:
     """Becomes a command of Celery with the tracker's tasks."""
     make_password(settings)
-    become(sys.executable, "-m", "celery", "-A", "tracker.tasks", *arguments, *(
+    become(settings, sys.executable, "-m", "celery", "-A", "tracker.tasks", *arguments, *(
         [] if arguments[0] == "flower" else ["--loglevel", settings.log_level]))  # fmt: skip
 
 
@@ -37,7 +42,21 @@ def connections() -> int:
     return max(1, min(CONNECTIONS, files - OTHER_FILES))
 
 
-def become(*command: str) -> NoReturn:
-    """Replaces this process, so that signals reach the command itself."""
+def absolute_paths(settings: "Settings") -> dict[str, str]:
+    """The variables with a path, for programs that run in ROOT: the relative paths in them are made absolute."""
+    paths = {
+        "DATA_DIR": str(settings.data_dir),
+        "RULES": settings.rules,
+        "SIMULATOR_CANDLES": settings.simulator_candles,
+    }
+    names = [f"{field.metadata['name']}_FILE" for field in fields(settings)]
+    paths |= {name: os.environ.get(name, "") for name in names}
+    return {name: str(Path(path).resolve()) for name, path in paths.items() if path}
+
+
+def become(settings: "Settings", *command: str) -> NoReturn:
+    """Replaces this process by ``command``, which runs in ROOT, so that signals reach the command itself."""
+    os.environ.update(absolute_paths(settings))
+    os.chdir(ROOT)
     sys.stdout.flush()
     os.execv(command[0], command)

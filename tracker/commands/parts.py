@@ -126,7 +126,7 @@ def flower(settings: Any) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     celery(
         settings, "flower", f"--address={settings.flower_bind}", f"--port={settings.flower_port}",
-        "--persistent=True", f"--db={settings.data_dir}/flower", "--state_save_interval=10000",
+        "--persistent=True", f"--db={settings.data_dir.resolve()}/flower", "--state_save_interval=10000",
     )  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def api(settings: Any) -> None:
     if ports.is_taken(settings.bind, settings.api_port):
         print(f"API_PORT={settings.api_port}: an API serves there already, the two share requests", file=sys.stderr)
     become(
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
+        settings, sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
         # More threads per worker cost more: they wait for each other at every exchange with the store.
         "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "2",
         # Bounds: open connections per worker, waiting connections, bytes of a request's head, and milliseconds in

@@ -1,4 +1,4 @@
-"""What a start shows of its backfill, until every market is ranked."""
+"""Shows the backfill of a start until every market has a rank."""
 
 import socket
 import subprocess
@@ -10,15 +10,15 @@ from tracker.settings import Settings
 from tracker.store.connection import connect
 from tracker.store.series import Store
 
-#: Seconds without progress after which the backfill is no longer watched; fewer once every market was answered for.
+#: Seconds without progress after which this gives up. QUIET: once the sources answered for every market.
 PATIENCE = 30
 QUIET = 8
 
 
 def show(settings: Settings, supervisor: subprocess.Popen[bytes]) -> None:
-    """Until every market is ranked up to now: a line that is written over on a terminal, a line a change elsewhere.
+    """Prints the progress until every market is ranked: one line on a terminal, a line per change elsewhere.
 
-    Gives up when nothing changes any more, and if that is because a source does not answer says how to find out why.
+    Gives up when nothing changes any more. Then it says why, or how to find out.
     """
     store = Store(connect(settings.redis_url, tries=1), settings.ring)
     began, since = time.monotonic(), settings.clock.now()
@@ -40,7 +40,7 @@ def show(settings: Settings, supervisor: subprocess.Popen[bytes]) -> None:
             if not complete:
                 print(_why(fetched, answered, of))
             return
-        time.sleep(max(0.2, 3 * (time.monotonic() - now)))  # looking must not slow down what is looked at
+        time.sleep(max(0.2, 3 * (time.monotonic() - now)))  # looking must not slow down the backfill
 
 
 def _why(fetched: int, answered: int, of: int) -> str:
@@ -50,7 +50,7 @@ def _why(fetched: int, answered: int, of: int) -> str:
 
 
 def progress(store: Store, settings: Settings, since: float) -> tuple[int, int, int]:
-    """(markets fetched and ranked since ``since``, markets that their source has answered for, markets watched)."""
+    """(markets fetched and ranked since ``since``, markets with an answer of their source, watched markets)."""
     try:
         watched = {market for source in settings.sources for market in store.watched(source)}
         ids, summaries = store.summaries("price")
@@ -63,7 +63,7 @@ def progress(store: Store, settings: Settings, since: float) -> tuple[int, int, 
 
 
 def _waits(store: Store, settings: Settings) -> str:
-    """What the sources wait for whose catalogue is not read yet."""
+    """What the sources wait for before their catalogue is read."""
     try:
         said = {name: store.status(name).get("waiting") for name in settings.sources}
     except StoreError:

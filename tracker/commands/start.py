@@ -1,4 +1,4 @@
-"""Everything on one machine: checks what it needs, runs supervisord.conf, shows the backfill, stops all on Ctrl-C."""
+"""Runs everything on one machine: checks the needs, runs supervisord.conf, shows the backfill, stops all on Ctrl-C."""
 
 import contextlib
 import ctypes
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ import psutil
 from tracker import ports as ports_of
 from tracker.alerts.rulebook import Rulebook
 from tracker.commands import leftovers
+from tracker.commands.become import ROOT, absolute_paths
 from tracker.commands.progress import show
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.series.ring import DAY
@@ -32,18 +33,15 @@ from tracker.store.connection import connect, server_version
 from tracker.store.keeper import die_with_parent
 from tracker.worker import deadline
 
-ROOT = Path(__file__).parents[2]
-#: Seconds the programs have to stop: more than supervisord.conf gives them one after the other.
+#: Seconds that the programs have to stop: more than the sum of what supervisord.conf gives them.
 STOP = 100
-#: Seconds they have while the store hangs, which holds up each of them.
+#: The same while the store hangs, which delays every program.
 STOP_WITHOUT_STORE = 6
-#: The oldest major version of the server whose commands are used.
+#: The oldest usable major version of the server.
 OLDEST = 7
-#: Seconds after which a store that does not answer is told.
+#: Seconds after which the start says that the store does not answer.
 SILENT_STORE = 10
 FIRST_START = "first-start.json"
-#: Variables that name a file with the value of another. The programs run in another folder: they need whole paths.
-FILES = {f"{field.metadata['name']}_FILE" for field in fields(Settings)}
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -52,10 +50,10 @@ class Stopped(Exception):
 
 
 def run(settings: Settings) -> None:
-    """Runs until a signal; raises TrackerError, before anything is started, for what stands in the way."""
+    """Runs until a signal. Raises TrackerError before it starts anything if something is in the way."""
     folder = _folder(settings)
     if settings.simulator_candles:
-        _check_candles(settings, folder)  # first: a replay that is refused begins no folder
+        _check_candles(settings, folder)  # first: a refused replay must not make its folder
     lock = _writable(folder)
     if not settings.redis_given:
         settings = replace(settings, store_password=embedded.password(settings))
@@ -70,7 +68,7 @@ def run(settings: Settings) -> None:
         signal.signal(number, _stop)
     _adopt_orphans()
     environment = _environment(settings, folder)
-    settings = load(environment)  # those of the programs, with the clock of this replay
+    settings = load(environment)  # the settings of the programs, with the clock of this replay
     supervisor = None
     try:
         supervisor = subprocess.Popen(
@@ -78,7 +76,7 @@ def run(settings: Settings) -> None:
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
+            start_new_session=True,  # Ctrl-C reaches only this process, which then stops all in order
             preexec_fn=die_with_parent,
         )
         _wait_for_store(settings, folder, supervisor)
@@ -96,7 +94,7 @@ def run(settings: Settings) -> None:
 
 
 def _folder(settings: Settings) -> Path:
-    """The data folder; each replay, seed and speed has one of its own, since its past is not the past of another."""
+    """The data folder. Each replay, seed and speed has its own folder, because each has a different past."""
     candles = settings.simulator_candles and str(Path(settings.simulator_candles).resolve())
     start = settings.simulator_start, settings.clock_start
     replay = (candles, settings.simulator_at, settings.clock_speed, settings.simulator_seed, *start)
@@ -106,14 +104,14 @@ def _folder(settings: Settings) -> Path:
 
 
 def _writable(folder: Path) -> TextIO:
-    """Makes the folder; returns the open file whose lock keeps a second start out."""
+    """Makes the folder. Returns the open file whose lock refuses a second start."""
     for path in (folder, ROOT):
         if "%" in str(path):
             raise SettingsError(f"'{path}': expected a path without %, which supervisord.conf gives a meaning")
     try:
-        os.umask(0o077)  # what is made here and by all programs is for this user alone
+        os.umask(0o077)  # only this user can read what this process and the programs make
         (folder / "log").mkdir(parents=True, exist_ok=True)
-        (folder / "log").chmod(0o700)  # also one of an earlier start
+        (folder / "log").chmod(0o700)  # also the folder of an earlier start
         lock = (folder / "start.lock").open("w")
     except OSError as error:
         raise SettingsError(f"DATA_DIR='{folder}': expected a writable folder ({error.strerror})") from error
@@ -155,7 +153,7 @@ def _check_store(settings: Settings) -> None:
 
 
 def _check_access(settings: Settings, folder: Path) -> None:
-    """Others may not reach an API that has no key. The embedded store is asked too, for which it is run once before."""
+    """Refuses an API that others can reach while there is no key. Runs the embedded store to look there."""
     if not keys.needs_one(settings):
         return
     store = None
@@ -176,7 +174,7 @@ def _check_access(settings: Settings, folder: Path) -> None:
 
 
 def _check_candles(settings: Settings, folder: Path) -> None:
-    """The files are good, and the replay that this folder began, if it did, has not ended a day ago."""
+    """Raises an error for bad candle files, or if the replay in this folder ended more than a day ago."""
     from tracker.simulator.feeds import Replay
 
     start = settings.simulator_start or _first_start(folder)
@@ -196,17 +194,12 @@ def _runs_simulator(settings: Settings) -> bool:
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     began = _first_start(folder)
     (folder / FIRST_START).write_text(json.dumps(began))
-    start = str(int(began))  # not rounded up: a replay of that minute would begin with the next
+    start = str(int(began))  # rounded down: else a replay of that minute would begin with the next
     clock = {"CLOCK_START": start} if settings.clock_speed != 1 and not settings.clock_start else {}
     shift = {"SIMULATOR_START": start} if settings.simulator_candles and settings.simulator_start is None else {}
-    candles = (
-        {"SIMULATOR_CANDLES": str(Path(settings.simulator_candles).resolve())} if settings.simulator_candles else {}
-    )
-    # By file: a replay has a folder of its own, and a worker beside it is told only of DATA_DIR.
+    # By file: the folder of a replay is not that of the password.
     password = {} if os.environ.get("STORE_PASSWORD") else {"STORE_PASSWORD_FILE": str(settings.password_file)}
-    rules = {"RULES": str(Path(settings.rules).resolve())} if settings.rules else {}
-    files = {name: str(Path(file).resolve()) for name, file in os.environ.items() if file and name in FILES}
-    return os.environ | files | clock | shift | candles | rules | ({} if settings.redis_given else password) | {
+    return os.environ | absolute_paths(settings) | clock | shift | ({} if settings.redis_given else password) | {
         "PYTHON": sys.executable,
         "CLOCK_SPEED": f"{settings.clock_speed:g}",
         "DATA_DIR": str(folder),
@@ -218,7 +211,7 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
 
 
 def _first_start(folder: Path) -> float:
-    """When this data folder was first started, else now: a replay goes on from there, it does not begin anew."""
+    """When this data folder was first started, or now: a replay goes on from its first start."""
     try:
         return float(json.loads((folder / FIRST_START).read_text()))
     except FileNotFoundError:
@@ -226,7 +219,7 @@ def _first_start(folder: Path) -> float:
 
 
 def _socket_path(folder: Path) -> str:
-    """In the data folder, unless that makes it longer than a socket's path can be."""
+    """In the data folder, or in the temporary folder if the path is too long for a socket."""
     path = str(folder / "supervisor.sock")
     if len(path) < 90:
         return path
@@ -234,7 +227,7 @@ def _socket_path(folder: Path) -> str:
 
 
 def _wait_for_store(settings: Settings, folder: Path, starter: subprocess.Popen[bytes]) -> None:
-    """Until the store answers or ``starter``, which starts it, has ended; says why if it takes long, once a reason."""
+    """Waits until the store answers or its ``starter`` has ended. Prints each reason once if it takes long."""
     redis, began, told = connect(settings.redis_url, tries=1), time.monotonic(), set()
     log = folder / "log" / "store.log"
     read_from = log.stat().st_size if log.exists() else 0
@@ -251,7 +244,7 @@ def _wait_for_store(settings: Settings, folder: Path, starter: subprocess.Popen[
 
 
 def _last_of_store(log: Path, read_from: int) -> str:
-    """What ``python -m tracker store`` said last by itself, not its server."""
+    """The last line of ``python -m tracker store`` itself, not of its server."""
     try:
         with log.open(errors="replace") as file:
             file.seek(read_from)
@@ -262,7 +255,7 @@ def _last_of_store(log: Path, read_from: int) -> str:
 
 
 def _repaired(settings: Settings) -> list[str]:
-    """A line on the last repair of the store, if there was one within a week."""
+    """A line about the last repair of the store, if it was less than a week ago."""
     try:
         repaired = repairs.latest(connect(settings.redis_url, tries=1))
     except StoreError:
@@ -295,24 +288,24 @@ def _flower(settings: Settings) -> str:
 
 def _stop(number: int, frame: object) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)  # once is enough: stopping is under way
+        signal.signal(each, signal.SIG_IGN)  # it already stops
     raise Stopped
 
 
 def _stop_all(supervisor: subprocess.Popen[bytes] | None, settings: Settings) -> None:
-    """Asks the supervisor to stop all, in order; then ends whatever is left, as after a supervisor that was killed."""
+    """Asks the supervisor to stop all in order. Then ends what is left, for example of a killed supervisor."""
     print("\nstopping ...", flush=True)
     patience = 10
     if supervisor and supervisor.poll() is None:
         supervisor.terminate()
         if not _stops(supervisor, settings):
-            patience = 0  # they have been asked
+            patience = 0  # they were already asked
     leftovers.end_all(psutil.Process().children(recursive=True), patience)
     print("stopped", flush=True)
 
 
 def _stops(supervisor: subprocess.Popen[bytes], settings: Settings) -> bool:
-    """Waits for the supervisor to end; False if it does not, in STOP seconds or while the store hangs."""
+    """Waits until the supervisor ends. False if it takes more than STOP seconds, or less while the store hangs."""
     began = heard = time.monotonic()
     while time.monotonic() - began < STOP and time.monotonic() - heard < STOP_WITHOUT_STORE:
         if not deadline.hangs(settings):
@@ -324,6 +317,6 @@ def _stops(supervisor: subprocess.Popen[bytes], settings: Settings) -> bool:
 
 
 def _adopt_orphans() -> None:
-    """What a killed supervisor leaves behind becomes a child of this process, which ends it (Linux)."""
+    """The children of a killed supervisor become children of this process, which ends them (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
