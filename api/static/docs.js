@@ -4,5 +4,5 @@ SwaggerUIBundle({
   dom_id: "#page",
   deepLinking: true,
   defaultModelsExpandDepth: 0,
-  validatorUrl: null, // it would send the description to a server of others
+  validatorUrl: null, // the validator is a server on the internet
 });

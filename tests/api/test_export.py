@@ -50,8 +50,10 @@ def test_the_page_is_among_the_files_and_knows_that_it_has_no_server(filled: Tra
     export.write(create_app(filled.settings), tmp_path)
 
     assert 'data-edition="files"' in (tmp_path / "index.html").read_text()
+    assert not (tmp_path / "static" / "docs.html").exists() and not (tmp_path / "static/vendor/swagger-ui").exists()
     for name in dashboard.names() - {"index.html"}:
-        assert (tmp_path / "static" / name).read_bytes() == (dashboard.FILES / name).read_bytes()
+        if not dashboard.DOCS.match(name):
+            assert (tmp_path / "static" / name).read_bytes() == (dashboard.FILES / name).read_bytes()
 
 
 def test_the_database_has_every_series_rank_and_alert(filled: Tracked, tmp_path: Path) -> None:
