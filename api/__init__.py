@@ -16,7 +16,7 @@ from api.serving import bodies, problems
 from api.serving.access import Guard
 from api.serving.answer import dumps
 from api.serving.cache import Cached
-from api.v1.fastpath import FastPath
+from api.v1.series import FastPath
 from api.v1.table import Tables
 from tracker.errors import SettingsError
 from tracker.plain import log_plainly, plain

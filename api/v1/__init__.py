@@ -2,8 +2,8 @@
 
 from apiflask import APIBlueprint
 
-from api.v1 import alerts, index, markets, metrics, movers, sources
+from api.v1 import alerts, index, markets, metrics, movers, series, sources
 
 bp = APIBlueprint("v1", __name__)
-for resource in (index, metrics, markets, movers, sources, alerts):
+for resource in (index, metrics, series, markets, movers, sources, alerts):
     bp.register_blueprint(resource.bp)

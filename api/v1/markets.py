@@ -10,7 +10,7 @@ from api.serving import cache
 from api.serving.answer import CachePolicy
 from api.serving.problems import documented
 from api.v1 import context, rows, schemas
-from api.v1.series import cut
+from api.v1.slices import cut
 from tracker.models import FIELDS, MARKET_ID, Metric
 
 bp = APIBlueprint("markets", __name__, tag="Markets")

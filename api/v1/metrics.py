@@ -1,19 +1,16 @@
-"""The two questions: which metrics are there, and what did this one do in the last 24 hours?"""
+"""The list of metrics: which are there? Filters, orders, pages and spark lines."""
 
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
-from apiflask import APIBlueprint, abort
-from flask import Response, jsonify, request, url_for
+from apiflask import APIBlueprint
+from flask import Response, jsonify
 
 from api.serving import cache
-from api.serving.answer import CSV, JSON, best_type
 from api.serving.problems import documented, refuse
 from api.v1 import context, cursor, rows, schemas
-from api.v1.series import csv, show
 from api.v1.table import Order, Table
-from tracker.errors import BadId
 from tracker.models import FIELDS, Metric
 
 bp = APIBlueprint("metrics", __name__, tag="Metrics")
@@ -56,25 +53,6 @@ def list_metrics(query: schemas.MetricsQuery) -> Response:
     return jsonify(metrics=_rows(table, page, query.names, now), next=following, total=total)
 
 
-@bp.get("/metrics/<id>")
-@bp.input(schemas.SeriesQuery, location="query", arg_name="query")
-@bp.output(schemas.Series)
-@bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
-def series(id: str, query: schemas.SeriesQuery) -> Response:
-    """What did this one do in the last 24 hours?
-
-    Values and statistics are of this moment, the ranks are of the last evaluation.
-    """
-    metric = parsed(id)
-    found = show(metric, query, context.store(), context.settings())
-    if not found:
-        abort(404, detail=f"There is no metric {metric.id}; {url_for('v1.metrics.list_metrics')} lists those that are.")
-    cache.keep(found.keep)
-    if best_type(request.headers.get("Accept", "")) != JSON:
-        return Response(csv(found.cut), content_type=CSV)
-    return jsonify(found.document)
-
-
 def matching(table: Table, query: schemas.Filters) -> np.ndarray:
     """The rows of ``table`` that a query's filters leave."""
     words = (query.q or "").lower().split()
@@ -94,13 +72,6 @@ def matching(table: Table, query: schemas.Filters) -> np.ndarray:
         markets = {id for id, market in table.markets.items() if market.quote == query.quote}
         chosen = [at for at in chosen if table.ids[at].rpartition(":")[0] in markets]
     return np.array(chosen, int)
-
-
-def parsed(id: str) -> Metric:
-    try:
-        return Metric.parse(id)
-    except BadId as error:
-        abort(404, detail=f"{error}; {url_for('v1.metrics.list_metrics')} lists all.")
 
 
 def _order(text: str) -> Order:

@@ -15,7 +15,7 @@ from tracker.settings import load
 
 FILES = Path(dashboard.__file__).parents[1] / "static"
 NAMES = sorted(dashboard.names())
-#: All that a browser may fetch on the first visit; sql.js is fetched when an SQLite file is opened, Swagger UI by /docs.
+#: What a browser may fetch on the first visit. An SQLite file fetches sql.js, and /docs fetches Swagger UI.
 FIRST = [name for name in NAMES if not name.startswith(("vendor/sql.js/", "vendor/swagger-ui/", "docs."))]
 
 

@@ -14,9 +14,9 @@ from api import VERSIONS, create_app
 from api.serving.answer import CSV, JSON
 from api.serving.cache import KEEP
 from api.v1 import markets
-from api.v1.fastpath import FastPath
 from api.v1.schemas import STEPS, SeriesQuery
-from api.v1.series import cut
+from api.v1.series import FastPath
+from api.v1.slices import cut
 from tests.support.tracked import NOW, SLOTS, Tracked
 from tracker.series.ring import Ring
 
