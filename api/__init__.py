@@ -1,4 +1,4 @@
-"""The HTTP API. ``create_app`` makes its WSGI app, ``worker`` that of a process which serves it."""
+"""The HTTP API. ``create_app`` makes the WSGI app, ``server_app`` the app of a server process."""
 
 import gc
 import sys
@@ -26,16 +26,16 @@ from tracker.store import skew
 from tracker.store.connection import connect
 from tracker.store.series import Store
 
-#: Seconds for the store to answer a command, or to accept a connection: someone waits for the answer to a request.
+#: Seconds for the store to answer a command or accept a connection. A client is waiting.
 PATIENCE = 2
-#: Seconds after such a failure in which the store is not asked again.
+#: Seconds for which the API does not ask the store again after such a failure.
 PAUSE = 0.5
 #: The versions of the API by their names in paths, the newest last.
 VERSIONS = {"v1": v1.bp}
 
 
 def create_app(settings: Settings | None = None) -> APIFlask:
-    """The app, configured by ``settings`` or else by the environment; a bad variable ends the process with one line."""
+    """The app, configured by ``settings`` or by the environment. A bad variable ends the process with one line."""
     settings = settings or _from_environment()
     app = APIFlask(
         "api",
@@ -48,9 +48,9 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         DESCRIPTION="Crypto market metrics of the last 24 hours, ranked by standard deviation. Times are Unix seconds, "
-        "UTC. Whoever watches polls, with `since=` and `If-None-Match`. /latest is the newest version by another name.",
+        "UTC. To watch, poll with `since=` and `If-None-Match`. /latest is another name of the newest version.",
         MAX_CONTENT_LENGTH=64_000,
-        AUTO_SERVERS=False,  # would publish the Host header of whoever asks first
+        AUTO_SERVERS=False,  # it would publish the Host header of the first client
         AUTO_404_RESPONSE=False,  # problems.documented describes errors
         AUTO_VALIDATION_ERROR_RESPONSE=False,
     )
@@ -78,10 +78,10 @@ def create_app(settings: Settings | None = None) -> APIFlask:
 
 
 def server_app() -> APIFlask:
-    """The app of a server process, which does nothing else; configured by the environment.
+    """The app of a process that does nothing but serve it, configured by the environment.
 
-    What it is made of stays, and is never looked through for garbage: with it, each full collection of the answers
-    that left the cache would stop all requests for 50 ms.
+    Frozen objects are not searched for garbage. Searching them would stop all requests for 50 ms at each full
+    collection, and answers that leave the cache cause those.
     """
     log_plainly()
     app = create_app()

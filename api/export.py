@@ -1,8 +1,8 @@
 """The static edition: what the API answers, as files under the same paths, the dashboard, and one SQLite file of all.
 
-For object storage or a CDN, or a web server that serves ``PATH.json`` for ``PATH``. Files are written by asking the app
-itself, so a file has the very bytes that the API answers. Each is written aside and renamed: whoever reads a file reads
-the old one or the new one, whole. Files of metrics that are gone are deleted.
+For object storage, a CDN, or a web server that serves ``PATH.json`` for ``PATH``. The app itself is asked for each file,
+so a file has exactly the bytes that the API answers. Each file is written under another name and renamed, so a reader
+gets the whole old file or the whole new one. Files of metrics that no longer exist are deleted.
 """
 
 import sqlite3
@@ -24,10 +24,10 @@ from tracker.settings import Settings
 from tracker.store.series import Store
 
 DATABASE = "data-tracker.sqlite"
-#: The largest page: of more metrics, the list names the first and the database has all.
+#: The largest page. If there are more metrics, the list has the first ones and the database has all.
 LIMIT = 10_000
 ALERTS = 1_000
-#: Files that are there whatever is tracked -> the paths whose answers they are.
+#: Files that always exist -> the path that each answers.
 LISTS = {
     "healthz.json": "/healthz",
     "v1/openapi.json": "/v1/openapi.json",
@@ -53,9 +53,9 @@ CREATE TABLE alerts (id TEXT PRIMARY KEY, metric TEXT, slot INTEGER, text TEXT);
 
 
 def run(settings: Settings, folder: Path, every: float | None) -> None:
-    """Writes the edition once, or every so many seconds until it is interrupted; raises TrackerError.
+    """Writes the edition once, or each ``every`` seconds until it is interrupted; raises TrackerError.
 
-    An edition that the store was away for is skipped, if there is a next one.
+    With ``every``, an edition is skipped while the store is away.
     """
     app = create_app(replace(settings, api_reads="open", api_rate=0))
     while True:
@@ -85,7 +85,7 @@ def write(app: APIFlask, folder: Path) -> int:
 
 
 def documents(app: APIFlask) -> Iterator[tuple[str, bytes]]:
-    """Every file of the edition but the database: its path in the folder, and its bytes."""
+    """Yields (path in the folder, bytes) of every file of the edition except the database."""
     metrics, alerts = (_ids(app, name) for name in ("metrics", "alerts"))
     markets = {id.rpartition(":")[0] for id in metrics}
     asked = LISTS | {
@@ -100,13 +100,13 @@ def documents(app: APIFlask) -> Iterator[tuple[str, bytes]]:
 
 
 def _ids(app: APIFlask, name: str) -> list[str]:
-    """Of the rows of a list."""
+    """The ids of a list's rows."""
     body = _answer(app, LISTS[f"v1/{name}.json"])
     return [row["id"] for row in app.json.loads(body)[name]] if body else []
 
 
 def _answer(app: APIFlask, path: str) -> bytes | None:
-    """The API's answer; None if what is there has gone meanwhile."""
+    """The body of the API's answer; None for 404. Raises StoreError for any other status."""
     answer = app.test_client().get(path)
     if answer.status_code not in (200, 404):
         raise StoreError(f"{path} was answered with {answer.status}")
@@ -145,16 +145,18 @@ def _insert(database: sqlite3.Connection, table: str, columns: int, rows: Iterab
 
 
 def _flat(row: dict[str, Any]) -> list[Any]:
-    """A metric's row, its two ranks as two columns each."""
+    """A metric's row as columns. Each of its two ranks becomes two columns."""
     rank, cv_rank = row.pop("rank") or {}, row.pop("cv_rank") or {}
     numbers = [None if value != value else value for value in row.values()]
     return [*numbers, rank.get("position"), rank.get("of"), cv_rank.get("position"), cv_rank.get("of")]
 
 
-def _samples(store: Store, markets: list[str], now: float, final_before: list[int]) -> Iterator[tuple]:
-    """(number of the market, slot, price, volume) of every slot that has a sample.
+def _samples(
+    store: Store, markets: list[str], now: float, final_before: list[int]
+) -> Iterator[tuple[int, int, float, float]]:
+    """Yields (number of the market, slot, price, volume) for every slot that has a sample.
 
-    Adds to ``final_before``, market by market, the slot before which its samples are final.
+    Appends to ``final_before`` one slot for each market: the samples before it are final.
     """
     slots = store.ring.slots(now)
     for start in range(0, len(markets), CHUNK):

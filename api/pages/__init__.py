@@ -1,1 +1,1 @@
-"""What is not of a version of the API: the dashboard, its documents, and how the service does."""
+"""What belongs to no version of the API: the dashboard, the API's documents, and the health check."""

@@ -1,4 +1,4 @@
-"""The OpenAPI document, put right: what APIFlask does not say, or says of parameters that are JSON and not text."""
+"""Completes APIFlask's OpenAPI document, and corrects its query parameters, which it describes as JSON."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -9,30 +9,33 @@ import orjson
 from api.serving.problems import documented
 from api.v1 import schemas
 
-#: Path -> (the path that was asked for, the answer to it): made by ``python -m tests.api.examples``.
+#: Path of the document -> an example answer. ``python -m tests.api.examples`` writes the file.
 EXAMPLES = Path(__file__).parent / "examples.json"
 HEADERS = {
-    "ETag": "Differs from before exactly if the bytes do; send it back as `If-None-Match`.",
-    "Cache-Control": "`max-age`: seconds until the next change is due, at least 1.",
+    "ETag": "It changes exactly when the bytes change. Send it back as `If-None-Match`.",
+    "Cache-Control": "`max-age` is the number of seconds until the next change is due, at least 1.",
 }
 CSV_EXAMPLE = "slot,value\n1699999980,1383.912\n1700000040,\n"
-#: Ids in paths: told here, since the views parse them, and once is enough.
+#: Schemas of ids in paths. The views parse these ids, so APIFlask knows no schema.
 IDS = {"/v1/metrics/{id}": schemas.MetricPath, "/v1/markets/{id}": schemas.MarketPath}
 OF_BODIES = [HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.LENGTH_REQUIRED, HTTPStatus.REQUEST_ENTITY_TOO_LARGE]
 SECURITY = {
-    "key": {"type": "http", "scheme": "bearer", "description": "An API key, `python -m tracker keys create` makes one."}
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key. `python -m tracker keys create` makes one."}
 }
 
 
 def improved(spec: Any) -> Any:
-    """Of one version, with the problems that any request may meet, security, and examples."""
+    """``spec`` reduced to one version, with the problems of all requests, security and examples."""
     spec["paths"] = {path: operations for path, operations in spec["paths"].items() if not path.startswith("/latest")}
     used = {tag for operations in spec["paths"].values() for each in operations.values() for tag in each["tags"]}
     spec["tags"] = [{"name": name} for name in dict.fromkeys(tag["name"] for tag in spec["tags"]) if name in used]
     problem = schemas.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     spec["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
     spec["components"]["securitySchemes"] = SECURITY
-    spec["security"] = [{}, {"key": []}]  # without one: reading if it is open, writing while there is no key
+    spec["security"] = [
+        {},
+        {"key": []},
+    ]  # no key is needed to read if API_READS is open, nor to write while no key exists
     examples = orjson.loads(EXAMPLES.read_bytes()) if EXAMPLES.exists() else {}
     for path, operations in spec["paths"].items():
         for method, operation in operations.items():
@@ -58,7 +61,7 @@ def _improve(operation: dict[str, Any], reads: bool, example: Any) -> None:
         operation["responses"].setdefault(str(status), response)
     if not reads:
         return
-    operation["responses"]["304"] = {"description": "It is as `If-None-Match` says."}
+    operation["responses"]["304"] = {"description": "The answer is the one that `If-None-Match` names."}
     answer = operation["responses"].get("200")
     if answer:
         answer["headers"] = {
@@ -69,7 +72,7 @@ def _improve(operation: dict[str, Any], reads: bool, example: Any) -> None:
 
 
 def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter that may be left out: in a query, there is no null."""
+    """The schema without null, which a query cannot have: an optional parameter is left out."""
     kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
     if schema.get("default", ...) is None:
         del schema["default"]

@@ -1,4 +1,4 @@
-"""About the service itself, whatever the API's version: how it does."""
+"""The health check. It is the same for all versions of the API."""
 
 from http import HTTPStatus
 

@@ -1,1 +1,1 @@
-"""How the API answers: who may ask, how often, what is kept, how errors are told."""
+"""How the API answers: access, rate limits, the cache, and errors."""

@@ -1,8 +1,8 @@
-"""Who may do what: the guard before everything else, cache and Flask.
+"""The guard: it runs before the cache and Flask, and decides which requests they see.
 
-It bounds the query, counts requests, knows API keys, and answers what it refuses with a problem. Reading is open, or
-takes a key of scope ``read`` (API_READS=key). Every write takes a key of scope ``admin`` as soon as there is any key;
-while there is none, this machine may write, and nobody else: not through a proxy, and not a web page of another site.
+It bounds the query, counts requests and checks API keys. It answers a refused request with a problem. Reading is open, or
+needs a key of scope ``read`` (API_READS=key). Writing needs a key of scope ``admin`` as soon as any key exists. Until then
+only this machine may write: not through a proxy, and not from a web page of another site.
 """
 
 import math
@@ -13,6 +13,7 @@ from ipaddress import IPv6Address, IPv6Network
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from api.serving import limits, problems
 from tracker.errors import StoreError
@@ -22,11 +23,11 @@ from tracker.store.series import Store
 
 Headers = list[tuple[str, str]]
 READS = ("GET", "HEAD", "OPTIONS")
-#: Paths that anybody may read: they tell nothing but that the API is there, and how to ask it.
+#: Paths that anybody may read. They tell only that the API exists and how to use it.
 OPEN_PATHS = ("/healthz", "/docs", "/v1/openapi.json", "/latest/openapi.json", "/static/")
-#: Bytes of a query: the longest that makes sense has a tenth of it.
+#: Bytes of a query. The longest useful query has a tenth of this.
 LONGEST_QUERY = 8_000
-#: Seconds for which a process does not read the keys again, and for which it goes by them while the store is away.
+#: Seconds for which a process trusts the keys that it has read: normally, and while the store is away.
 UNASKED, STALE = 1.0, 300.0
 SECURITY: Headers = [
     ("X-Content-Type-Options", "nosniff"),
@@ -38,23 +39,23 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class Refused(Exception):
-    """The answer to a request that goes no further."""
+    """Ends a request; carries its answer."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: Headers | None = None):
         self.status, self.detail, self.headers = status, detail, headers or []
 
 
 class Guard:
-    """WSGI: ``app`` for those who may."""
+    """WSGI middleware: passes admitted requests to ``app``."""
 
-    def __init__(self, app: Callable, settings: Settings, store: Store):
+    def __init__(self, app: WSGIApplication, settings: Settings, store: Store):
         self.app = app
         self.settings = settings
         self.store = store
         self.known = KnownKeys(Keys(store.redis))
         self.public = is_public(settings)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         extra = SECURITY + self._cors(environ)
         try:
             if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
@@ -64,15 +65,15 @@ class Guard:
         except Refused as refused:
             return _refuse(refused, extra, environ, start_response)
 
-        def started(status: str, headers: Headers, exc_info: Any = None) -> Callable:
+        def started(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
             own = POLICY[0] in dict(headers)
             return start_response(status, [*headers, *extra] if own else [*headers, *extra, POLICY])
 
-        environ["HTTP_HOST"] = LOCAL[0]  # no answer depends on it, and Flask fails on names that are none
+        environ["HTTP_HOST"] = LOCAL[0]  # no answer depends on it, and Flask fails on invalid names
         return self.app(environ, started)
 
-    def _admit(self, environ: dict[str, Any]) -> Headers:
-        """Header fields that go with the answer; raises Refused."""
+    def _admit(self, environ: WSGIEnvironment) -> Headers:
+        """The header fields to add to the answer; raises Refused."""
         query = environ.get("QUERY_STRING", "")
         if len(query) > LONGEST_QUERY:
             raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, f"A query has at most {LONGEST_QUERY} bytes.")
@@ -93,7 +94,7 @@ class Guard:
             raise
         return headers
 
-    def _spend(self, environ: dict[str, Any], key: Key | None) -> limits.Allowance | None:
+    def _spend(self, environ: WSGIEnvironment, key: Key | None) -> limits.Allowance | None:
         limit = self.settings.api_key_rate if key else self.settings.api_rate
         if not limit:
             return None
@@ -104,7 +105,7 @@ class Guard:
                 return None
             raise _away("Requests cannot be counted") from None
 
-    def _authorise(self, environ: dict[str, Any], text: str, key: Key | None) -> None:
+    def _authorise(self, environ: WSGIEnvironment, text: str, key: Key | None) -> None:
         writes = environ["REQUEST_METHOD"] not in READS
         if text and not key:
             raise _unauthorised("This API key is not known, or was revoked.")
@@ -127,8 +128,8 @@ class Guard:
         except StoreError:
             raise _away("API keys cannot be looked up") from None
 
-    def _cors(self, environ: dict[str, Any]) -> Headers:
-        """What lets a browser show an answer to a page of another site that API_CORS names."""
+    def _cors(self, environ: WSGIEnvironment) -> Headers:
+        """Header fields that let pages of the sites in API_CORS read the answer."""
         allowed = self.settings.api_cors
         if not allowed:
             return []
@@ -148,7 +149,7 @@ class Guard:
 
 
 class KnownKeys:
-    """The keys as a process knows them, at most UNASKED seconds behind the store."""
+    """A process's copy of the keys, at most UNASKED seconds old."""
 
     def __init__(self, keys: Keys):
         self._keys = keys
@@ -157,7 +158,7 @@ class KnownKeys:
         self._asked = self._read = -math.inf
 
     def newest(self) -> Mapping[str, Key]:
-        """By id; raises StoreError once they have not been read for STALE seconds."""
+        """Keys by id; raises StoreError if the last successful read was STALE seconds ago or earlier."""
         with self._lock:
             now = time.monotonic()
             if now - self._asked >= UNASKED:
@@ -171,12 +172,12 @@ class KnownKeys:
 
 
 def _is_open(path: str) -> bool:
-    """The page at / asks for a key itself."""
+    """Whether anybody may read the path. The page at / asks for a key itself."""
     return path == "/" or path.startswith(OPEN_PATHS)
 
 
 def _is_utf8(text: str) -> bool:
-    """Of a text that WSGI made of bytes."""
+    """Whether the bytes that WSGI decoded as Latin-1 are UTF-8."""
     try:
         text.encode("latin-1").decode()
     except UnicodeError:
@@ -184,14 +185,14 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _sent(environ: dict[str, Any]) -> str:
-    """The API key of a request, "" for none."""
+def _sent(environ: WSGIEnvironment) -> str:
+    """The API key that a request carries, or ""."""
     scheme, _, key = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else environ.get("HTTP_X_API_KEY", "")
+    return key.strip() if scheme.lower() == "bearer" else str(environ.get("HTTP_X_API_KEY", ""))
 
 
 def _network(address: str) -> str:
-    """Whom an address belongs to: of IPv6, everybody has 2**64."""
+    """The network to count an address under. With IPv6 a client has a whole /64."""
     if ":" not in address:
         return address
     try:
@@ -200,8 +201,8 @@ def _network(address: str) -> str:
         return "unknown"
 
 
-def _is_local(environ: dict[str, Any]) -> bool:
-    """Whether a request was made on this machine, not by a page of another site, and not through a proxy."""
+def _is_local(environ: WSGIEnvironment) -> bool:
+    """Whether a request comes from this machine: not from a page of another site, and not through a proxy."""
     hosts = [f"//{environ.get('HTTP_HOST', '')}"]
     if "HTTP_ORIGIN" in environ:
         hosts.append(environ["HTTP_ORIGIN"])
@@ -211,7 +212,7 @@ def _is_local(environ: dict[str, Any]) -> bool:
 def _names_local(url: str) -> bool:
     try:
         return urlsplit(url).hostname in LOCAL
-    except ValueError:  # it is no URL
+    except ValueError:  # not a URL
         return False
 
 
@@ -225,7 +226,7 @@ def _away(what: str) -> Refused:
     return Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, [("Retry-After", str(problems.RETRY_AFTER))])
 
 
-def _refuse(refused: Refused, extra: Headers, environ: dict[str, Any], start_response: Callable) -> list[bytes]:
+def _refuse(refused: Refused, extra: Headers, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     body = problems.body(refused.status, refused.detail)
     fields = [("Content-Type", problems.MIMETYPE), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
     status = f"{refused.status.value} {refused.status.phrase}"

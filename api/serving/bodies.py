@@ -1,9 +1,14 @@
-"""Bodies of requests, bounded in time and number: however slowly they come, others are answered.
+"""Bounds the bodies of requests in time and number, so that slow ones do not hold up other requests.
 
-Granian has few threads to answer with, and a thread that reads a body waits for it without end. Its read knows no
-timeout, and cannot be left to another thread either: granian takes the body away when the app returns, and waits for a
-read that is under way, with the GIL. What ends a read is the end of its connection. So one thread of a process may read
-at a time, and a timer breaks the connection of a body that has not come by then.
+Granian answers with few threads, and a thread that reads a body waits for it without end. The read has no timeout.
+Another thread cannot take it over: granian removes the body when the app returns, and holds the GIL while it waits for
+a read in progress. Only the end of the connection ends a read. So one thread of a process may read at a time, and a
+timer breaks the connection of a body that is late.
+
+WSGI middleware cannot do this. It gets ``environ`` and ``start_response``, and in granian neither reaches the
+connection: ``start_response`` only notes the status and the header fields, which granian sends after the app has
+returned. The app cannot return while its thread waits in a read. Only ``proto``, which granian keeps from the app, can
+answer before that.
 """
 
 import time
@@ -17,28 +22,31 @@ from granian.server import mp
 
 from api.serving import access, problems
 
-#: Seconds for a body to come. It has at most 64 kB.
+#: Seconds for a body to arrive. It has at most 64 kB.
 PATIENCE = 2.0
-#: Seconds to wait for another read: for that long it may be of a body that is on its way, and not a slow one.
+#: Seconds to wait for another read. A read that takes longer is a slow one.
 QUICK = 0.05
 #: Seconds for granian to send an answer before the connection is broken.
 SENDING = 0.1
+
+#: The function of ``granian.server.mp`` that makes of a WSGI app what answers a request. It is not documented.
+CALL_WRAP = "_wsgi_call_wrap"
 
 Run = Callable[[Any, dict[str, Any]], Any]
 
 
 def install() -> None:
-    """Bounds the bodies of all granian workers that this process starts to serve.
+    """Bounds the bodies of all granian workers that this process starts.
 
-    Ending a read takes granian's ``proto``, which a WSGI app is not given. So this wraps the function that granian
-    makes of an app. That function is not documented: look here when granian's pinned version changes.
+    It wraps the undocumented function CALL_WRAP, because only that one gets granian's ``proto``; the module's docstring
+    says why that is needed. Check it when granian's pinned version changes: test_slow.py fails if it does not hold.
     """
-    make = mp._wsgi_call_wrap
+    make = vars(mp)[CALL_WRAP]
 
     def make_bounded(*arguments: Any) -> Run:
         return bounded(make(*arguments), Place())
 
-    mp._wsgi_call_wrap = make_bounded  # type: ignore[assignment]
+    setattr(mp, CALL_WRAP, make_bounded)
 
 
 def bounded(run: Run, place: "Place") -> Run:
@@ -53,14 +61,14 @@ def bounded(run: Run, place: "Place") -> Run:
 
 
 class Place:
-    """Where one thread at a time may read."""
+    """Lets one thread read at a time."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._taken = 0.0
 
     def take(self) -> bool:
-        """False if a slow read is under way."""
+        """Waits at most QUICK seconds from the start of the other read; False if that one is slow."""
         taken = self._lock.acquire(timeout=max(0.0, self._taken + QUICK - time.monotonic()))
         if taken:
             self._taken = time.monotonic()
@@ -75,11 +83,11 @@ class Body:
 
     def __init__(self, stream: Any, length: int, proto: Any, place: Place):
         self._stream, self._length, self._proto, self._place = stream, length, proto, place
-        self._ended = Lock()  # held by what ended the read: the body, or the timer
+        self._ended = Lock()  # taken by whichever ended the read: the body or the timer
         self._whole: BytesIO | None = None
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes of the body. Ends the request if the body does not come."""
+        """At most ``size`` bytes of the body. Ends the request with a problem if the body does not come."""
         if self._whole is None:
             self._whole = BytesIO(self._read() if self._length else b"")
         return self._whole.read(size)
@@ -92,7 +100,7 @@ class Body:
         timer = Timer(PATIENCE, self._give_up)
         timer.start()
         try:
-            found = self._stream.read(self._length)
+            found: bytes = self._stream.read(self._length)
         finally:
             self._place.leave()
             timer.cancel()
@@ -101,7 +109,7 @@ class Body:
         return found
 
     def _give_up(self) -> None:
-        """Answers 408, and breaks the connection: an answer shorter than it says is what granian does that for."""
+        """Answers 408 and breaks the connection: granian breaks it if an answer is shorter than its Content-Length."""
         if not self._ended.acquire(blocking=False):
             return
         body = problems.body(408, f"The body did not come within {PATIENCE:g} seconds.")

@@ -21,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import request
 
@@ -83,7 +84,7 @@ class Cached:
     ``fast`` is asked before it; ``alias``: (prefix of paths, what it stands for).
     """
 
-    def __init__(self, app: Callable, fast: Fast, settings: Settings, store: Store, alias: tuple[str, str]):
+    def __init__(self, app: WSGIApplication, fast: Fast, settings: Settings, store: Store, alias: tuple[str, str]):
         self.app = app
         self.fast = fast
         self.settings = settings
@@ -93,7 +94,7 @@ class Cached:
         self.interval = min(map(settings.intervals.of, settings.sources))
         self.kept = ByteLRU(settings.api_cache_mb * 1_000_000)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return self.app(environ, start_response)
         key = self._key(environ)
@@ -112,7 +113,7 @@ class Cached:
         return self._send(key, self._answer(body, type, keep), environ, start_response)
 
     def _render(
-        self, key: Key, environ: dict[str, Any]
+        self, key: Key, environ: WSGIEnvironment
     ) -> tuple[str, list[tuple[str, str]], bytes, CachePolicy | None]:
         """The status, header fields and body of the answer to GET, and what is said of keeping it."""
         if rendered := self.fast(*key):
@@ -120,7 +121,7 @@ class Cached:
         inner = environ | {"REQUEST_METHOD": "GET"} if environ["REQUEST_METHOD"] == "HEAD" else environ
         return *_call(self.app, inner), inner.get(KEEP)
 
-    def _key(self, environ: dict[str, Any]) -> Key:
+    def _key(self, environ: WSGIEnvironment) -> Key:
         path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
         alias, stands_for = self.alias
         if path.startswith(alias):
@@ -167,7 +168,7 @@ class Cached:
         tick = (now - interval / 10) // interval * interval + interval / 10
         return tick + interval if evaluated >= tick else now + 1
 
-    def _send(self, key: Key, answer: Answer, environ: dict[str, Any], start_response: Callable) -> list[bytes]:
+    def _send(self, key: Key, answer: Answer, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         codings = len(answer.codings)
         body, etag, headers = answer.coded(environ.get("HTTP_ACCEPT_ENCODING", ""))
         if len(answer.codings) > codings and answer.keep:
@@ -193,11 +194,11 @@ class Cached:
         return [("Cache-Control", f"{self.scope}, max-age={left}, {beyond}")]
 
 
-def _call(app: Callable, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+def _call(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], bytes]:
     """The status, header fields and body of an app's answer."""
     began: list[Any] = []
 
-    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable:
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         began[:] = status, headers
         return lambda written: None
 

@@ -1,7 +1,7 @@
-"""How many requests a minute one key or one address may make, counted in Redis for all processes.
+"""Limits the requests a minute of one key or one address. All processes count in Redis.
 
-Windows are the minutes of the wall clock: one exchange with the store counts a request and tells what is left. The
-limiters of Flask-Limiter take three, and stand behind Flask, where the cache is not.
+A window is a minute of the wall clock. One round trip to the store counts a request and returns what is left.
+Flask-Limiter needs three round trips and runs inside Flask, behind the cache.
 """
 
 import time
@@ -13,7 +13,7 @@ WINDOW = 60
 
 
 class Allowance(NamedTuple):
-    """``left`` of ``limit`` requests until ``reset`` seconds from now; below 0 if it is overdrawn."""
+    """``left`` of ``limit`` requests remain for the next ``reset`` seconds. ``left`` is negative if there were too many."""
 
     limit: int
     left: int

@@ -12,39 +12,39 @@ from werkzeug.http import HTTP_STATUS_CODES
 from tracker.errors import StoreError
 
 MIMETYPE = "application/problem+json"
-#: Seconds after which a request may be tried again while the store is away: a restart takes about as long.
+#: Seconds after which a client may try again while the store is away. A restart takes about as long.
 RETRY_AFTER = 2
 
-#: What an error of a status means to a client of this API, for the OpenAPI document.
+#: What each status means to a client, for the OpenAPI document.
 MEANINGS = {
-    HTTPStatus.BAD_REQUEST: "The body is no JSON.",
-    HTTPStatus.UNAUTHORIZED: "An API key is needed, or the one that was sent is not known.",
-    HTTPStatus.FORBIDDEN: "The API key that was sent does not allow this, or there is none yet that could.",
+    HTTPStatus.BAD_REQUEST: "The body is not JSON.",
+    HTTPStatus.UNAUTHORIZED: "An API key is needed, or the key that was sent is unknown.",
+    HTTPStatus.FORBIDDEN: "The API key that was sent does not allow this, or no key exists yet.",
     HTTPStatus.NOT_FOUND: "Nothing has this id.",
-    HTTPStatus.REQUEST_TIMEOUT: "The body did not come in time.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
     HTTPStatus.LENGTH_REQUIRED: "A body came without `Content-Length`.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
-    HTTPStatus.CONFLICT: "There are as many as there can be.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not usable; `errors` says which and why.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests in this minute; `Retry-After` says when the next begins.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer; `Retry-After` says when to try again.",
+    HTTPStatus.CONFLICT: "The maximum number exists already.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not valid. `errors` says which and why.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests in this minute. `Retry-After` says when the next begins.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer. `Retry-After` says when to try again.",
 }
 
 
 def install(app: APIFlask) -> None:
-    """Makes every error of ``app`` a problem."""
+    """Makes ``app`` answer every error with a problem."""
     app.error_processor(_of_http_error)
     app.register_error_handler(StoreError, _of_store_error)
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, Any]:
-    """The problems that an operation may answer with, for ``@bp.doc(responses=...)``."""
+    """The problems of an operation, for ``@bp.doc(responses=...)``."""
     content = {MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {int(status): {"description": MEANINGS[status], "content": content} for status in statuses}
 
 
 def refuse(location: str, name: str, detail: str) -> NoReturn:
-    """Ends the request with a problem about a parameter that no schema could refuse."""
+    """Ends the request with a problem about a parameter that the schema cannot check."""
     abort(HTTPStatus.UNPROCESSABLE_ENTITY, detail={location: {name: [detail]}})
 
 
@@ -55,7 +55,7 @@ def body(status: int, detail: str, **more: Any) -> bytes:
 
 
 def _of_http_error(error: HTTPError) -> Response:
-    """Of what Flask, APIFlask or a view raised. A view gives its detail as text, APIFlask what it found as a dict."""
+    """The problem of what Flask, APIFlask or a view raised. A view's detail is text, APIFlask's is a dict."""
     if isinstance(error.detail, dict) and error.detail:
         return _invalid(error.detail)
     return _problem(error.status_code, error.detail or _detail(error), headers=error.headers)
@@ -63,7 +63,7 @@ def _of_http_error(error: HTTPError) -> Response:
 
 def _of_store_error(error: StoreError) -> Response:
     current_app.logger.error("503: %s", error)  # it may name hosts: for the log only
-    detail = f"The store does not answer as it should. Try again in {RETRY_AFTER} seconds; the API's log says more."
+    detail = f"The store does not answer properly. Try again in {RETRY_AFTER} seconds. The API's log says more."
     return _problem(503, detail, headers={"Retry-After": str(RETRY_AFTER)})
 
 
@@ -81,16 +81,16 @@ def _invalid(found: Mapping[str, Mapping[str, list[str]]]) -> Response:
 def _detail(error: HTTPError) -> str:
     match error.status_code:
         case 400 if request.method == "POST":
-            return f"The body is no JSON; {url_for('openapi.spec')} describes what is expected."
+            return f"The body is not JSON. {url_for('openapi.spec')} describes what is expected."
         case 404:
-            return f"Nothing is at this path; {url_for('v1.index.index')} lists what is where."
+            return f"This path does not exist. {url_for('v1.index.index')} lists the paths."
         case 405:
-            return f"This path does not support the method; it supports {dict(error.headers).get('Allow', 'others')}."
+            return f"This path does not support the method. It supports {dict(error.headers).get('Allow', 'others')}."
         case 413:
             return f"A body has at most {current_app.config['MAX_CONTENT_LENGTH']:,} bytes."
         case 500:
-            return "The API failed on this request; please report its path and time. The API's log has the reason."
-    return f"{error.message}; {url_for('openapi.spec')} describes the requests that are understood."
+            return "The API failed on this request. Please report its path and time. The API's log has the reason."
+    return f"{error.message}. {url_for('openapi.spec')} describes all requests."
 
 
 def _problem(status: int, detail: str, headers: Any = None, **more: Any) -> Response:

@@ -8,15 +8,18 @@ from tracker.store.series import Store
 
 
 def settings() -> Settings:
-    return current_app.extensions["settings"]
+    found: Settings = current_app.extensions["settings"]
+    return found
 
 
 def store() -> Store:
-    return current_app.extensions["store"]
+    found: Store = current_app.extensions["store"]
+    return found
 
 
 def tables() -> Tables:
-    return current_app.extensions["tables"]
+    found: Tables = current_app.extensions["tables"]
+    return found
 
 
 def now() -> float:

@@ -103,7 +103,8 @@ class Table:
 
     def has(self, column: str) -> np.ndarray:
         """Which rows have a number there: bool (n,)."""
-        return ~np.isnan(self.numbers[column]) & (self.numbers["slot"] >= self.oldest)
+        found: np.ndarray = ~np.isnan(self.numbers[column]) & (self.numbers["slot"] >= self.oldest)
+        return found
 
     def _keys(self, chosen: np.ndarray, order: Order) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         none = np.zeros(len(chosen))

@@ -153,7 +153,7 @@ def test_reading_takes_a_key_if_so_set(tracked: Tracked, stored: Keys) -> None:
             assert refused.status_code == 401 and refused.headers["WWW-Authenticate"] == "Bearer"
             assert web.get(path, headers=bearer(key)).status_code in (200, 404)
     assert web.get(URL, headers=bearer(key)).headers["Cache-Control"].startswith("private")
-    for path in ("/", "/static/main.js", "/healthz", "/docs", "/docs/docs.js", "/v1/openapi.json"):
+    for path in ("/", "/static/main.js", "/healthz", "/docs", "/static/docs.js", "/v1/openapi.json"):
         assert web.get(path).status_code == 200
     stored.revoke(key[3:11])
     assert web.get(URL, headers=bearer(key)).status_code == 401
