@@ -20,14 +20,9 @@ def evaluate_nothing(markets: list[str]) -> None:
 
 
 @app.task(name="tracker.tasks.fetch_schedule_nothing")
-def schedule_nothing(count: int, chained: bool) -> None:
-    """Publishes ``count`` pairs of no-ops from inside a worker, in one pipeline, the cheapest that Celery has.
-
-    ``chained``: the second one is published by the worker that has done the first, as an evaluation is.
-    """
+def schedule_nothing(count: int) -> None:
+    """Publishes ``count`` no-ops in one batch; each is followed by another, published by the worker that did it."""
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         for _ in range(count):
-            link = [evaluate_nothing.si(MARKETS).set(expires=LIFE)] if chained else None
+            link = evaluate_nothing.si(MARKETS).set(expires=LIFE)
             fetch_nothing.apply_async(("simulator", MARKETS), link=link, expires=LIFE, producer=producer, retry=False)
-            if not chained:
-                evaluate_nothing.apply_async((MARKETS,), expires=LIFE, producer=producer, retry=False)

@@ -1,9 +1,11 @@
-"""CPU of the workers per market, from tick to rank, against two tasks that do nothing and one bare GET.
+"""CPU of the workers per market, from tick to rank.
 
-A tick of ``--markets`` markets runs through real workers, a real store and the simulated exchange; so do, in the same
-workers and just after, as many pairs of no-op tasks, scheduled by a task and chained, both by Celery; as many pairs
-that are not chained; and as many GETs of the same URLs with a plain requests session. CPU is that of all worker
-processes, user and system, by the process accounting.
+Ticks run through real workers, a real store and the simulated exchange. CPU is that of all worker processes, user and
+system, by the process accounting; the wall time of a tick is from its publication until nothing is left to do.
+
+One market a task is compared with what Celery itself costs: in the same workers, as many pairs of no-op tasks, the
+first scheduled by a task and the second chained to it, and as many GETs of the same URLs with a plain requests session.
+Then MARKETS_PER_TASK=auto is measured at several sizes. On a machine with other load only the CPU counts.
 """
 
 import argparse
@@ -12,8 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import psutil
 import requests
@@ -22,61 +27,141 @@ from redis import Redis
 from tests.support.servers import StoreServer, free_port, wait_for
 
 ROOT = Path(__file__).parent.parent
+QUEUES = ("fetch", "evaluate", "notify")
+#: Markets, and markets a task.
+CASES = [(2_000, "1"), (60, "auto"), (500, "auto"), (2_000, "auto"), (10_000, "auto")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.pipeline", description=__doc__)
-    parser.add_argument("--markets", type=int, default=2_000)
-    parser.add_argument("--batch", type=int, default=1, help="markets a task")
-    parser.add_argument("--rounds", type=int, default=5, help="ticks; the median counts")
+    parser.add_argument("--markets", type=int, help="measure this many only")
+    parser.add_argument("--batch", default="auto", help="markets a task, with --markets; 1 is compared with Celery")
+    parser.add_argument("--rounds", type=int, default=5, help="ticks of each; the median counts")
     options = parser.parse_args()
+    if options.markets:
+        measure(options.markets, options.batch, options.rounds)
+        return
+    for markets, batch in CASES:  # Celery's app reads its settings once: each in a process of its own
+        case = ("--markets", str(markets), "--batch", batch, "--rounds", str(options.rounds))
+        subprocess.run([sys.executable, "-m", "bench.pipeline", *case], cwd=ROOT, check=True)
+
+
+def measure(markets: int, batch: str, rounds: int) -> None:
+    with running(markets, batch) as bench:
+        bench.backfill()
+        if batch == "1":
+            compare(bench, rounds)
+        else:
+            bench.report(f"pipeline, {batch}", [bench.tick() for _ in range(rounds)])
+
+
+@dataclass
+class Spent:
+    """Seconds of CPU, and of wall time."""
+
+    cpu: float
+    wall: float
+
+
+@dataclass
+class Bench:
+    """A running stack that watches ``markets``."""
+
+    markets: int
+    url: str
+    redis: Redis
+    workers: list[psutil.Process]
+
+    def tick(self) -> Spent:
+        """One tick, until all markets are evaluated."""
+        from tracker import tasks
+
+        for key in self.redis.scan_iter("dt1:tick:*"):
+            self.redis.delete(key)
+        return self.measure(lambda: tasks.schedule_fetches.delay("simulator"))
+
+    def backfill(self) -> None:
+        from tracker import tasks
+
+        began = time.monotonic()
+        self.measure(
+            lambda: tasks.schedule_fetches.delay("simulator"),
+            lambda: self.redis.zcard("dt1:rank:price") == self.markets,
+            1_200,
+        )
+        print(f"backfill of {self.markets:,} markets took {time.monotonic() - began:.0f} s", flush=True)
+
+    def measure(
+        self, publish: Callable[[], object], done: Callable[[], bool] = lambda: True, seconds: float = 300
+    ) -> Spent:
+        """What the workers spend on the tasks that ``publish`` publishes."""
+        before, began = spent(self.workers), time.monotonic()
+        started = self.commands()
+        publish()
+        wait_for(lambda: self.commands() > started, "work began")
+        quiet = 0
+        ended = began
+        while quiet < 10:  # idle for 10 looks in a row
+            assert time.monotonic() < began + seconds, f"not done within {seconds} s"
+            idle = self.idle() and done()
+            ended = ended if quiet else time.monotonic()
+            quiet = quiet + 1 if idle else 0
+            time.sleep(0.05)
+        return Spent(spent(self.workers) - before, ended - began)
+
+    def commands(self) -> int:
+        return self.redis.info("stats")["total_commands_processed"]
+
+    def idle(self) -> bool:
+        return not any(self.redis.llen(queue) for queue in QUEUES) and not self.redis.hlen("unacked")
+
+    def report(self, name: str, figures: list[Spent]) -> float:
+        """Prints the figures; returns the median of ms CPU a market."""
+        each = [figure.cpu / self.markets * 1e3 for figure in figures]
+        wall = median(figure.wall for figure in figures)
+        shown = ", ".join(f"{value:.3f}" for value in each)
+        print(
+            f"{name:18}{self.markets:7,} markets {median(each):7.3f} ms CPU a market, {wall:6.2f} s a tick  ({shown})",
+            flush=True,
+        )
+        return median(each)
+
+
+@contextmanager
+def running(markets: int, batch: str) -> Iterator[Bench]:
+    """A stack whose ticks make tasks of ``batch`` markets."""
     with ExitStack() as stack:
-        run(options, stack)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(StoreServer(folder))
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        os.environ |= {
+            "REDIS_URL": server.url, "SIMULATOR_PORT": str(port), "SIMULATOR_MARKETS": str(markets),
+            "MARKETS_PER_TASK": batch, "LOG_LEVEL": "error", "REMAP_SIGTERM": "SIGQUIT",
+        }  # fmt: skip
+        start(stack, "-m", "tracker", "simulate")
+        wait_for(lambda: answers(url), "the simulated exchange answers")
+        workers = [
+            start(stack, "-m", "celery", "-q", "-A", "bench.noop", "worker", "-l", "error", "-Q", queues,
+                  "-n", f"{queues[:8]}@bench", "-c", "2", "--without-gossip", "--without-mingle")
+            for queues in ("fetch", "evaluate,notify")
+        ]  # fmt: skip
+        with Redis.from_url(server.url) as redis:
+            yield Bench(markets, url, redis, workers)
 
 
-def run(options: argparse.Namespace, stack: ExitStack) -> None:
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    server = stack.enter_context(StoreServer(folder))
-    port = free_port()
-    os.environ |= {
-        "REDIS_URL": server.url, "SIMULATOR_PORT": str(port), "SIMULATOR_MARKETS": str(options.markets),
-        "MARKETS_PER_TASK": str(options.batch), "LOG_LEVEL": "error", "REMAP_SIGTERM": "SIGQUIT",
-    }  # fmt: skip
-    start(stack, "-m", "tracker", "simulate")
-    url = f"http://127.0.0.1:{port}"
-    wait_for(lambda: answers(url), "the simulated exchange answers")
-    workers = [
-        start(stack, "-m", "celery", "-A", "bench.noop", "worker", "-l", "warning", "-Q", queues,
-              "-n", f"{queues[:8]}@bench", "-c", "2", "--without-gossip", "--without-mingle")
-        for queues in ("fetch", "evaluate,notify")
-    ]  # fmt: skip
-    redis = Redis.from_url(server.url)
+def compare(bench: Bench, rounds: int) -> None:
+    """A tick against Celery's own cost and a bare GET, in turns."""
     from bench.noop import schedule_nothing
-    from tracker import tasks
 
-    def tick() -> None:
-        for key in redis.scan_iter("dt1:tick:*"):
-            redis.delete(key)
-        tasks.schedule_fetches.delay("simulator")
-
-    count = -(-options.markets // options.batch)
-    print(f"backfill of {options.markets} markets ...", flush=True)
-    began = time.monotonic()
-    cpu(workers, redis, tick, 1_200, lambda: redis.zcard("dt1:rank:price") == options.markets)
-    print(f"... took {time.monotonic() - began:.0f} s")
-    figures: dict[str, list[float]] = {"pipeline": [], "no-ops, chained": [], "no-ops, apart": [], "bare GET": []}
-    for _ in range(options.rounds):
-        figures["pipeline"].append(cpu(workers, redis, tick) / options.markets)
-        for name, chained in (("no-ops, chained", True), ("no-ops, apart", False)):
-            spent_on = cpu(workers, redis, lambda chained=chained: schedule_nothing.delay(count, chained))
-            figures[name].append(spent_on / options.markets)
-        figures["bare GET"].append(bare_get(url, options.markets))
-    medians = {name: sorted(values)[len(values) // 2] * 1e3 for name, values in figures.items()}
-    for name, median in medians.items():
-        print(f"{name:20}{median:7.3f} ms CPU a market  ({', '.join(f'{value * 1e3:.3f}' for value in figures[name])})")
-    for name in ("no-ops, chained", "no-ops, apart"):
-        base = medians[name] + medians["bare GET"]
-        print(f"ratio to two {name}, and a bare GET: {medians['pipeline'] / base:.2f}")
+    ticks, pairs, gets = [], [], []
+    for _ in range(rounds):
+        ticks.append(bench.tick())
+        pairs.append(bench.measure(lambda: schedule_nothing.delay(bench.markets)))
+        gets.append(bare_gets(bench.url, bench.markets))
+    pipeline = bench.report("pipeline, 1 a task", ticks)
+    base = bench.report("no-ops, chained", pairs) + bench.report("bare GET", gets)
+    print(f"ratio to two chained no-ops and a bare GET: {pipeline / base:.2f} (aim: at most 1.8)", flush=True)
 
 
 def start(stack: ExitStack, *command: str) -> psutil.Process:
@@ -93,23 +178,8 @@ def answers(url: str) -> bool:
         return False
 
 
-def cpu(workers: list[psutil.Process], redis: Redis, publish, seconds: float = 120, done=lambda: True) -> float:
-    """CPU seconds the workers spend on what ``publish`` publishes."""
-    before = spent(workers)
-    started = redis.info("stats")["total_commands_processed"]
-    publish()
-    wait_for(lambda: redis.info("stats")["total_commands_processed"] > started, "work began")
-    quiet = 0
-    deadline = time.monotonic() + seconds
-    while quiet < 10:  # idle for 10 looks in a row
-        assert time.monotonic() < deadline, f"not done within {seconds} s"
-        idle = not any(redis.llen(queue) for queue in ("fetch", "evaluate", "notify")) and not redis.hlen("unacked")
-        quiet = quiet + 1 if idle and done() else 0
-        time.sleep(0.05)
-    return spent(workers) - before
-
-
 def spent(workers: list[psutil.Process]) -> float:
+    """CPU seconds of ``workers`` and their children so far."""
     total = 0.0
     for worker in workers:
         times = worker.cpu_times()
@@ -120,15 +190,15 @@ def spent(workers: list[psutil.Process]) -> float:
     return total
 
 
-def bare_get(url: str, count: int) -> float:
-    """CPU seconds of one GET of a market's last two candles."""
+def bare_gets(url: str, count: int) -> Spent:
+    """What as many GETs of markets' last two candles cost."""
     session = requests.Session()
     markets = session.get(f"{url}/markets").json()["result"]
     after = int(time.time() // 60 * 60)
-    before = time.process_time()
+    before, began = time.process_time(), time.monotonic()
     for market in (markets * (count // len(markets) + 1))[:count]:
         session.get(f"{url}/markets/{market['exchange']}/{market['pair']}/ohlc?after={after}&periods=60")
-    return (time.process_time() - before) / count
+    return Spent(time.process_time() - before, time.monotonic() - began)
 
 
 if __name__ == "__main__":

@@ -52,9 +52,9 @@ def watch(store: Store, count: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("count", "setting", "tasks", "largest"),
-    [(1, "auto", 1, 1), (300, "auto", 300, 1), (301, "auto", 151, 2), (3_100, "auto", 282, 11), (10, "4", 3, 4)],
+    [(60, "auto", 60, 1), (100, "auto", 100, 1), (101, "auto", 51, 2), (3_100, "auto", 100, 31), (10, "4", 3, 4)],
 )
-def test_a_tick_makes_one_task_a_market_until_that_is_over_300(
+def test_a_tick_makes_one_task_a_market_until_that_is_over_100(
     store_server: StoreServer, redis: Redis, store: Store, count: int, setting: str, tasks: int, largest: int
 ) -> None:
     watched = watch(store, count)

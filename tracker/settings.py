@@ -148,7 +148,7 @@ class Settings:
         "MARKETS_PER_TASK",
         "auto",
         markets_per_task,
-        "markets per fetch task; auto: 1, or more to make at most 300 tasks",
+        "markets per fetch task; auto: 1, or more to make at most 100 tasks",
     )
     fetch_concurrency: int = variable("FETCH_CONCURRENCY", "4", number(1, 256), "processes of a fetch worker")
     evaluate_concurrency: int = variable("EVALUATE_CONCURRENCY", "2", number(1, 256), "processes of an evaluate worker")

@@ -1,4 +1,4 @@
-"""The Celery app and its tasks. What they do is in pipeline.py; worker/ knows Celery too."""
+"""The Celery app and its tasks. The work itself is in pipeline.py; worker/ knows Celery too."""
 
 import logging
 import math
@@ -30,9 +30,8 @@ from tracker.sources.guard import GuardedSource, SourceGuard, guarded
 from tracker.sources.watchlist import wanted
 from tracker.store import skew
 from tracker.store.connection import connect
-from tracker.store.raw import Command, RawPipeline
 from tracker.store.series import Store
-from tracker.worker.message import published
+from tracker.worker.publishing import publish, queue_length
 from tracker.worker.quiet import OneLine
 from tracker.worker.timing import now
 
@@ -42,39 +41,38 @@ app = Celery("tracker", events="tracker.worker.events:Events", task_cls="tracker
 app.now = now  # type: ignore[method-assign]
 app.config_from_object("celeryconfig")
 
-#: A tick makes more than one market a task only beyond this many tasks.
-TASKS_A_TICK = 300
-#: Seconds a fetch task goes on to its next market; the rest of its batch goes into a new task. A market that then
-#: takes long is given up by the soft time limit.
+#: Tasks that a tick makes at most. Up to so many markets each have a task of their own. To publish and to take a task
+#: costs a worker more than to fetch a market does: with more markets a task, 2,000 markets cost a third.
+TASKS_A_TICK = 100
+#: After so many seconds a fetch task starts no further market; a new task gets the rest of its batch. The soft time
+#: limit ends a last market that takes long.
 FETCH_BUDGET = 12
-#: Markets whose prices came in one answer and that are evaluated in one task.
+#: Markets in one evaluation after a source sent the prices of all its markets in one answer.
 EVALUATED_AT_ONCE = 500
-#: Seconds that a fetch waits in a worker's memory for its source, well below the visibility timeout. Who must wait
-#: longer is left to a later tick.
+#: Seconds that a fetch may wait in a worker's memory for its source. Well below the visibility timeout. A later tick
+#: fetches a market that must wait longer.
 LONGEST_WAIT = 60
-
-
-#: Notices that wait in the queue before a sweep adds none: however long no worker takes any, it grows no further.
+#: Sweeps add no notices to a queue in which this many wait, so that it does not grow while no worker takes them.
 SWEEP = 1_000
 
 
 @after_setup_logger.connect
 def keep_secrets(logger: logging.Logger, loglevel: int, **_: Any) -> None:
-    """LOG_LEVEL is for our lines and Celery's. Of the libraries only warnings are logged.
+    """Applies LOG_LEVEL to our lines and Celery's. Libraries log warnings only.
 
-    Their other lines hold URLs, header fields and OAuth's keys. ``tracker.http`` silences urllib3 altogether.
+    Their other lines hold URLs, header fields and OAuth keys. ``tracker.http`` silences urllib3 altogether.
     """
     logger.setLevel(max(loglevel, logging.WARNING))
     for ours in ("tracker", "celery"):
         logging.getLogger(ours).setLevel(loglevel)
 
 
-# Opened once a process, after the fork. The rules are read before it too: a child that starts while the file is bad
-# still has those its worker started with. What sources import is imported once for all children.
-
-
 @worker_init.connect
 def prepare(**_: Any) -> None:
+    """Reads the rules and imports the sources before the fork.
+
+    A child that starts while the file of rules is bad still has the rules of its worker's start.
+    """
     skew.keep(settings())
     rulebook()
     for name in settings().sources:
@@ -92,6 +90,9 @@ def keep_time(**_: Any) -> None:
     skew.keep(settings())
 
 
+# Each process opens these once, after the fork.
+
+
 @cache
 def rulebook() -> Rulebook:
     return Rulebook(settings().rules)
@@ -100,11 +101,6 @@ def rulebook() -> Rulebook:
 @cache
 def store() -> Store:
     return Store(connect(settings().redis_url, local=settings().redis_socket), settings().ring)
-
-
-def raw() -> RawPipeline:
-    """The store is the broker too."""
-    return RawPipeline.of(store().redis)
 
 
 @cache
@@ -119,7 +115,7 @@ def source(name: str) -> GuardedSource:
 
 @app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def refresh_markets(self: Task, name: str) -> None:
-    """Makes the catalogue of the source ``name`` its watch list, and sees to markets that left."""
+    """Makes the catalogue of the source ``name`` its watch list, and has markets that left evaluated a last time."""
     try:
         markets = refreshed(name)
     except MustWait as wait:
@@ -127,12 +123,12 @@ def refresh_markets(self: Task, name: str) -> None:
     log.info("%s: %d markets", name, len(markets))
     gone = pipeline.leavers(store(), settings().sources)
     if gone:
-        publish_evaluation(name, gone)
+        evaluate.apply_async((gone,), expires=life(name))
 
 
 @app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def schedule_fetches(self: Task, name: str) -> None:
-    """A tick of the source ``name``: publishes the fetches of all its markets, unless another beat's tick has."""
+    """A tick of the source ``name``: publishes the fetches of all its markets, unless another beat's tick did."""
     interval, now = settings().intervals.of(name), settings().clock.now()
     slot = int(now // interval * interval)
     if not store().claim(name, slot, self.request.id, life=2 * interval):
@@ -151,20 +147,20 @@ def schedule_fetches(self: Task, name: str) -> None:
     markets = pipeline.due(store(), name, markets, affordable)
     size = settings().markets_per_task or math.ceil(len(markets) / TASKS_A_TICK)
     batches = [markets[at : at + size] for at in range(0, len(markets), size)]
-    publish_fetches(name, batches)
+    publish(fetch, [(name, batch) for batch in batches], expires=life(name))
 
 
 @app.task(bind=True, max_retries=None)
 def fetch(self: Task, name: str, markets: list[str]) -> None:
-    """Fetches ``markets`` one by one, and hands them to their evaluation.
+    """Fetches ``markets`` one by one, then publishes their evaluation.
 
-    What time or the source's budget does not suffice for goes back to the queue.
+    A new task gets the markets for which the time, or the source's budget, was too short.
     """
     started = time.monotonic()
     done: list[str] = []
     for market in markets:
         if time.monotonic() - started > FETCH_BUDGET:
-            publish_fetches(name, [markets[len(done) :]])
+            fetch.apply_async((name, markets[len(done) :]), expires=life(name))
             break
         try:
             pipeline.fetch(store(), name, source(name), market, settings().clock)
@@ -172,20 +168,21 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
             if not done:
                 raise put_back(self, wait, name, markets) from wait
             if wait.seconds <= LONGEST_WAIT:
-                publish_fetches(name, [markets[len(done) :]], countdown=wait.seconds)
+                fetch.apply_async((name, markets[len(done) :]), expires=life(name), countdown=wait.seconds)
             break
         except SoftTimeLimitExceeded:
             store().failed(name, settings().clock.now(), "too_slow", f"{market}: the time limit came first", market)
         except StoreError:
             raise
-        except Exception as error:  # a fault of ours with one market must not take its batch along
+        except Exception as error:  # a bug that one market meets must not stop the others
             log.exception("%s: fetching %s failed", name, market)
             store().failed(name, settings().clock.now(), "internal_error", f"{market}: {error!r}", market)
         done.append(market)
-    publish_evaluation(name, done)
+    evaluate.apply_async((done,), expires=life(name))
 
 
 def refreshed(name: str) -> list[str]:
+    """Stores the catalogue of the source ``name``; returns the ids of its markets. Raises SourceError, MustWait."""
     earlier = settings().sources[: settings().sources.index(name)]
     return pipeline.refresh(store(), name, source(name), settings().clock.now(), wanted(name, settings()), earlier)
 
@@ -198,16 +195,22 @@ def fetch_tickers(self: Task, name: str) -> None:
     except MustWait as wait:
         raise put_back(self, wait, name) from wait
     for at in range(0, len(markets), EVALUATED_AT_ONCE):
-        publish_evaluation(name, markets[at : at + EVALUATED_AT_ONCE])
+        evaluate.apply_async((markets[at : at + EVALUATED_AT_ONCE],), expires=life(name))
 
 
 def put_back(task: Task, wait: MustWait, *args: Any) -> Exception:
-    """What ends a task that must wait: another with ``args``, and the same expiry, comes for it."""
+    """The exception that ends a task that must wait. A retry with ``args`` and the same expiry takes its place.
+
+    There is no retry if the wait is too long, or if the task has no retries left: a later tick does its work.
+    """
     tired = task.max_retries is not None and task.request.retries >= task.max_retries
     if wait.seconds > LONGEST_WAIT or tired:
         log.info("%s: left to a later tick: %s", args[0], wait)
         return Ignore()
-    return task.retry(args=args, countdown=wait.seconds + random.uniform(0, 0.1 * wait.seconds), throw=False)
+    retry: Exception = task.retry(
+        args=args, countdown=wait.seconds + random.uniform(0, 0.1 * wait.seconds), throw=False
+    )
+    return retry
 
 
 @app.task
@@ -231,20 +234,20 @@ def evaluate_sources() -> None:
 
 @app.task
 def notify(alert: str, channel: str, event: str) -> None:
-    """Sends the notice of an ``event`` of an alert to a channel, if that is still to be done."""
+    """Sends the notice of an ``event`` of an alert to a channel, unless that was done."""
     sender.deliver(outbox(), rulebook().current().outlets, f"{alert}/{channel}/{event}")
 
 
 @app.task
 def sweep() -> None:
-    """Publishes the notices to be tried again, those whose silence ended, and those whose task was lost."""
-    waiting = queue_length("notify")
+    """Publishes the notices that are to be tried again, whose silence ended, or whose task was lost."""
+    waiting = queue_length(app, "notify")
     publish_notices(sender.due(outbox(), max(SWEEP - waiting, 0)))
 
 
 @beat_init.connect
 def first_tick(sender: Any, **_: Any) -> None:
-    """A beat that starts ticks at once: its schedule alone would wait for an interval."""
+    """Ticks as soon as a beat starts. Its schedule alone would wait for an interval."""
     for name in settings().sources:
         with suppress(StoreError):  # a probe is due within the hour all the same
             SourceGuard(store().redis, name).reconsider(wall())
@@ -254,40 +257,19 @@ def first_tick(sender: Any, **_: Any) -> None:
             log.warning("%s: the first tick was not sent, the next one will be: %s", name, error)
 
 
-def publish_fetches(name: str, batches: list[list[str]], countdown: float = 0) -> None:
-    """Publishes the fetches of batches of markets. They expire after an interval."""
-    publish([published(fetch.name, "fetch", (name, batch), life(name), countdown) for batch in batches])
-
-
-def publish_evaluation(name: str, markets: list[str]) -> None:
-    """Publishes the evaluation of ``markets`` of the source ``name``. It expires after an interval."""
-    publish([published(evaluate.name, "evaluate", (markets,), life(name))])
-
-
 def publish_notices(rows: Sequence[str]) -> None:
-    """Publishes the notices of ``rows`` of the outbox; what is lost on the way a sweep finds.
+    """Publishes the notices of ``rows`` of the outbox. They never expire: a late notice is still a notice.
 
-    They never expire: who comes late is still told.
+    A sweep publishes those that could not be published.
     """
     if not rows:
         return
     try:
-        publish([published(notify.name, "notify", row.split("/")) for row in rows])
+        publish(notify, [tuple(row.split("/")) for row in rows])
     except StoreError as error:
         log.warning("%d notices are left to the sweep: %s", len(rows), error)
 
 
-def publish(messages: Sequence[Command]) -> None:
-    """Publishes, in one exchange. Where that breaks on the way, some are published twice."""
-    raw().ask(messages)
-
-
 def life(name: str) -> float:
-    """Seconds until a task for the source ``name`` is of no more use: the next tick does its work."""
+    """Seconds until the next tick does the work of a task for the source ``name``: it expires then."""
     return max(settings().intervals.of(name) / settings().clock.speed, 5)
-
-
-def queue_length(name: str) -> int:
-    """Messages in a queue."""
-    [length] = raw().ask([("LLEN", name)])  # where kombu keeps them
-    return length

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tracker.worker.message import published
+from tests.support.published import message
 
 #: A task of each queue, with arguments for which there is nothing to do.
 TASKS = {
@@ -28,7 +28,7 @@ class Good(NamedTuple):
 
 def good(queue: str) -> Good:
     name, arguments = TASKS[queue]
-    return Good(queue, json.loads(published(name, queue, arguments)[2]), [arguments, {}, {}])
+    return Good(queue, message(name, queue, arguments), [arguments, {}, {}])
 
 
 def raw(message: Good, body: bytes | None = None) -> bytes:

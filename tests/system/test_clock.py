@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
 from tests.support.exchange import Exchange
 from tests.support.parts import Parts
@@ -14,9 +15,7 @@ from tracker.series.ring import Ring
 from tracker.simulator.feeds import Generated
 from tracker.simulator.server import create_app
 from tracker.store.connection import connect
-from tracker.store.raw import RawPipeline
 from tracker.store.series import Store
-from tracker.worker.message import published
 
 FEED = Generated(seed=7, markets=3, exchanges=1)
 MARKETS = [f"{listing.exchange}:{listing.pair}" for listing in FEED.markets]
@@ -44,11 +43,12 @@ def test_a_worker_whose_clock_is_wrong_stores_what_is_right(
     variables = {"REDIS_URL": server.url, "SIMULATOR_URL": exchange.url, "WORKER_POOL": pool, "BUDGET": "1000/60"}
     with Parts(tmp_path, **variables) as parts, connect(server.url) as redis:
         worker = parts.start("worker", "--concurrency", "2", prompt="ready.", off=off)
-        store, line = Store(redis, Ring()), RawPipeline.of(redis)
+        store, app = Store(redis, Ring()), Celery(broker=server.url)
 
         def send(countdown: float = 0) -> None:
-            tasks = [("tracker.tasks.fetch", "fetch", ("simulator", [each]), 30, countdown) for each in MARKETS]
-            line.ask([published(*task) for task in tasks])
+            options = {"queue": "fetch", "expires": 30, "countdown": countdown}
+            for each in MARKETS:
+                app.send_task("tracker.tasks.fetch", ("simulator", [each]), **options)
 
         send()
         wait_for(lambda: len(store.ranking("price")) == len(MARKETS), "every market is ranked")

@@ -1,0 +1,74 @@
+"""Publishes tasks through Celery, many in few round trips, and asks how many wait in a queue."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from celery import Celery, Task
+from kombu import Connection, Producer
+from kombu.exceptions import BatchPublishError, ChannelError, OperationalError
+
+from tracker.errors import StoreError
+
+#: The reply code of a broker that has no such queue. To Redis an empty queue is none.
+NOT_FOUND = 404
+
+
+def publish(task: Task, calls: Sequence[tuple[Any, ...]], **options: Any) -> None:
+    """Publishes a message of ``task`` for each of ``calls``, its positional arguments.
+
+    ``options``: those of ``apply_async``. On Redis 1,000 messages take one round trip. If the broker is away, all
+    messages are published again, within the bounds of ``task_publish_retry_policy``: some may be published twice.
+    Raises StoreError.
+    """
+
+    def send() -> None:
+        _declare_queues(task.app, producer)
+        with _cause_of_failed_batch(), producer.batch():
+            for arguments in calls:
+                # An empty ``declare``: Celery would declare the queue again with each message.
+                task.apply_async(arguments, producer=producer, declare=(), **options)
+
+    policy = task.app.conf.task_publish_retry_policy
+    with _translated(), task.app.producer_pool.acquire(block=True) as producer:
+        connection: Connection = producer.connection
+        connection.ensure_connection(**policy)
+        connection.ensure(producer, send, **policy)()
+
+
+def queue_length(app: Celery, name: str) -> int:
+    """Messages that wait in the queue ``name``. Raises StoreError."""
+    with _translated(), app.connection_or_acquire() as connection:
+        connection.ensure_connection(**app.conf.task_publish_retry_policy)
+        try:
+            with connection.channel() as channel:
+                return int(channel.queue_declare(name, passive=True).message_count)
+        except ChannelError as error:
+            if int(error.reply_code or 0) != NOT_FOUND:
+                raise
+            return 0
+
+
+def _declare_queues(app: Celery, producer: Producer) -> None:
+    """Declares all queues, once a connection: kombu forgets what was declared when it connects again."""
+    if not producer.connection.declared_entities:
+        for queue in app.amqp.queues.values():
+            producer.maybe_declare(queue)
+
+
+@contextmanager
+def _cause_of_failed_batch() -> Iterator[None]:
+    """Raises what broke a batch: kombu reconnects and tries again after a connection's error, not a batch's."""
+    try:
+        yield
+    except BatchPublishError as error:
+        raise error.__cause__ or error from error
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns the errors of a broker that is away, or refuses a message, into StoreError."""
+    try:
+        yield
+    except (OperationalError, ChannelError, BatchPublishError) as error:
+        raise StoreError(f"the broker does not take messages: {str(error).rstrip('.')}") from error
