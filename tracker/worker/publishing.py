@@ -52,7 +52,7 @@ def queue_length(app: Celery, name: str) -> int:
 def _declare_queues(app: Celery, producer: Producer) -> None:
     """Declares all queues, once a connection: kombu forgets what was declared when it connects again."""
     if not producer.connection.declared_entities:
-        for queue in app.amqp.queues.values():
+        for queue in app.conf.task_queues:
             producer.maybe_declare(queue)
 
 
