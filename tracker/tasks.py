@@ -38,7 +38,7 @@ from tracker.worker.timing import now
 log_plainly()
 log = logging.getLogger(__name__)
 app = Celery("tracker", events="tracker.worker.events:Events", task_cls="tracker.worker.timing:OurTask")
-app.now = now  # type: ignore[method-assign]
+app.now = now
 app.config_from_object("celeryconfig")
 
 #: Tasks that a tick makes at most. Up to so many markets each have a task of their own. To publish and to take a task

@@ -302,7 +302,8 @@ class Deliveries:
             return change(pipe, stored)
 
         with translated():
-            return self.redis.transaction(work, *keys, value_from_callable=True)
+            done: T = self.redis.transaction(work, *keys, value_from_callable=True)
+            return done
 
 
 def _key(id: str) -> str:

@@ -65,7 +65,8 @@ class Outbox:
             return True
 
         with translated():
-            return self.redis.transaction(work, fired, value_from_callable=True)
+            done: bool = self.redis.transaction(work, fired, value_from_callable=True)
+            return done
 
     def firing(self) -> dict[str, int]:
         """The alerts that are not resolved: ``rule:metric`` -> slot."""
@@ -101,7 +102,8 @@ class Outbox:
             return [row.id for row in rows]
 
         with translated():
-            return self.redis.transaction(work, _alert_key(id), FIRING_NOW, value_from_callable=True)
+            done: list[str] = self.redis.transaction(work, _alert_key(id), FIRING_NOW, value_from_callable=True)
+            return done
 
     def acknowledge(self, id: str, by: str, comment: str, at: float) -> bool:
         """Notes that the person ``by`` has taken the alert on; False if the alert is not stored."""
