@@ -1,7 +1,7 @@
 """The static edition: what the API answers, as files under the same paths, the dashboard, and one SQLite file of all.
 
-For object storage, a CDN, or a web server that serves ``PATH.json`` for ``PATH``. The app itself is asked for each file,
-so a file has exactly the bytes that the API answers. Each file is written under another name and renamed, so a reader
+For object storage, a CDN, or a web server that serves ``PATH.json`` for ``PATH``. The app is asked for each file, so a
+file has exactly the bytes that the API answers. Each file is written under another name and renamed, so a reader
 gets the whole old file or the whole new one. Files of metrics that no longer exist are deleted.
 """
 

@@ -1,8 +1,8 @@
 """The guard: it runs before the cache and Flask, and decides which requests they see.
 
-It bounds the query, counts requests and checks API keys. It answers a refused request with a problem. Reading is open, or
-needs a key of scope ``read`` (API_READS=key). Writing needs a key of scope ``admin`` as soon as any key exists. Until then
-only this machine may write: not through a proxy, and not from a web page of another site.
+It bounds the query, counts requests and checks API keys. It answers a refused request with a problem. Reading is open,
+or needs a key of scope ``read`` (API_READS=key). Writing needs a key of scope ``admin`` as soon as any key exists.
+Until then only this machine may write: not through a proxy, and not from a web page of another site.
 """
 
 import math

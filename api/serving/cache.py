@@ -32,21 +32,21 @@ from tracker.store.series import Store
 
 #: Seconds for which an answer is served while the store is away, marked stale.
 STALE = 300
-#: Seconds for which a cache in front may serve what is due, while it asks for what is new.
+#: Seconds for which a cache in front may serve an outdated answer while it fetches the new one.
 MEANWHILE = 2
 KEEP = "tracker.keep"
 Key = tuple[str, str, str]
-#: What answers some paths, queries and types without the app; None: the app is to.
+#: Answers some (path, query, media type) without the app; None for all others.
 Fast = Callable[[str, str, str], Rendered | None]
 
 
 def keep(of: CachePolicy) -> None:
-    """Lets the answer to the current request be kept."""
+    """Allows the cache to keep the answer to the current request."""
     request.environ[KEEP] = of
 
 
 class ByteLRU:
-    """Answers by key, at most ``capacity`` bytes of them: those that were not read for longest leave."""
+    """Answers by key, at most ``capacity`` bytes. The least recently read leave first."""
 
     def __init__(self, capacity: int):
         self.capacity = capacity
@@ -62,7 +62,7 @@ class ByteLRU:
             return self._answers[key][0]
 
     def put(self, key: Key, answer: Answer) -> None:
-        """Keeps ``answer``, or notes its size anew; one that would take an eighth of that is not kept."""
+        """Keeps ``answer``, or updates its size. An answer larger than an eighth of ``capacity`` is not kept."""
         size = answer.size
         with self._lock:
             self.used -= self._answers.pop(key, (None, 0))[1]
@@ -79,7 +79,7 @@ class ByteLRU:
 
 
 class Cached:
-    """WSGI: ``app``, its answers to GET kept, compressed, and told apart by ETag.
+    """WSGI middleware: keeps the answers of ``app`` to GET, compresses them, and adds ETags.
 
     ``fast`` is asked before it; ``alias``: (prefix of paths, what it stands for).
     """

@@ -13,7 +13,7 @@ WINDOW = 60
 
 
 class Allowance(NamedTuple):
-    """``left`` of ``limit`` requests remain for the next ``reset`` seconds. ``left`` is negative if there were too many."""
+    """``left`` of ``limit`` requests remain for the next ``reset`` seconds. Below 0 there were too many."""
 
     limit: int
     left: int

@@ -1,4 +1,4 @@
-"""Alerts: what fired and why, who was told, and what people do about it: silence, acknowledge, send again."""
+"""Alerts: what fired, why, and which notices were sent. Also silences, acknowledgements and redrives."""
 
 from dataclasses import asdict
 from http import HTTPStatus
@@ -21,7 +21,7 @@ from tracker.series.ring import DAY
 
 bp = APIBlueprint("alerts", __name__, tag="Alerts")
 
-#: Alerts that a request looks at; a rare one may need another page.
+#: Alerts that a request looks at. A rare alert may be on a later page.
 LOOKED_AT = 2_000
 LONGEST_SILENCE = 366 * DAY
 ALERT_EXAMPLE = "above-3x-1h-mean:kraken:btcusd:volume:1700000040"
@@ -59,7 +59,7 @@ class AlertsQuery(Query):
     cursor: str | None = Field(
         None,
         pattern=r"^[1-9][0-9]{0,14}-[0-9]{1,15}$",
-        description="Only alerts behind this place: `next` of the page before.",
+        description="Only alerts after this place: `next` of the previous page.",
     )
 
 
@@ -72,7 +72,7 @@ class SilencePath(BaseModel):
 
 
 class NewSilence(Body):
-    """Ends after `for` or at `until`, by the wall clock, also in a replay. One of them is to be given."""
+    """Ends after `for` or at `until`, by the wall clock, also in a replay. Give one of them."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["for"]}, {"required": ["until"]}]})
 

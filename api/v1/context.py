@@ -1,4 +1,4 @@
-"""What a request works with: the app's settings, store and table of all metrics, and the time."""
+"""The current app's settings, store and table of all metrics, and the time."""
 
 from flask import current_app
 

@@ -1,4 +1,4 @@
-"""What every answer says of a metric: its row."""
+"""The row of a metric, as all answers show it."""
 
 from operator import attrgetter
 from typing import Any

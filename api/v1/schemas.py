@@ -1,6 +1,6 @@
 """What requests may say and what answers look like, as the OpenAPI document shows it.
 
-Queries are validated by these models. Answers are not, for speed: the tests hold them against the models.
+Queries are validated by these models. Answers are not, for speed: the tests compare them with the models.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from tracker.series.ring import DAY
 
 EXAMPLE = "kraken:btcusd:volume"
 MARKET_EXAMPLE = "kraken:btcusd"
-#: The steps a series may come in: those that divide a day into whole minutes.
+#: The possible steps of a series: whole minutes that divide a day.
 STEPS: list[Any] = [step for step in range(60, DAY + 1, 60) if DAY % step == 0]
 
 
@@ -52,7 +52,7 @@ class MetricsQuery(Filters):
         "rank",
         pattern="^-?(rank|cv|last|change|id)$",
         description="`rank`: standard deviation, `cv`: coefficient of variation, `last`: newest value, `change`: "
-        "change in 24 h, the largest first; or `id`. A leading `-` turns it around. Without `field`, prices come "
+        "change in 24 h, the largest first; or `id`. A leading `-` reverses the order. Without `field`, prices come "
         "before volumes, except by `id`. Metrics without the number come last.",
     )
     limit: int = Field(100, ge=1, le=10_000, description="At most this many metrics.")
@@ -60,8 +60,8 @@ class MetricsQuery(Filters):
         None,
         min_length=1,
         max_length=500,
-        description="Only metrics behind this place: `next` of the page before, with the same `order`. A metric whose "
-        "number stays as it is comes exactly once, however others move between two pages.",
+        description="Only metrics after this place: `next` of the previous page, with the same `order`. A metric whose "
+        "number stays as it is comes exactly once, even if other metrics move between two pages.",
     )
     fields: str | None = Field(
         None,
@@ -82,15 +82,15 @@ class SeriesQuery(Query):
         None,
         ge=0,
         le=2**40,
-        description="Only values of steps that begin at this time (Unix seconds) or later. Whoever watches asks since "
-        "`start + final * step` of the answer before: the first step that may have changed since.",
+        description="Only values of steps that begin at this time (Unix seconds) or later. To watch, ask since "
+        "`start + final * step` of the last answer: the first step that may have changed.",
     )
     step: int | None = Field(
         None,
         ge=60,
         le=DAY,
         description="Seconds of a step, for coarser ones than the tracker's: a multiple of its own that divides a day. "
-        "They begin at multiples of themselves; the first is the first that lies in the window as a whole.",
+        "A step begins at a multiple of its length. The first step lies whole in the window.",
         json_schema_extra={"anyOf": [{"type": "integer", "enum": STEPS}, {"type": "null"}]},
     )
     aggregate: str = Field(
@@ -249,7 +249,7 @@ class SourceHealth(BaseModel):
 
 
 class Health(BaseModel):
-    """The API and its store answer. Whether samples are fresh is told by `sources`."""
+    """The API and its store answer. `sources` shows whether samples are fresh."""
 
     status: str = Field(examples=["ok"], description="Always `ok`: anything else is a problem with status 503.")
     store: str = Field(examples=["ok"], description="Always `ok`, likewise.")
@@ -261,14 +261,14 @@ class Index(BaseModel):
     """What is where."""
 
     metrics: str = Field(description="Path of the list of metrics.")
-    movers: str = Field(description="Path of those that move most and least.")
+    movers: str = Field(description="Path of the metrics that move most and least.")
     health: str = Field(description="Path of the health check.")
     openapi: str = Field(description="Path of the OpenAPI document.")
     docs: str = Field(description="Path of a page that shows it.")
 
 
 class Invalid(BaseModel):
-    """A parameter that is unknown, or whose value is not usable."""
+    """A parameter that is unknown, or whose value is not valid."""
 
     location: str = Field(examples=["query"], description="Where the parameter is.")
     name: str = Field(examples=["limit"], description="The parameter's name.")
@@ -278,7 +278,7 @@ class Invalid(BaseModel):
 class Problem(BaseModel):
     """An error, as RFC 9457 defines it."""
 
-    type: str = Field(examples=["about:blank"], description="Always `about:blank`: the status says it all.")
+    type: str = Field(examples=["about:blank"], description="Always `about:blank`: the status says enough.")
     title: str = Field(examples=["Not Found"], description="The status in words.")
     status: int = Field(examples=[404], description="The HTTP status.")
     detail: str = Field(description="What went wrong and what to do about it.")
@@ -308,7 +308,7 @@ class SourceBreaker(BaseModel):
 
 
 class Source(BaseModel):
-    """How a source does. Times are Unix seconds, null: never."""
+    """The state of a source. Times are Unix seconds, null: never."""
 
     name: str = Field(examples=["kraken"], description="As in `SOURCES`.")
     kind: str = Field(examples=["exchange"], description="`exchange`, `cryptowatch` or `simulator`.")

@@ -1,4 +1,4 @@
-"""How the sources do that samples come from."""
+"""The state of each source."""
 
 from http import HTTPStatus
 

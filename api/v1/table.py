@@ -1,4 +1,4 @@
-"""All metrics in one table, in memory: what lists are made of. Read anew when something was evaluated since."""
+"""All metrics in one table, in memory, for the lists. It is read again after an evaluation."""
 
 import time
 from bisect import bisect_left, bisect_right
@@ -81,7 +81,7 @@ class Table:
         return Place(field, missing, number, self.ids[at])
 
     def behind(self, chosen: np.ndarray, order: Order, place: Place) -> np.ndarray:
-        """Those of ``chosen`` that come after ``place``, be there a row at it or not."""
+        """Those of ``chosen`` that come after ``place``. There need not be a row at ``place``."""
         field, missing, number = self._keys(chosen, order)
         if order.down:
             number, limit, later = -number, -place.number, chosen < bisect_left(self.ids, place.id)
