@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: Newest slots read to find where a fetch goes on from. Older ones are only read if these have no trade.
 TAIL = 64
 #: Markets whose windows are read and computed at a time: few enough for a core's cache, see store/raw.py.
-CHUNK = 32
+CHUNK = 64
 EVERYTHING = Wanted()
 #: Seconds after its end from which an answer has all of a slot: an exchange needs a moment to close a candle.
 SETTLING = 1

@@ -182,7 +182,7 @@ def test_a_finish_that_failed_leaves_nothing_over_to_be_sent_when_it_is_out_of_d
 
 
 def stopped(server: StoreServer) -> None:
-    """From now on it takes what is sent, and does nothing."""
+    """The server still receives, and does nothing."""
     assert server.process
     server.process.send_signal(signal.SIGSTOP)
 
@@ -191,7 +191,7 @@ def stopped(server: StoreServer) -> None:
 
 
 class Loading(socketserver.BaseRequestHandler):
-    """What a server says that is loading, and soon is through."""
+    """A server that is loading its data, and soon is ready."""
 
     refusals = 0
 
@@ -227,7 +227,7 @@ def test_a_server_that_is_loading_is_waited_for_as_one_that_is_away() -> None:
 
 
 class OutOfTime(Exception):
-    """Not one that a line knows of."""
+    """An error that the pipeline does not know."""
 
 
 @contextmanager
@@ -258,7 +258,7 @@ def test_commands_that_a_time_limit_cut_off_are_nobodys(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, connect(server.url) as redis:
         raw = RawPipeline(redis)
         raw.ask([("ECHO", "old")])
-        large = bytes(30_000_000)  # more than the system takes for one who does not read
+        large = bytes(30_000_000)  # more than the system buffers for a server that does not read
         stopped(server)
         with time_limit(0.5):
             raw.ask([("SET", "a", large)])

@@ -97,15 +97,17 @@ class Ring:
     def decode(self, rings: list[bytes | None], now: float, columns: Sequence[int] = COLUMNS) -> Windows:
         """The windows of ``rings``, with these ``columns`` of the fields."""
         first = self.first(now)
-        oldest = self._row(first) * self.row_type.itemsize
-        whole = [(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings]
-        turned = b"".join([ring[oldest:] + ring[:oldest] for ring in whole])
-        packed = np.frombuffer(turned, self.row_type).reshape(len(rings), self.rows)
-        values = np.array([packed["values"][:, :, column] for column in columns]).reshape(len(columns), *packed.shape)
-        cycles, expected = packed["cycle"], _expected(first, self.step)
-        if cycles.tobytes() == expected.tobytes() * len(rings):
+        oldest = self._row(first)
+        whole = b"".join([(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings])
+        packed = np.frombuffer(whole, self.row_type).reshape(len(rings), self.rows)
+        values = np.empty((len(columns), *packed.shape))
+        for window, column in zip(values, columns, strict=True):
+            stored = packed["values"][:, :, column]
+            np.concatenate((stored[:, oldest:], stored[:, :oldest]), axis=1, out=window)
+        expected = _expected(first, self.step)
+        if (packed["cycle"] == np.roll(expected, oldest)).all():
             return Windows(values, np.full(len(rings), self.rows - 1))
-        absent, final = _told(cycles, expected)
+        absent, final = _told(np.roll(packed["cycle"], -oldest, axis=1), expected)
         np.copyto(values, np.nan, where=absent)
         return Windows(values, np.minimum(final, self.rows - 1))
 
