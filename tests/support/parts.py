@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import psutil
+
 from tests.support.processes import LocalProcess
 from tests.support.stack import CLEAN
 
@@ -30,4 +32,8 @@ class Parts:
 
     def __exit__(self, *_: object) -> None:
         for part in self.started:
+            if part.command[0] == "faketime":  # it waits for the part and passes no signal on
+                [child] = psutil.Process(part.process.pid).children()
+                child.terminate()
+                part.process.wait(30)
             part.teardown()
