@@ -1,4 +1,4 @@
-"""A rendered answer: its bytes in every coding that was asked for, and their header fields. Made once, sent often."""
+"""A rendered answer: its bytes in every coding that a client accepted, with their header fields."""
 
 import gzip
 import math
@@ -18,7 +18,7 @@ from tracker.models import Metric
 from tracker.store.series import View
 
 JSON, CSV = "application/json", "text/csv; charset=utf-8"
-#: Codings, the one we like best first.
+#: Codings, the preferred one first.
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "zstd": lambda body: zstd.compress(body, 3),
     "gzip": lambda body: gzip.compress(body, 6, mtime=0),
@@ -28,10 +28,10 @@ SMALL = 1_000
 
 
 class CachePolicy(NamedTuple):
-    """What a resource says of an answer that may be kept.
+    """What the cache must know to keep an answer.
 
-    It shows ``metrics``, or all if none are named, as of ``version``, the store's of these; they were evaluated at
-    ``evaluated`` (Unix seconds), the one that waits longest if many. It shows the window of ``now``.
+    metrics: the metrics that it shows, () for all. version: the store's version of these. evaluated: their oldest
+    evaluation, Unix seconds. now: the time of the window that it shows, Unix seconds.
     """
 
     metrics: tuple[Metric, ...]
@@ -41,7 +41,7 @@ class CachePolicy(NamedTuple):
 
     @classmethod
     def of(cls, view: View, metrics: Sequence[Metric], now: float) -> Self:
-        """For an answer that shows ``view`` of ``metrics``."""
+        """The policy of an answer that shows ``view``, a view of ``metrics``."""
         evaluated = [standing.summary.at for standing in view.standings if standing]
         return cls(tuple(metrics), view.version, min(evaluated, default=0.0), now)
 
@@ -54,9 +54,12 @@ class Coded(NamedTuple):
 
 @dataclass
 class Answer:
-    """Of a resource, at one moment. ``until``: when a change of it is due, Unix seconds of the tracker's clock;
-    ``slot_end``: when its window moves, likewise. Its other times are of ``time.monotonic``: ``confirmed``, when it was
-    last known to be right; ``renewing``, when somebody began to ask the store about it. ``failed``: in vain."""
+    """An answer of a resource at one moment.
+
+    Unix seconds of the tracker's clock: ``until``, when its next change is due; ``slot_end``, when its window moves.
+    Seconds of ``time.monotonic``: ``confirmed``, when it was last known to be current; ``renewing``, when a request
+    last began to ask the store about it. ``failed``: the store did not answer.
+    """
 
     body: bytes
     type: str
@@ -69,7 +72,7 @@ class Answer:
     codings: dict[str, Coded] = field(default_factory=dict)
 
     def coded(self, accepted: str) -> Coded:
-        """In the best coding of those that an Accept-Encoding header accepts."""
+        """The answer in the best coding that the Accept-Encoding header ``accepted`` allows."""
         coding = best_coding(accepted) if len(self.body) >= SMALL else ""
         if coding not in self.codings:
             self.codings[coding] = self._code(coding)
@@ -84,18 +87,18 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """Bytes it holds in memory, about."""
+        """About how many bytes of memory the answer takes."""
         return 2_000 + len(self.body) + sum(len(coded.body) for name, coded in list(self.codings.items()) if name)
 
 
 def dumps(document: Any) -> bytes:
-    """JSON: floats in full, numpy arrays as they are, NaN as null."""
+    """JSON with floats in full precision, numpy arrays as arrays, and NaN as null."""
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 @lru_cache(1_000)
 def best_coding(accepted: str) -> str:
-    """The coding to send to whom an Accept-Encoding header comes from, "" for none."""
+    """The best coding that the Accept-Encoding header ``accepted`` allows, "" for none."""
     qualities = parse_accept_header(accepted, Accept)
     best = max(COMPRESS, key=lambda coding: qualities[coding])
     return best if qualities[best] > 0 else ""
@@ -103,17 +106,17 @@ def best_coding(accepted: str) -> str:
 
 @lru_cache(1_000)
 def best_type(accepted: str) -> str:
-    """The media type to send to whom an Accept header comes from; JSON to whom neither is acceptable."""
+    """The best media type that the Accept header ``accepted`` allows: CSV or JSON; JSON if it allows neither."""
     best = parse_accept_header(accepted, MIMEAccept).best_match([JSON, "text/csv"]) if accepted else JSON
     return CSV if best == "text/csv" else JSON
 
 
-#: Seconds for which a process does not ask the store again whether its table is the newest.
+#: Seconds for which a process trusts its table and its kept answers before it asks the store for their version again.
 UNASKED = 1.0
 
 
 class Rendered(NamedTuple):
-    """A body of JSON, and what is said of keeping it."""
+    """A body, JSON or CSV, and its policy."""
 
     body: bytes
     keep: CachePolicy

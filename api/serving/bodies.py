@@ -26,10 +26,10 @@ from api.serving import access, problems
 PATIENCE = 2.0
 #: Seconds to wait for another read. A read that takes longer is a slow one.
 QUICK = 0.05
-#: Seconds for granian to send an answer before the connection is broken.
+#: Seconds in which granian sends an answer before the connection is broken.
 SENDING = 0.1
 
-#: The function of ``granian.server.mp`` that makes of a WSGI app what answers a request. It is not documented.
+#: The function of ``granian.server.mp`` that turns a WSGI app into a request handler. It is not documented.
 CALL_WRAP = "_wsgi_call_wrap"
 
 Run = Callable[[Any, dict[str, Any]], Any]
@@ -50,7 +50,7 @@ def install() -> None:
 
 
 def bounded(run: Run, place: "Place") -> Run:
-    """``run``, with a bounded ``wsgi.input`` where a request has a body."""
+    """Wraps ``run``: a request with a body gets a bounded ``wsgi.input``."""
 
     def call(proto: Any, scope: dict[str, Any]) -> None:
         if "CONTENT_LENGTH" in scope:
@@ -68,7 +68,7 @@ class Place:
         self._taken = 0.0
 
     def take(self) -> bool:
-        """Waits at most QUICK seconds from the start of the other read; False if that one is slow."""
+        """Waits until the other read has taken QUICK seconds. False if it has not ended by then."""
         taken = self._lock.acquire(timeout=max(0.0, self._taken + QUICK - time.monotonic()))
         if taken:
             self._taken = time.monotonic()
@@ -112,7 +112,7 @@ class Body:
         """Answers 408 and breaks the connection: granian breaks it if an answer is shorter than its Content-Length."""
         if not self._ended.acquire(blocking=False):
             return
-        body = problems.body(408, f"The body did not come within {PATIENCE:g} seconds.")
+        body = problems.body(408, f"The body did not arrive within {PATIENCE:g} seconds.")
         fields = [("Content-Type", problems.MIMETYPE), ("Content-Length", str(len(body) + 1)), ("Connection", "close")]
 
         def parts() -> Iterator[bytes]:

@@ -1,18 +1,20 @@
-"""The cache before Flask: an answer is rendered once, and compressed once, for all who read it.
+"""The cache in front of Flask: each answer is rendered once and compressed once for all readers.
 
-A resource that says ``CachePolicy`` of its answer has it kept, in this process, under its path, its query in whatever
-order, and the media type. A kept answer is served
+A resource allows it with ``keep``. Each process keeps its own answers, by path, query (parameters in any order) and
+media type. A kept answer is served while both of these hold:
 
-- while the window has not moved: it is of one newest slot;
-- while the store's *version* of what it shows is the one that it was rendered from. The value of the slot in progress
-  changes within the slot, by each fetch, so the slot alone does not do. The version of metrics is their stored
-  summaries, which every evaluation writes with its time; that of a list is the count of all evaluations. A process asks
-  for it at most once in UNASKED seconds an answer: a hot one costs the store nothing, and is at most that much behind;
-- marked stale, while the store is away, for at most STALE seconds.
+- The window has not moved, because the slot has not ended.
+- The store's *version* of the data is the one that the answer was rendered from. The slot is not enough, because each
+  fetch changes the value of the slot in progress. The version of metrics is their stored summaries: each evaluation
+  writes them with a new time. The version of a list is a counter that each evaluation raises. A process asks for the
+  version of an answer at most once in UNASKED seconds. So popular answers cost the store almost nothing, and they are
+  at most that much behind.
 
-One request renews an answer that is due, others are served the one before meanwhile. ETags are strong: a digest of the
-bytes, and their coding. Cache-Control lets others keep an answer until the next change is due: the end of the slot or,
-if that comes first, the next tick; for a second at least, or a cache in front would have none of it.
+While the store is away, a kept answer is served for at most STALE seconds, marked stale.
+
+While one request renews an answer, other requests get the previous one. ETags are strong: a digest of the bytes, and
+their coding. Cache-Control lets clients keep an answer until the next change is due, which is the end of the slot or the
+next tick, whichever comes first. It allows a second at least, because caches store nothing that expires at once.
 """
 
 import math
@@ -36,7 +38,7 @@ STALE = 300
 MEANWHILE = 2
 KEEP = "tracker.keep"
 Key = tuple[str, str, str]
-#: Answers some (path, query, media type) without the app; None for all others.
+#: Answers a (path, query, media type) without the app; None if it cannot.
 Fast = Callable[[str, str, str], Rendered | None]
 
 
@@ -81,7 +83,7 @@ class ByteLRU:
 class Cached:
     """WSGI middleware: keeps the answers of ``app`` to GET, compresses them, and adds ETags.
 
-    ``fast`` is asked before it; ``alias``: (prefix of paths, what it stands for).
+    ``fast`` is tried before ``app``. ``alias``: (a prefix of paths, the prefix that it stands for).
     """
 
     def __init__(self, app: WSGIApplication, fast: Fast, settings: Settings, store: Store, alias: tuple[str, str]):
@@ -115,7 +117,7 @@ class Cached:
     def _render(
         self, key: Key, environ: WSGIEnvironment
     ) -> tuple[str, list[tuple[str, str]], bytes, CachePolicy | None]:
-        """The status, header fields and body of the answer to GET, and what is said of keeping it."""
+        """The status, header fields, body and policy of the answer to GET. Without a policy it is not kept."""
         if rendered := self.fast(*key):
             return "200 OK", [("Content-Type", JSON)], *rendered
         inner = environ | {"REQUEST_METHOD": "GET"} if environ["REQUEST_METHOD"] == "HEAD" else environ
@@ -131,7 +133,7 @@ class Cached:
         return path, query, best_type(environ.get("HTTP_ACCEPT", ""))
 
     def _serves(self, known: Answer) -> bool:
-        """Whether a kept answer will do, as it is or marked stale. If not, the caller renders it anew."""
+        """Whether to serve the kept answer, as it is or marked stale. If not, the caller renders a new one."""
         now, moved = time.monotonic(), self.settings.clock.now() >= known.slot_end
         if not moved and now - known.confirmed < UNASKED:
             return True
@@ -155,14 +157,14 @@ class Cached:
         if keep is None:
             return Answer(body, type)
         slot_end = self.store.ring.slot(keep.now) + self.store.ring.step
-        # A copy has the size it says: who writes JSON leaves up to as much again free behind it, where little fits.
+        # orjson leaves up to as much memory again unused after its bytes. A copy takes only what ByteLRU counts.
         body = bytes(memoryview(body))
         return Answer(body, type, keep, min(slot_end, self._due(keep.now, keep.evaluated)), slot_end)
 
     def _due(self, now: float, evaluated: float) -> float:
-        """When the next evaluation is due: after the next tick, or any moment if the last one's is not in yet.
+        """When the next evaluation is due: after the next tick, or at once if that of the last tick is not in yet.
 
-        Ticks are a tenth of an interval after it begins, see celeryconfig.EachInterval.
+        A tick comes a tenth of an interval after the interval begins, see celeryconfig.EachInterval.
         """
         interval = self.interval
         tick = (now - interval / 10) // interval * interval + interval / 10

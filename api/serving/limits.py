@@ -1,6 +1,6 @@
-"""Limits the requests a minute of one key or one address. All processes count in Redis.
+"""Limits the requests per minute of one key or one address. All processes count in the store.
 
-A window is a minute of the wall clock. One round trip to the store counts a request and returns what is left.
+A window is a minute of the wall clock. One round trip to the store counts a request and returns the count.
 Flask-Limiter needs three round trips and runs inside Flask, behind the cache.
 """
 
@@ -13,7 +13,7 @@ WINDOW = 60
 
 
 class Allowance(NamedTuple):
-    """``left`` of ``limit`` requests remain for the next ``reset`` seconds. Below 0 there were too many."""
+    """``left`` of ``limit`` requests remain for the next ``reset`` seconds. ``left`` is below 0 after too many."""
 
     limit: int
     left: int
@@ -31,6 +31,6 @@ class Allowance(NamedTuple):
 
 
 def spend(store: Store, who: str, limit: int) -> Allowance:
-    """Counts a request of ``who``; raises StoreError."""
+    """Counts a request of ``who``, a key or an address; raises StoreError."""
     window, passed = divmod(int(time.time()), WINDOW)
     return Allowance(limit, limit - store.count(f"{who}:{window}", 2 * WINDOW), WINDOW - passed)

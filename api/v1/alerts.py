@@ -21,26 +21,22 @@ from tracker.series.ring import DAY
 
 bp = APIBlueprint("alerts", __name__, tag="Alerts")
 
-#: Alerts that a request looks at. A rare alert may be on a later page.
+#: The most alerts that one request reads. A rare alert may be on a later page.
 LOOKED_AT = 2_000
 LONGEST_SILENCE = 366 * DAY
 ALERT_EXAMPLE = "above-3x-1h-mean:kraken:btcusd:volume:1700000040"
-
-
-# Requests
-
 
 Lasting = Annotated[int, duration(1, LONGEST_SILENCE)]
 
 
 def _future(until: float) -> float:
     if not wall() < until < wall() + LONGEST_SILENCE:
-        raise ValueError("expected a Unix time in seconds that is ahead, by at most a year; `for` needs no clock")
+        raise ValueError("expected a Unix time in seconds, in the future by at most a year; `for` needs no clock")
     return until
 
 
 class Body(BaseModel):
-    """A misspelled field is refused, not ignored."""
+    """Refuses a misspelled field instead of ignoring it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -72,7 +68,7 @@ class SilencePath(BaseModel):
 
 
 class NewSilence(Body):
-    """Ends after `for` or at `until`, by the wall clock, also in a replay. Give one of them."""
+    """Give either `for` or `until`. Both use the wall clock, also in a replay."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["for"]}, {"required": ["until"]}]})
 
@@ -83,12 +79,12 @@ class NewSilence(Body):
         None, alias="for", description="How long it lasts: seconds of real time, or `90s`, `5m`, `1h`.", examples=["1h"]
     )
     until: Annotated[float, AfterValidator(_future)] | None = Field(None, description="When it ends, Unix seconds.")
-    reason: str = Field(min_length=1, max_length=500, description="Why, for the people who wonder.")
+    reason: str = Field(min_length=1, max_length=500, description="Why, for other people to read.")
 
 
 class NewAcknowledgement(Body):
-    by: str = Field(min_length=1, max_length=100, description="Who takes the alert on.")
-    comment: str = Field("", max_length=1_000, description="What they have to say.")
+    by: str = Field(min_length=1, max_length=100, description="Name of the person who takes the alert on.")
+    comment: str = Field("", max_length=1_000, description="A comment.")
 
 
 class DeliveriesQuery(Query):
@@ -97,17 +93,16 @@ class DeliveriesQuery(Query):
 
 
 class Redrive(Body):
-    ids: list[str] | None = Field(None, max_length=1_000, description="Only these deliveries; all dead ones without.")
+    ids: list[str] | None = Field(
+        None, max_length=1_000, description="Only these deliveries. Without it, the newest 1,000 dead ones."
+    )
     channel: str | None = Field(None, max_length=64, description="Only those of this channel.")
 
 
-# Answers
-
-
 class Acknowledgement(BaseModel):
-    by: str = Field(description="Who took the alert on.")
+    by: str = Field(description="Name of the person who took the alert on.")
     at: float = Field(description="When, Unix seconds.")
-    comment: str = Field(description="What they said.")
+    comment: str = Field(description="Their comment.")
 
 
 class AlertRow(BaseModel):
@@ -116,61 +111,61 @@ class AlertRow(BaseModel):
     id: str = Field(description="`rule:metric:slot`.", examples=[ALERT_EXAMPLE])
     rule: str = Field(description="Name of the rule.")
     kind: str = Field(description="Its kind: ratio, change, threshold, zscore or stale.")
-    metric: str = Field(examples=[EXAMPLE], description="The metric; of a stale source `source:NAME`.")
-    slot: int = Field(description="Slot of the rising edge: its opening time, Unix seconds.")
-    value: float = Field(description="What was compared.")
-    baseline: float | None = Field(description="What it was compared with. Null if there was nothing.")
+    metric: str = Field(examples=[EXAMPLE], description="The metric, or `source:NAME` for a stale source.")
+    slot: int = Field(description="Opening time of the rising edge's slot, Unix seconds.")
+    value: float = Field(description="The value that was compared.")
+    baseline: float | None = Field(description="What it was compared with. Null if there is none.")
     factor: float = Field(description="The rule's limit.")
-    samples: int = Field(description="Present samples that the baseline rests on.")
-    window: int = Field(description="Seconds that the baseline is over.")
+    samples: int = Field(description="Number of present samples in the baseline.")
+    window: int = Field(description="Seconds that the baseline covers.")
     at: float = Field(description="When it was found, Unix seconds.")
     severity: str = Field(description="info, warning or critical.")
     state: str = Field(description="`firing` or `resolved`.")
     resolved_at: float | None = Field(description="When it was found to be over, Unix seconds.")
-    acknowledged: Acknowledgement | None = Field(description="Who took it on. Null: nobody yet.")
-    text: str = Field(description="What its notices say.")
+    acknowledged: Acknowledgement | None = Field(description="Null if nobody has taken it on.")
+    text: str = Field(description="The text of its notices.")
 
 
 class ListedAlert(AlertRow):
     recorded_at: float = Field(
-        description="When it was recorded, Unix seconds of the store's wall clock. It never rises down the list."
+        description="When it was recorded, Unix seconds of the store's wall clock. The list is in this order."
     )
 
 
 class Alerts(BaseModel):
-    """A page of alerts in the order of `recorded_at`, the last one first."""
+    """A page of alerts in the order of `recorded_at`, the newest first."""
 
-    alerts: list[ListedAlert] = Field(description="The alerts of this page; there may be fewer than asked for.")
+    alerts: list[ListedAlert] = Field(description="The alerts of this page. There may be fewer than `limit`.")
     next: str | None = Field(description="`cursor` of the next page. Null on the last page.")
 
 
 class Attempted(BaseModel):
     at: float = Field(description="When, Unix seconds.")
-    ok: bool = Field(description="Whether this is what was to be done.")
+    ok: bool = Field(description="False if the try failed.")
     status: int | None = Field(description="HTTP status of the receiver's refusal, if it gave one.")
     detail: str = Field(description="What the receiver said, or why nothing was sent.")
 
 
 class DeliveryRow(BaseModel):
-    """What became of one notice on one channel."""
+    """The state of one notice on one channel."""
 
     id: str = Field(description="`alert/channel/event`.")
-    alert: str = Field(description="Id of the alert; of a digest `digest:TIME`.")
+    alert: str = Field(description="Id of the alert, or `digest:TIME` for a digest.")
     channel: str = Field(description="Name of the channel.")
-    event: str = Field(description="What it tells: firing, resolved or digest.")
+    event: str = Field(description="What the notice reports: firing, resolved or digest.")
     state: str = Field(
-        description="pending, delivered, dead, digested (a digest tells it) or silenced (not told: a silence holds it "
-        "back until it ends, or it was over before anybody was told)."
+        description="pending, delivered, dead, digested (a digest reports it) or silenced (not sent: a silence holds "
+        "it back until the silence ends, or the alert was over before a notice was sent)."
     )
-    tries: int = Field(description="Tries that failed, since it was last redriven.")
-    attempts: list[Attempted] = Field(description="The newest 20, oldest first.")
-    next_try: float | None = Field(description="When it is looked at next, Unix seconds. Null if it is not pending.")
+    tries: int = Field(description="Failed tries since the last redrive.")
+    attempts: list[Attempted] = Field(description="The newest 20 tries, oldest first.")
+    next_try: float | None = Field(description="When it is due next, Unix seconds. Null if not pending.")
 
 
 class ExplainedAlert(AlertRow):
-    """An alert, why it fired, and who was told."""
+    """An alert, why it fired, and the notices that were sent."""
 
-    definition: dict[str, Any] = Field(description="The rule as it was.")
+    definition: dict[str, Any] = Field(description="The rule as it was when it fired.")
     deliveries: list[DeliveryRow] = Field(description="One for each event and channel.")
 
 
@@ -182,18 +177,15 @@ class SilenceRow(BaseModel):
 
 
 class SilenceList(BaseModel):
-    silences: list[SilenceRow] = Field(description="Those in force, the first to end first.")
+    silences: list[SilenceRow] = Field(description="The silences in force, by the time they end.")
 
 
 class DeliveryList(BaseModel):
-    deliveries: list[DeliveryRow] = Field(description="The newest first; pending ones by when they are due.")
+    deliveries: list[DeliveryRow] = Field(description="Dead ones newest first, pending ones by when they are due.")
 
 
 class Redriven(BaseModel):
     redriven: list[str] = Field(description="The deliveries that were dead and are now pending.")
-
-
-# Resources
 
 
 @bp.get("/alerts")
@@ -201,10 +193,10 @@ class Redriven(BaseModel):
 @bp.output(Alerts)
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def list_alerts(query: AlertsQuery) -> Response:
-    """What fired? The alert that was recorded last comes first
+    """What fired? The newest alert comes first
 
-    That is the order of `recorded_at`, and of the cursor. `at` may differ from it by seconds: several workers record at
-    once, each with its own clock. In a replay it is by the replay's clock.
+    The list and the cursor are in the order of `recorded_at`. The order of `at` may differ by seconds, because several
+    workers record at once, each with its own clock. In a replay, `at` uses the replay's clock.
     """
     found: list[dict[str, Any]] = []
     for looked_at, (place, alert) in enumerate(_outbox().walk(query.cursor or ""), start=1):
@@ -221,7 +213,7 @@ def list_alerts(query: AlertsQuery) -> Response:
 @bp.output(ExplainedAlert)
 @bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def explain_alert(id: str, **_: object) -> Response:
-    """Why did this one fire, and who was told?"""
+    """Why did this alert fire, and which notices were sent?"""
     found = _outbox().explained(id)
     if not found:
         _no_alert()
@@ -235,7 +227,7 @@ def explain_alert(id: str, **_: object) -> Response:
 @bp.output(AlertRow)
 @bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def acknowledge_alert(id: str, note: NewAcknowledgement, **_: object) -> Response:
-    """I take this one on"""
+    """Take an alert on"""
     if not _outbox().acknowledge(id, note.by, note.comment, wall()):
         _no_alert()
     return jsonify(_row(_outbox().get(id) or _no_alert()))
@@ -246,7 +238,7 @@ def acknowledge_alert(id: str, note: NewAcknowledgement, **_: object) -> Respons
 @bp.output(SilenceList)
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def list_silences(**_: object) -> Response:
-    """Whose alerts are recorded and not sent?"""
+    """Which silences are in force?"""
     return jsonify(silences=[asdict(each) for each in _silences().all(wall())])
 
 
@@ -255,10 +247,13 @@ def list_silences(**_: object) -> Response:
 @bp.output(SilenceRow, status_code=HTTPStatus.CREATED)
 @bp.doc(responses=documented(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def add_silence(silence: NewSilence) -> Response:
-    """Record the alerts of some metrics and send none, for a time"""
+    """Stop the notices of some metrics for a time
+
+    Their alerts are still recorded.
+    """
     if (silence.for_ is None) == (silence.until is None):
         refuse("json", "for", "expected either `for` or `until`, and not both")
-    now = wall()  # silences go by the wall clock, as deliveries do
+    now = wall()  # silences and deliveries use the wall clock
     until = silence.until or now + (silence.for_ or 0)
     try:
         made = _silences().add(tuple(silence.match), until, silence.reason, now)
@@ -276,9 +271,11 @@ def add_silence(silence: NewSilence) -> Response:
 @bp.output({}, status_code=HTTPStatus.NO_CONTENT)
 @bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE))
 def remove_silence(id: str, **_: object) -> tuple[str, int]:
-    """Send them again"""
+    """End a silence"""
     if not _silences().remove(id):
-        abort(404, detail=f"There is no such silence (any more); {url_for('.list_silences')} lists those in force.")
+        abort(
+            404, detail=f"This silence does not exist or has ended. {url_for('.list_silences')} lists those in force."
+        )
     return "", HTTPStatus.NO_CONTENT
 
 
@@ -287,7 +284,7 @@ def remove_silence(id: str, **_: object) -> tuple[str, int]:
 @bp.output(DeliveryList)
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def list_deliveries(query: DeliveriesQuery) -> Response:
-    """Which notices were given up, or are still to be sent?"""
+    """Which notices are dead or pending?"""
     deliveries = _outbox().deliveries
     found = deliveries.dead(query.limit) if query.state == "dead" else deliveries.pending(query.limit)
     return jsonify(deliveries=[_delivery(row) for row in found])
@@ -298,9 +295,9 @@ def list_deliveries(query: DeliveriesQuery) -> Response:
 @bp.output(Redriven)
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def redrive_deliveries(wanted: Redrive) -> Response:
-    """Send again what was given up
+    """Send dead notices again
 
-    With all tries anew, within seconds.
+    They are due within seconds, and have all their tries again.
     """
     if not isinstance(request.get_json(), dict):
         refuse("json", "body", "expected an object, {} for all")
@@ -335,4 +332,4 @@ def _delivery(row: Delivery) -> dict[str, Any]:
 
 
 def _no_alert() -> NoReturn:
-    abort(404, detail=f"There is no such alert (any more); {url_for('.list_alerts')} lists those that are.")
+    abort(404, detail=f"This alert does not exist or was deleted. {url_for('.list_alerts')} lists the alerts.")

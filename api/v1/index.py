@@ -1,4 +1,4 @@
-"""What is where, in this version of the API."""
+"""The index: the paths of this version of the API."""
 
 from apiflask import APIBlueprint
 from flask import Response, jsonify, url_for
@@ -11,7 +11,7 @@ bp = APIBlueprint("index", __name__, tag="Service")
 @bp.get("")
 @bp.output(schemas.Index)
 def index() -> Response:
-    """What is where"""
+    """The paths of the API"""
     return jsonify(
         metrics=url_for("v1.metrics.list_metrics"),
         movers=url_for("v1.movers.movers"),

@@ -15,7 +15,7 @@ from tracker.models import FIELDS, MARKET_ID, Metric
 
 bp = APIBlueprint("markets", __name__, tag="Markets")
 
-#: What a market's row and its metrics' have in common: said once.
+#: Fields that the rows of a market's metrics share. The answer has them once.
 SHARED = ("exchange", "pair", "base", "quote")
 
 
@@ -26,16 +26,16 @@ SHARED = ("exchange", "pair", "base", "quote")
 def market(id: str, query: schemas.SeriesQuery) -> Response:
     """What did price and volume of this market do in the last 24 hours?
 
-    Values and statistics are of this moment, the ranks are of the last evaluation.
+    Values and statistics are of this moment. Ranks are from the last evaluation.
     """
     if not MARKET_ID.fullmatch(id):
-        expected = "expected exchange:pair in lower case, e.g. kraken:btcusd"
-        abort(404, detail=f"{id[:80]!r} is no market id: {expected}; {url_for('v1.metrics.list_metrics')} lists all.")
+        wrong = f"{id[:80]!r} is not a market id: expected exchange:pair in lower case, e.g. kraken:btcusd"
+        abort(404, detail=f"{wrong}. {url_for('v1.metrics.list_metrics')} lists the metrics.")
     now, store = context.now(), context.store()
     metrics = [Metric(id, field) for field in FIELDS]
     view = store.view(id, metrics, context.settings().sources, now)
     if not view.market and not any(view.standings):
-        abort(404, detail=f"There is no market {id}; {url_for('v1.metrics.list_metrics')} lists those that are.")
+        abort(404, detail=f"There is no market {id}. {url_for('v1.metrics.list_metrics')} lists the metrics.")
     window = cut(view.values, view.final, store.ring, now, query)
     answer: dict[str, Any] = {"id": id} | window.place
     for metric, standing, whole, shown in zip(metrics, view.standings, view.values, window.values, strict=True):

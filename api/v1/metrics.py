@@ -1,4 +1,4 @@
-"""The list of metrics: which are there? Filters, orders, pages and spark lines."""
+"""The list of metrics, with filters, orders, pages and spark lines."""
 
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +15,7 @@ from tracker.models import FIELDS, Metric
 
 bp = APIBlueprint("metrics", __name__, tag="Metrics")
 
-#: Names of orders -> what they are; "-" before a name turns it around.
+#: Orders by name. A leading "-" reverses an order.
 ORDERS = {
     "rank": Order("stddev", down=True),
     "cv": Order("cv", down=True),
@@ -34,8 +34,8 @@ CHUNK = 128
 def list_metrics(query: schemas.MetricsQuery) -> Response:
     """Which metrics are there?
 
-    Those of all watched markets, and of markets no longer watched until their samples are gone. Numbers and ranks are
-    as of the last evaluation.
+    The list has the metrics of all watched markets. If a market is no longer watched, its metrics stay until their
+    samples are gone. Numbers and ranks are from the last evaluation.
     """
     now = context.now()
     table, order = context.tables().newest(now), _order(query.order)
@@ -54,7 +54,7 @@ def list_metrics(query: schemas.MetricsQuery) -> Response:
 
 
 def matching(table: Table, query: schemas.Filters) -> np.ndarray:
-    """The rows of ``table`` that a query's filters leave."""
+    """The rows of ``table`` that match the query's filters: int (n,)."""
     words = (query.q or "").lower().split()
     fields = [query.field] if query.field else list(FIELDS)
 

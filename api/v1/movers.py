@@ -1,4 +1,4 @@
-"""The two ends of a ranking."""
+"""The metrics at both ends of a ranking."""
 
 from http import HTTPStatus
 
@@ -14,7 +14,7 @@ from tracker.models import FIELDS
 
 bp = APIBlueprint("movers", __name__, tag="Metrics")
 
-#: What movers are chosen by -> the column of Summary.
+#: Values of the parameter `by` -> columns of Summary.
 BY = {"stddev": "stddev", "cv": "cv", "change": "change_24h"}
 
 
@@ -25,7 +25,7 @@ BY = {"stddev": "stddev", "cv": "cv", "change": "change_24h"}
 def movers(query: schemas.MoversQuery) -> Response:
     """Which metrics move most, and which least?
 
-    Numbers and ranks are as of the last evaluation. Metrics without the number are in neither list.
+    Numbers and ranks are from the last evaluation. Metrics without the number are in neither list.
     """
     now = context.now()
     table = context.tables().newest(now)

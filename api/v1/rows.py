@@ -1,4 +1,4 @@
-"""The row of a metric, as all answers show it."""
+"""The row of a metric: all answers show the same one."""
 
 from operator import attrgetter
 from typing import Any
@@ -9,7 +9,7 @@ from tracker.models import Market, Metric, Rank, Standing, Summary
 from tracker.series import stats
 from tracker.series.ring import Ring
 
-#: Names of numbers in a row -> those in Summary.
+#: Names of numbers in a row -> names in Summary.
 NUMBERS = {
     "last": "last",
     "last_slot": "slot",
@@ -21,14 +21,14 @@ NUMBERS = {
     "cv_24h": "cv",
 }
 VALUES = attrgetter(*NUMBERS.values())
-#: Values of a spark line, the window in half hours.
+#: Values of a spark line: one for each half hour of the window.
 SPARKS = 48
 
 
 def row(
     metric: Metric, market: Market | None, summary: Summary | None, rank: Rank | None, cv_rank: Rank | None
 ) -> dict[str, Any]:
-    """A metric's row. A rank may outlive the samples until the next evaluation: it is left out."""
+    """A metric's row. Ranks are left out if there are no samples: a rank goes only with the next evaluation."""
     exchange, _, pair = metric.market.partition(":")
     if not summary or summary.stddev != summary.stddev:
         rank = cv_rank = None
@@ -50,11 +50,10 @@ def of_values(
     metric: Metric, market: Market | None, values: np.ndarray, final: int, standing: Standing | None, ring: Ring,
     now: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """The row of a metric whose window is ``values`` (rows,), of which the first ``final`` are final.
+    """The row of a metric whose window is ``values`` (rows,). The first ``final`` of them are final.
 
-    Its numbers are of these values, its ranks of the last evaluation.
-
-    What an evaluation in the slot in progress found is of these values, and is not computed again.
+    Its numbers describe these values. Its ranks are those of the last evaluation. If that was in the slot in progress
+    and saw the newest sample, its numbers are used, because they are the same.
     """
     summary = standing.summary if standing else None
     if not summary or ring.slot(summary.at) != ring.slot(now) or not _is_newest(summary, values, ring, now):
@@ -63,19 +62,19 @@ def of_values(
 
 
 def sparks(values: np.ndarray, final: np.ndarray) -> list[list[float]]:
-    """The spark lines of windows ``values`` (n, rows), the first ``final`` (n,) slots of them final.
+    """The spark lines (n, SPARKS) of windows ``values`` (n, rows). The first ``final`` (n,) slots of each are final.
 
-    They are means of half hours of final slots; NaN for missing.
+    Each value is the mean of the final slots of a half hour, NaN if there are none.
     """
     closed = np.where(np.arange(values.shape[1] - 1) < final[:, None], values[:, :-1], np.nan)
-    if closed.shape[1] < SPARKS:  # slots of an hour
+    if closed.shape[1] < SPARKS:  # a slot is an hour long
         closed = np.repeat(closed, SPARKS // closed.shape[1], axis=1)
     mean, _ = stats.mean_present(closed.reshape(-1, closed.shape[1] // SPARKS))
     return mean.reshape(-1, SPARKS).tolist()
 
 
 def _is_newest(summary: Summary, values: np.ndarray, ring: Ring, now: float) -> bool:
-    """Whether its newest sample is that of ``values``: none was stored since that is not evaluated yet."""
+    """Whether the newest sample of ``values`` is the one in ``summary``. If not, it is not evaluated yet."""
     at = (summary.slot - ring.first(now)) // ring.step
     return values.item(at) == summary.last and (at + 1 == len(values) or bool(np.isnan(values[at + 1 :]).all()))
 

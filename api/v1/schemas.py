@@ -24,9 +24,6 @@ ROW = (
 _names = "|".join(ROW)
 
 
-# Requests
-
-
 class Query(BaseModel):
     """No query parameters. A misspelled one is refused, not ignored."""
 
@@ -116,9 +113,6 @@ class MetricPath(BaseModel):
 
 class MarketPath(BaseModel):
     id: str = Field(description="Market id, `exchange:pair` in lower case.", examples=[MARKET_EXAMPLE])
-
-
-# Answers
 
 
 class Rank(BaseModel):
@@ -258,7 +252,7 @@ class Health(BaseModel):
 
 
 class Index(BaseModel):
-    """What is where."""
+    """The paths of the API."""
 
     metrics: str = Field(description="Path of the list of metrics.")
     movers: str = Field(description="Path of the metrics that move most and least.")
@@ -283,9 +277,6 @@ class Problem(BaseModel):
     status: int = Field(examples=[404], description="The HTTP status.")
     detail: str = Field(description="What went wrong and what to do about it.")
     errors: list[Invalid] | None = Field(None, description="Only with status 422: each parameter to put right.")
-
-
-# Sources
 
 
 class SourceMarkets(BaseModel):

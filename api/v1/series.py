@@ -1,7 +1,7 @@
-"""One metric's series: what did it do in the last 24 hours? The one place that answers ``/metrics/{id}``.
+"""Answers ``/metrics/{id}``: what did one metric do in the last 24 hours?
 
-``FastPath`` answers most requests: the plain ones, without Flask, which is a third of the cost. ``series`` answers all
-others, and says what is wrong with a request. Both get their bytes from ``answer``.
+``FastPath`` answers plain requests, which are most, without Flask: Flask is a third of the cost. ``series`` answers the
+others, and says what is wrong with a bad one. Both get their bytes from ``answer``.
 """
 
 import re
@@ -24,7 +24,7 @@ from tracker.store.series import Store
 bp = APIBlueprint("series", __name__, tag="Metrics")
 
 PREFIX = "/v1/metrics/"
-#: A plain query: empty, or ``since`` alone.
+#: A plain query is empty or has ``since`` alone.
 QUERY = re.compile(r"(?:since=([0-9]{1,13}))?", re.ASCII)
 
 
@@ -54,24 +54,24 @@ class FastPath:
 @bp.output(schemas.Series)
 @bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def series(id: str, query: schemas.SeriesQuery) -> Response:
-    """What did this one do in the last 24 hours?
+    """What did this metric do in the last 24 hours?
 
-    Values and statistics are of this moment, the ranks are of the last evaluation.
+    Values and statistics are of this moment. Ranks are from the last evaluation.
     """
     try:
         metric = Metric.parse(id)
     except BadId as error:
-        abort(404, detail=f"{error}; {url_for('v1.metrics.list_metrics')} lists all.")
+        abort(404, detail=f"{error}. {url_for('v1.metrics.list_metrics')} lists the metrics.")
     type = best_type(request.headers.get("Accept", ""))
     found = answer(metric, query, type, context.store(), context.settings())
     if not found:
-        abort(404, detail=f"There is no metric {metric.id}; {url_for('v1.metrics.list_metrics')} lists those that are.")
+        abort(404, detail=f"There is no metric {metric.id}. {url_for('v1.metrics.list_metrics')} lists the metrics.")
     cache.keep(found.keep)
     return Response(found.body, content_type=type)
 
 
 def answer(metric: Metric, query: schemas.SeriesQuery, type: str, store: Store, settings: Settings) -> Rendered | None:
-    """What ``metric`` did, as JSON or CSV; None if there is no such metric. Raises StoreError."""
+    """The series of ``metric`` as ``type``, JSON or CSV; None if there is no such metric. Raises StoreError."""
     now = settings.clock.now()
     view = store.view(metric.market, [metric], settings.sources, now)
     [standing] = view.standings

@@ -1,4 +1,4 @@
-"""Cuts what a request asks for out of a window: since when, in which steps."""
+"""Cuts the part of a window that a request asks for, and makes its steps coarser."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from api.serving.problems import refuse
 from tracker.series import stats
 from tracker.series.ring import DAY, Ring
 
-#: Each reduces (steps, slots of a step) to (steps,).
+#: Each reduces (steps, slots per step) to (steps,).
 AGGREGATES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "mean": lambda slots: stats.mean_present(slots)[0],
     "min": lambda slots: np.fmin.reduce(slots, axis=1),
@@ -29,9 +29,9 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class SeriesSlice:
-    """``values`` (n, m) begin at ``start`` and are ``step`` seconds apart.
+    """``values`` (n, m): n series of m steps. The first step opens at ``start``; each is ``step`` seconds long.
 
-    The steps of the first ``closed`` have ended. The first ``final`` of these do not change any more.
+    The first ``closed`` steps have ended. The first ``final`` of these do not change any more.
     """
 
     values: np.ndarray
@@ -46,16 +46,16 @@ class SeriesSlice:
 
 
 def cut(values: np.ndarray, final: int, ring: Ring, now: float, asked: Asked) -> SeriesSlice:
-    """Cuts ``values`` (n, rows): windows at ``now`` whose first ``final`` slots are final.
+    """Cuts ``values`` (n, rows), which are windows at ``now``. Their first ``final`` slots are final.
 
-    Ends the request with a problem if the step does not fit.
+    Ends the request with a problem if the step is not possible.
     """
     whole = SeriesSlice(values, ring.first(now), ring.step, values.shape[1] - 1, final)
     return _since(_coarser(whole, ring, asked), asked.since)
 
 
 def csv(shown: SeriesSlice) -> str:
-    """The first series as lines of ``slot,value``: opening time in Unix seconds, and nothing for a missing value."""
+    """The first series as lines ``slot,value``: opening time in Unix seconds, and the value, empty if it is missing."""
     values = shown.values[0].tolist()
     slots = range(shown.start, shown.start + len(values) * shown.step, shown.step)
     lines = (f"{slot},{'' if value != value else repr(value)}" for slot, value in zip(slots, values, strict=True))
@@ -63,7 +63,7 @@ def csv(shown: SeriesSlice) -> str:
 
 
 def _coarser(whole: SeriesSlice, ring: Ring, asked: Asked) -> SeriesSlice:
-    """A step begins at a multiple of its length. The first one lies whole in the window, the last is in progress."""
+    """Makes the steps coarser. Steps begin at multiples of their length. Only the last may be incomplete."""
     step = asked.step or ring.step
     if step % ring.step or DAY % step:
         refuse("query", "step", f"expected a multiple of {ring.step} that divides {DAY}, e.g. {5 * ring.step}")

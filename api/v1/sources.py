@@ -17,9 +17,9 @@ bp = APIBlueprint("sources", __name__, tag="Sources")
 @bp.output(schemas.Sources)
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def sources(**_: object) -> Response:
-    """Is each source reachable, in budget, and are its markets fresh?
+    """Can each source be reached, is it within its budget, and are its markets fresh?
 
-    A source that is down, or a market that is stale, is a state of its own: it is no alert.
+    A source that is down and a market that is stale are states, not alerts.
     """
     states = status.states(current_app.extensions["store"], current_app.extensions["settings"])
     return jsonify(sources=[state.as_json() for state in states])

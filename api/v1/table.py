@@ -1,4 +1,4 @@
-"""All metrics in one table, in memory, for the lists. It is read again after an evaluation."""
+"""A table of all metrics, in memory, for the lists. After an evaluation it is read again from the store."""
 
 import time
 from bisect import bisect_left, bisect_right
@@ -17,7 +17,10 @@ from tracker.store.series import Store
 
 
 class Place(NamedTuple):
-    """Where a row is in an order: rows of the first field first, those without a number last, equal ones by id."""
+    """A row's place in an order. Rows are sorted by field, then rows without a number last, then by number, then by id.
+
+    number: as in the column, 0.0 if it is missing or the order is by id alone.
+    """
 
     field: int
     missing: bool
@@ -27,7 +30,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Order:
-    """By a column of Summary, or by id if None; the largest first if ``down``."""
+    """``column``: a number of Summary, or None for the id. ``down``: the largest first."""
 
     column: str | None
     down: bool = False
@@ -35,12 +38,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Table:
-    """Every metric that is watched or ranked; rows are in the order of their ids, columns have an entry a row.
+    """Every metric that is watched or ranked, n rows in the order of their ids.
 
-    numbers: dtype SUMMARY, NaN and slot 0 where not evaluated; ranks, cv_ranks: positions, 0 for none; fields: columns
-    of FIELDS.
-    ``of`` and ``cv_of``: how many metrics of each field have that rank. ``oldest``: first slot of the window.
-    ``version``: the store's, of all.
+    fields: int (n,), indices into FIELDS. markets: watched ones by id. numbers: dtype SUMMARY (n,), NaN and slot 0 if
+    not evaluated. ranks, cv_ranks: int (n,), positions from 1, 0 for none. of, cv_of: number of ranked metrics of each
+    field. oldest: first slot of the window. version: the store's, of all metrics.
     """
 
     ids: list[str]
@@ -55,7 +57,7 @@ class Table:
     version: bytes
 
     def row(self, at: int) -> dict[str, Any]:
-        """The row of a metric. Numbers whose newest sample has left the window since are left out."""
+        """The row of a metric. If its newest sample has left the window, its numbers are left out."""
         metric, field = Metric.parse(self.ids[at]), self.fields[at]
         summary = Summary(*self.numbers[at].item())
         return rows.row(
@@ -67,7 +69,7 @@ class Table:
         )
 
     def keep(self, now: float) -> CachePolicy:
-        """For an answer that shows rows of it."""
+        """The policy of an answer that shows rows of this table."""
         return CachePolicy((), self.version, self.evaluated, now)
 
     def sort(self, chosen: np.ndarray, order: Order) -> np.ndarray:
@@ -81,7 +83,7 @@ class Table:
         return Place(field, missing, number, self.ids[at])
 
     def behind(self, chosen: np.ndarray, order: Order, place: Place) -> np.ndarray:
-        """Those of ``chosen`` that come after ``place``. There need not be a row at ``place``."""
+        """The rows of ``chosen`` that come after ``place``. There may be no row at ``place``."""
         field, missing, number = self._keys(chosen, order)
         if order.down:
             number, limit, later = -number, -place.number, chosen < bisect_left(self.ids, place.id)
@@ -93,16 +95,17 @@ class Table:
 
     @cached_property
     def evaluated(self) -> float:
-        """When that of the watched metrics which waits longest was evaluated, Unix seconds; not counting outdated ones.
+        """The oldest evaluation time of the watched metrics, Unix seconds; 0 if there is none.
 
-        What is no longer watched is evaluated hourly, and not waited for.
+        Metrics without a sample in the window do not count, and neither do metrics that are no longer watched, because
+        those are evaluated hourly.
         """
         watched = np.array([id.rpartition(":")[0] in self.markets for id in self.ids], bool)
         current = watched & (self.numbers["slot"] >= self.oldest)
         return float(self.numbers["at"][current].min()) if current.any() else 0.0
 
     def has(self, column: str) -> np.ndarray:
-        """Which rows have a number there: bool (n,)."""
+        """Which rows have a current number in ``column``: bool (n,)."""
         found: np.ndarray = ~np.isnan(self.numbers[column]) & (self.numbers["slot"] >= self.oldest)
         return found
 
@@ -139,7 +142,7 @@ class Tables:
 
 
 def read(store: Store, sources: tuple[str, ...], now: float, version: bytes) -> Table:
-    """The table as of now, where the store's version is at least ``version``; raises StoreError."""
+    """Reads the table as of ``now``. ``version``: the store's, asked for before. Raises StoreError."""
     markets = {id: market for source in sources for id, market in store.watched(source).items()}
     summaries = {field: store.summaries(field) for field in FIELDS}
     watched = {f"{market}:{field}" for market in markets for field in FIELDS}
@@ -158,7 +161,10 @@ def read(store: Store, sources: tuple[str, ...], now: float, version: bytes) -> 
 
 
 def _ranked(numbers: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Each row's position among those of its field, the largest number first, and how many have one; see Store."""
+    """Returns each row's position in its field, the largest number first, 0 for NaN; and how many have one per field.
+
+    Equal numbers are in the order of Store.ranking: by id, backwards.
+    """
     positions, counts = np.zeros(len(numbers), int), []
     for field in range(len(FIELDS)):
         chosen = np.flatnonzero((fields == field) & ~np.isnan(numbers))

@@ -38,7 +38,7 @@ def client(tracked: Tracked) -> FlaskClient:
 def test_an_unknown_metric_says_where_the_list_is(client: FlaskClient) -> None:
     found = problem(client.get("/v1/metrics/kraken:xyzbtc:volume"), 404)
 
-    assert found.detail == "There is no metric kraken:xyzbtc:volume; /v1/metrics lists those that are."
+    assert found.detail == "There is no metric kraken:xyzbtc:volume. /v1/metrics lists the metrics."
 
 
 @pytest.mark.parametrize("id", ["KRAKEN:ETHBTC:VOLUME", "kraken:ethbtc", "kraken:ethbtc:open", "kraken:ethbtc:volume "])
