@@ -13,8 +13,8 @@ media type. A kept answer is served while both of these hold:
 While the store is away, a kept answer is served for at most STALE seconds, marked stale.
 
 While one request renews an answer, other requests get the previous one. ETags are strong: a digest of the bytes, and
-their coding. Cache-Control lets clients keep an answer until the next change is due, which is the end of the slot or the
-next tick, whichever comes first. It allows a second at least, because caches store nothing that expires at once.
+their coding. Cache-Control lets clients keep an answer until the next change is due, which is the end of the slot or
+the next tick, whichever comes first. It allows a second at least, because caches store nothing that expires at once.
 """
 
 import math

@@ -126,9 +126,6 @@ def test_a_folder_without_candles_is_said(tmp_path):
         report(load({}), None, None, str(tmp_path))
 
 
-# The commands
-
-
 def tracker(*arguments, **variables):
     done = subprocess.run(
         [sys.executable, "-m", "tracker", *arguments],

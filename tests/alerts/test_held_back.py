@@ -9,8 +9,6 @@ from tests.support.sending import ALERT, NOW, World, resolve
 from tracker.alerts.sender import due
 from tracker.errors import ChannelError
 
-# Silences
-
 
 def test_a_silenced_metric_is_recorded_and_not_told(world):
     silence = world.silences.add(("kraken:*:volume",), NOW + 100, "listing day", NOW)
@@ -174,9 +172,6 @@ def test_nobody_is_told_twice_and_whoever_was_told_hears_the_end(redis, data):
         else:
             assert told in ([], ["firing", "resolved"])
     assert redis.zcard("dt1:due") == 0 and redis.keys("dt1:held*") == []
-
-
-# The ceiling
 
 
 def storm(world, count):

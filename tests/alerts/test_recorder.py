@@ -117,8 +117,6 @@ def test_a_rule_without_channels_is_recorded_and_told_to_nobody(tracker):
     assert len(found.alerts) == 1 and found.rows == []
 
 
-# Stale sources
-
 SILENT = Stale(name="silent", after=300, channels=("log", "phone"))
 
 

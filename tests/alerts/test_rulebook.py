@@ -109,8 +109,6 @@ def test_secrets_come_from_the_environment_or_a_file_and_are_not_shown(file, tmp
         assert secret not in repr(book(file))
 
 
-# What is wrong, and where
-
 WRONG = [
     ("factor = 4", "factor = -4", 15, "rules.jump.factor = -4: expected a number above 0, up to 1e+06"),
     ("factor = 4", 'factor = "4"', 15, "rules.jump.factor = '4': expected a number"),
@@ -245,8 +243,6 @@ def test_every_option_of_every_kind_has_a_usable_default_or_is_asked_for():
         assert name == kind.KIND and kind.__doc__ and kind.MESSAGE
 
 
-# Anything at all
-
 words = st.sampled_from([
     "[rules.a]", "[channels.b]", "[rules]", "kind", "name", "match", "factor", "message", "url", "after",
     "secret_file", "channels", "=", ".", ",", "\n", "[", "]", "{", "}", '"', "'", '"ratio"', '"stale"', '"webhook"',
@@ -281,9 +277,6 @@ def test_whatever_the_file_it_is_a_book_or_one_line(file, content):
     except SettingsError as refusal:
         assert str(file) in str(refusal) and "expected" in str(refusal)
         assert len(str(refusal).splitlines()) == 1 and len(str(refusal)) < 1_000
-
-
-# Reload
 
 
 def rewrite(path: Path, text: str) -> None:

@@ -167,9 +167,6 @@ def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server
     assert {post.headers["Idempotency-Key"] for post in server.posts} == {ALERT.id}
 
 
-# A receiver that is away, and comes back
-
-
 def metric(number):
     return replace(ALERT, metric=f"kraken:m{number:03}:volume")
 
@@ -252,9 +249,6 @@ def test_a_real_receiver_gets_all_that_waited_within_a_minute_of_its_return(worl
     assert len(server.posts) == tried + len(rows)
 
 
-# Resolved
-
-
 def test_a_resolved_notice_has_the_key_of_its_alert(world):
     world.deliver(world.record())
     world.deliver(resolve(world))
@@ -284,9 +278,6 @@ def test_resolved_is_not_told_where_firing_never_was(world):
     world.deliver(world.record())
     assert world.deliver(resolve(world)).state == "silenced"
     assert len(world.channel.sent) == 1
-
-
-# Acknowledgement
 
 
 def test_who_took_an_alert_on_is_noted(world):

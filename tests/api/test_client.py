@@ -139,8 +139,6 @@ def test_an_api_that_does_not_answer_is_an_error() -> None:
     assert failure.value.status == 0
 
 
-# Politeness, against a server that says what a test wants
-
 BODY = b'{"id":"a:b:volume","start":600,"step":60,"closed":2,"final":1,"values":[1,null,3]}'
 
 

@@ -61,9 +61,6 @@ def logged():
     logging.getLogger().removeHandler(handler)
 
 
-# What the services get
-
-
 def test_twilio_gets_a_text_message(service):
     service.says(b"{}", 201)
     post = sent(service, TWILIO)
@@ -108,9 +105,6 @@ def test_slack_gets_a_message(service):
     told = json.loads(post.body)
     assert told["channel"] == "#alerts"
     assert NOTICE.text in json.dumps(told) and NOTICE.title in json.dumps(told)
-
-
-# What they answer
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,6 @@ from tests.support.services import NOTICE, PUSHOVER, channel
 from tracker.alerts.channels import apprise
 from tracker.errors import ChannelError
 
-# Where it may go
-
-
 REFUSED = "allow_private = true"
 
 

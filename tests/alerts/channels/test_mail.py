@@ -9,8 +9,6 @@ from tests.support.services import NOTICE, channel
 from tracker.alerts.channels import apprise
 from tracker.errors import ChannelError
 
-# E-mail
-
 
 def test_a_mail_has_subject_and_text(mailbox):
     box, url = mailbox

@@ -38,9 +38,6 @@ def impatient(monkeypatch):
     monkeypatch.setattr(http, "DEADLINE", 0.4)
 
 
-# What a receiver gets
-
-
 def test_the_body_tells_the_alert_with_the_numbers_that_explain_it(server):
     server.says(b"thanks", 202)
 
@@ -80,9 +77,6 @@ def test_connections_are_used_again(server):
     for _ in range(3):
         one.send(NOTICE)
     assert len(server.posts) == 3
-
-
-# What it answers
 
 
 @pytest.mark.parametrize("status", [300, 301, 307, 400, 401, 404, 410, 422])
@@ -154,9 +148,6 @@ def test_a_host_that_does_not_exist_is_tried_again():
     error = refused("http://no-such-host.invalid/secret-path", allow_private=False)
     assert not error.permanent
     assert "secret" not in str(error)
-
-
-# Where it may go
 
 
 def test_private_addresses_are_refused_unless_allowed(server):

@@ -27,9 +27,6 @@ def found(values, rule=MISSION, **options):
     return [(edge.column - values.shape[1], edge.value) for edge in rising_edges(values, rule, 60, **options)]
 
 
-# The mission: above 3 x the mean of the last hour
-
-
 def test_a_volume_that_averaged_100_in_the_last_hour_alerts_at_301_and_not_at_300():
     assert found(window(now=301)) == [(NOW, 301)]
     assert found(window(now=300)) == []
@@ -59,9 +56,6 @@ def test_exactly_three_times_in_decimals_is_not_above(digits, places, samples):
     # and a millionth more is above
     values[0, NOW] *= 1.000001
     assert len(found(values)) == 1
-
-
-# Rising edge, hysteresis, clear
 
 
 def test_only_the_rising_edge_is_found():
@@ -119,9 +113,6 @@ def test_a_firing_of_long_ago_that_nothing_cleared_goes_on():
     # and had it cleared in the meantime, it would be an edge
     values[0, 700:706] = [100.0, 100.0, 100.0, np.nan, np.nan, np.nan]
     assert found(values, rule) == [(NOW, 1_000)]
-
-
-# What never alerts
 
 
 @pytest.mark.parametrize("gone", [slice(None), slice(-61, -1), slice(-61, -30)])
@@ -185,9 +176,6 @@ def test_the_default_rule_alerts_at_every_step_that_can_be_set(step):
     assert len(rising_edges(values, MISSION, step)) == 1
 
 
-# Against a slow and straightforward state machine
-
-
 def oracle(values, rule, step):
     """All rising edges of a row, in exact arithmetic: (column, value)."""
     numbers = [None if np.isnan(value) else Fraction(value) for value in values.tolist()]
@@ -236,9 +224,6 @@ def test_edges_are_those_of_a_plain_state_machine(rows, rule):
     expected = [(row, *edge) for row, numbers in enumerate(values) for edge in oracle(numbers, rule, 60)]
     assert sorted(found) == sorted(expected)
     assert [column for _, column, _ in found] == sorted(column for _, column, _ in found)  # oldest first
-
-
-# Globs
 
 
 @pytest.mark.parametrize(

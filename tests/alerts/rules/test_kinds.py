@@ -38,9 +38,6 @@ def found(values, rule, **options):
     return [(edge.column - values.shape[1], edge.value) for edge in rising_edges(values, rule, 60, **options)]
 
 
-# Change
-
-
 def test_a_change_is_against_the_value_some_minutes_ago():
     rule = Change(percent=5, over=300)
     [edge] = rising_edges(window(105.1), rule, 60)
@@ -89,9 +86,6 @@ def test_a_change_may_ask_for_samples_in_between():
     assert found(values, Change(percent=5, over=300, min_samples=4)) == []
 
 
-# Threshold
-
-
 def test_a_threshold_is_crossed_above_or_below():
     assert found(window(150.1), Threshold(above=150)) == [(NOW, 150.1)]
     assert found(window(150), Threshold(above=150)) == []
@@ -117,9 +111,6 @@ def test_a_threshold_clears_at_its_clear_level():
 def test_a_threshold_may_ask_for_a_busy_hour():
     assert found(window(160), Threshold(above=150, min_baseline=100)) == []
     assert found(window(160), Threshold(above=150, min_baseline=99)) == [(NOW, 160)]
-
-
-# Z-score
 
 
 def test_a_score_is_against_the_window_before():
@@ -171,9 +162,6 @@ def test_scores_are_those_of_numpy(numbers, steps):
     assert [edge.column for edge in rising_edges(values, rule, 60, steps=steps)] == fresh
 
 
-# For a while
-
-
 def test_for_a_while_every_slot_must_have_been_above():
     rule = Threshold(above=150, hold=120)
     assert found(window(160, 160, 160), rule) == [(NOW, 160)]
@@ -188,9 +176,6 @@ def test_a_while_longer_than_the_window_is_never_over():
     values = np.full((1, 10), 160.0)
     assert found(values, Threshold(above=150, hold=600)) == []
     assert found(values, Threshold(above=150, hold=480), steps=9) == [(LAST, 160)]
-
-
-# Over
 
 
 def over(values, rule, since):
@@ -216,9 +201,6 @@ def test_what_was_clear_before_the_alert_does_not_end_it():
     values = window(400, np.nan, np.nan)
     values[0, BEFORE_LAST] = 250  # the slot that fired ended lower
     assert over(values, Ratio(), BEFORE_LAST) == [False]
-
-
-# All together
 
 
 def some_rules():
@@ -283,9 +265,6 @@ def test_no_rules_and_no_metrics_find_nothing():
     assert cleared(np.empty((0, COLUMNS)), Ratio(), np.empty(0, int), 60).tolist() == []
 
 
-# What is said
-
-
 def alert_of(rule: SeriesRule, values):
     [edge] = rising_edges(values, rule, 60)
     return edge.alert(rule, "kraken:btcusd:volume", 1_700_000_040, 1_700_000_071.0)
@@ -323,9 +302,6 @@ def test_a_message_may_be_ones_own():
 def test_a_message_that_cannot_be_filled_in_is_refused(message):
     with pytest.raises(ValidationError, match="expected a message"):
         Ratio(message=message)
-
-
-# Stale
 
 
 def test_a_source_is_stale_after_a_while_and_again_heard_of():

@@ -48,9 +48,6 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-# Keys
-
-
 def test_a_key_is_stored_as_a_digest_and_shown_once(stored: Keys, redis: Redis) -> None:
     text = stored.create("charts", "read", 1_700_000_000.0)
 
@@ -108,9 +105,6 @@ def test_keys_are_made_listed_and_revoked_by_command(store_server: StoreServer, 
     assert run("revoke", text[3:11]).returncode == 0 and run("list").stdout == ""
     gone = run("revoke", text[3:11])
     assert gone.returncode == 1 and "there is no key" in gone.stderr and "Traceback" not in gone.stderr
-
-
-# Reading and writing
 
 
 def test_without_keys_this_machine_may_write_and_nobody_else(tracked: Tracked) -> None:
@@ -175,9 +169,6 @@ def away(*_: object) -> None:
     raise StoreError("away")
 
 
-# Starting
-
-
 def test_a_public_start_needs_a_key_or_to_be_told_so(store_server: StoreServer, stored: Keys) -> None:
     public = {"REDIS_URL": store_server.url, "BIND_ADDRESS": "0.0.0.0"}
     check_start(load({"REDIS_URL": store_server.url, "BIND_ADDRESS": "127.0.0.2"}))
@@ -201,9 +192,6 @@ def test_the_command_refuses_a_public_start_with_one_line(store_server: StoreSer
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith("api: BIND_ADDRESS=0.0.0.0: expected an API key") and done.stderr.count("\n") == 1
-
-
-# Limits
 
 
 def test_an_address_may_ask_so_often_and_is_told_when_again(tracked: Tracked, monkeypatch) -> None:
@@ -305,9 +293,6 @@ def test_fifty_clients_at_once_get_what_they_may_and_no_more(tracked: Tracked, s
     assert set(found) == {200, 429} and found.total() == 50 * each
     assert found[200] == 5 * limit if minutes == 1 else 5 * limit <= found[200] <= 5 * limit * minutes
     assert unknown.status_code == 401
-
-
-# Headers and bounds
 
 
 def test_every_answer_has_the_headers_that_keep_browsers_from_harm(tracked: Tracked) -> None:

@@ -9,8 +9,6 @@ from api.serving.answer import Answer, best_coding, best_type
 from tests.support.cached import PATHS, URL
 from tests.support.tracked import SLOTS, Tracked
 
-# ETags
-
 
 def test_who_has_the_bytes_already_is_told_so_in_a_few(filled: Tracked) -> None:
     client = filled.client

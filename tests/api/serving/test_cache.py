@@ -105,9 +105,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "UNASKED", math.inf)
 
 
-# One rendering
-
-
 @pytest.mark.parametrize("path", PATHS)
 def test_many_readers_cost_one_rendering(filled: Tracked, rendered: Counter, path: str) -> None:
     client = filled.client
@@ -239,9 +236,6 @@ def kept(app) -> Answer:
     return app.extensions["cache"].kept.get((URL, "", "application/json"))
 
 
-# Cache-Control
-
-
 def control(client: FlaskClient, path: str) -> dict[str, str]:
     return dict(part.partition("=")[::2] for part in client.get(path).headers["Cache-Control"].split(", "))
 
@@ -289,9 +283,6 @@ def test_what_may_change_at_any_time_is_asked_about_each_time(filled: Tracked) -
     assert answer.headers["Cache-Control"] == "no-cache"
     again = filled.client.get("/healthz", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
-
-
-# Bounds
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 12_000)), max_size=60))

@@ -32,9 +32,6 @@ def client(tracked: Tracked) -> FlaskClient:
     return tracked.client
 
 
-# Ids and paths
-
-
 def test_an_unknown_metric_says_where_the_list_is(client: FlaskClient) -> None:
     found = problem(client.get("/v1/metrics/kraken:xyzbtc:volume"), 404)
 
@@ -78,9 +75,6 @@ def test_nothing_is_changed_through_the_api(client: FlaskClient, path: str) -> N
     for answer in (client.post(path), client.put(path), client.patch(path), client.delete(path)):
         assert "GET" in problem(answer, 405).detail
         assert "GET" in answer.headers["Allow"]
-
-
-# Parameters
 
 
 @pytest.mark.parametrize(
@@ -154,9 +148,6 @@ def test_a_parameter_of_a_series_that_is_not_usable_is_named(client: FlaskClient
 @pytest.mark.parametrize(("query", "name"), [("limit=101", "limit"), ("by=last", "by"), ("field=open", "field")])
 def test_a_parameter_of_movers_that_is_not_usable_is_named(client: FlaskClient, query: str, name: str) -> None:
     assert [error.name for error in problem(client.get(f"/v1/movers?{query}"), 422).errors or []] == [name]
-
-
-# Failures
 
 
 @pytest.fixture

@@ -59,9 +59,6 @@ def record(outbox: Outbox, **changes: Any) -> Alert:
     return alert
 
 
-# The list
-
-
 def test_alerts_are_listed_newest_first_with_the_numbers_that_explain_them(client: FlaskClient, outbox: Outbox) -> None:
     record(outbox)
     record(outbox, metric="kraken:ethusd:price", value=5.0)
@@ -181,9 +178,6 @@ def test_a_query_that_is_not_understood_is_refused(client: FlaskClient, query: s
     assert query.partition("=")[0] in problem(client.get(f"/v1/alerts?{query}"), 422)
 
 
-# One alert
-
-
 def test_an_alert_says_why_it_fired_and_who_was_told(client: FlaskClient, outbox: Outbox) -> None:
     alert = record(outbox)
     row, token = outbox.deliveries.claim(f"{alert.id}/phone/firing", 0) or pytest.fail("not claimed")
@@ -214,9 +208,6 @@ def test_who_takes_an_alert_on_is_shown(client: FlaskClient, outbox: Outbox) -> 
     noted = good(answer, resource.AlertRow)["acknowledged"]
     assert (noted["by"], noted["comment"]) == ("kim", "looking") and before <= noted["at"] <= time.time()
     assert good(client.get(f"/v1/alerts/{alert.id}"), resource.ExplainedAlert)["acknowledged"] == noted
-
-
-# Silences
 
 
 def test_a_silence_is_made_listed_and_removed(client: FlaskClient, outbox: Outbox) -> None:
@@ -286,9 +277,6 @@ def test_there_are_only_so_many_silences(client: FlaskClient, monkeypatch: pytes
     assert "already" in problem(answers[2], 409)
 
 
-# Deliveries
-
-
 def dead(outbox: Outbox, **changes: Any) -> str:
     row = outbox.deliveries.get(f"{record(outbox, **changes).id}/phone/firing")
     assert row
@@ -314,9 +302,6 @@ def test_dead_letters_are_listed_and_redriven(client: FlaskClient, outbox: Outbo
 @pytest.mark.parametrize("ids", [["no/such/row"], ["x"], [""], ["a/b/c/d"], ["\0"]])
 def test_redriving_what_there_is_not_does_nothing(client: FlaskClient, ids: list[str]) -> None:
     assert good(client.post("/v1/deliveries/redrive", json={"ids": ids}), resource.Redriven) == {"redriven": []}
-
-
-# What is wrong with a request
 
 
 @pytest.mark.parametrize("path", ["silences", "deliveries/redrive", "alerts/a:b/acknowledge"])

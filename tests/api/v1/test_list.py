@@ -39,9 +39,6 @@ def pages(tracked: Tracked, query: str) -> Iterator[dict]:
         seen.add(place)
 
 
-# Filters
-
-
 def test_filters_narrow_the_list_and_its_total(filled: Tracked) -> None:
     volumes = filled.get("/v1/metrics?field=volume")
     both = filled.get("/v1/metrics?field=volume&exchange=kraken")
@@ -71,9 +68,6 @@ def test_filters_narrow_the_list_and_its_total(filled: Tracked) -> None:
 def test_search_and_filters_find(filled: Tracked, query: str, found: set[str]) -> None:
     answer = filled.get(f"/v1/metrics?{query}&field=volume")
     assert set(ids(answer)) == {f"{id}:volume" for id in found}
-
-
-# Orders
 
 
 @pytest.mark.parametrize("order", ["rank", "cv"])
@@ -131,9 +125,6 @@ def test_an_order_agrees_with_the_ranks_of_the_store(tracked: Tracked) -> None:
         assert [row["rank"]["position"] for row in answer["metrics"]] == [1, 2, 3, 4, 5]
 
 
-# Fields
-
-
 def test_only_the_fields_asked_for_are_given_and_the_id(filled: Tracked) -> None:
     whole = filled.get("/v1/metrics")["metrics"][0]
     assert set(whole) == set(ROW) - {"spark"}
@@ -156,9 +147,6 @@ def test_a_spark_line_has_the_means_of_half_hours(tracked: Tracked) -> None:
     assert found["kraken:ethbtc:volume"] == [half_hours[0], None, 89.0, *half_hours[3:]]
     assert found["kraken:ethbtc:price"] == [7.0] * 48
     assert found["kraken:newbtc:price"] == [None] * 48
-
-
-# Pages
 
 
 @pytest.mark.parametrize("order", [*ORDERS, *(f"-{order}" for order in ORDERS)])

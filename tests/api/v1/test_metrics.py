@@ -23,9 +23,6 @@ def follows(schema: type[BaseModel], body: bytes) -> bool:
     return schema.model_validate_json(body, strict=True).model_dump(exclude_unset=True) == orjson.loads(body)
 
 
-# Ranks
-
-
 def test_the_missions_example_ranks_by_standard_deviation(tracked: Tracked) -> None:
     tracked.fill(MISSION)
 
@@ -45,9 +42,6 @@ def test_the_list_says_of_a_metric_what_its_series_says(tracked: Tracked) -> Non
     for row in listed["metrics"]:
         series = tracked.get(f"/v1/metrics/{row['id']}")
         assert row == {name: series[name] for name in row}
-
-
-# One metric
 
 
 def test_a_series_has_every_slot_of_24_hours_and_the_one_in_progress(tracked: Tracked) -> None:
@@ -160,9 +154,6 @@ def test_a_metric_no_longer_watched_is_there_without_a_unit_while_it_is_ranked(t
     assert {row["id"]: row["unit"] for row in listed["metrics"]}[f"{MISSION[0]}:volume"] is None
 
 
-# The service
-
-
 def test_health_tells_how_fresh_the_store_and_each_source_are(tracked: Tracked) -> None:
     empty = tracked.get("/healthz")
     tracked.fill(MISSION)
@@ -197,9 +188,6 @@ def test_answers_are_as_the_openapi_document_says(tracked: Tracked) -> None:
 
     for path, schema in paths.items():
         assert follows(schema, tracked.client.get(path).data), path
-
-
-# The server
 
 
 @pytest.mark.slow

@@ -32,9 +32,6 @@ def counted(tracked: Tracked) -> Tracked:
     return tracked
 
 
-# Since
-
-
 @pytest.mark.parametrize("query", ["", "since=0", f"since={SLOTS[-3]}", f"since={2**40}"])
 def test_the_short_way_says_what_flask_would(counted: Tracked, query: str) -> None:
     app, seen = create_app(counted.settings).extensions["cache"].app, {}
@@ -132,9 +129,6 @@ def test_a_slot_that_has_ended_is_not_final_until_its_source_was_asked_again(cou
 NOW_SLOT = int(SLOTS[-1])
 
 
-# Steps
-
-
 @pytest.mark.parametrize(("aggregate", "value"), [("mean", 2), ("min", 0), ("max", 4), ("last", 4)])
 def test_a_coarser_step_is_made_of_its_slots(tracked: Tracked, aggregate: str, value: float) -> None:
     # given slots 0..4 of each five minutes, where the window begins in the middle of them
@@ -189,9 +183,6 @@ def test_a_step_that_is_no_multiple_of_the_trackers_is_refused(tracked: Tracked)
     assert answer.json["errors"][0]["detail"] == "expected a multiple of 60 that divides 86400, e.g. 300"
 
 
-# Markets
-
-
 def test_a_market_has_both_fields_in_one_answer(counted: Tracked) -> None:
     answer = counted.get("/v1/markets/kraken:ethbtc?step=300&aggregate=max")
 
@@ -210,9 +201,6 @@ def test_an_unknown_market_says_where_the_list_is(counted: Tracked) -> None:
     for id in ("kraken:xyzbtc", "kraken", "KRAKEN:ETHBTC"):
         answer = counted.client.get(f"/v1/markets/{id}")
         assert answer.status_code == 404 and "/v1/metrics" in answer.json["detail"]
-
-
-# Movers
 
 
 @pytest.mark.parametrize("by", ["stddev", "cv"])
@@ -236,9 +224,6 @@ def test_a_metric_without_the_number_is_no_mover(tracked: Tracked) -> None:
     assert [row["pair"] for row in tracked.get("/v1/movers?field=volume")["top"]] == ["abtc"]
     assert tracked.get("/v1/movers?field=volume&by=cv")["top"] == []
     assert tracked.get("/v1/movers?field=volume&by=change")["bottom"] == []
-
-
-# The alias
 
 
 def test_latest_is_an_alias_of_the_newest_version(counted: Tracked) -> None:
