@@ -42,7 +42,7 @@ def test_a_file_is_every_minute_and_silent_ones_have_no_volume(tmp_path):
 
 def test_it_counts_what_is_above_the_edges_and_the_alerts():
     values = np.full((1, 300), 100.0)
-    values[0, [100, 101, 103, 200]] = 1_000  # an edge of two minutes, another, and one after the cooldown
+    values[0, [100, 101, 103, 200]] = 1_000  # an edge of two minutes, an edge within the cooldown, and one after it
     [tally] = run(Past(["x:ab:volume"], values, START, 60), Ratio())
     assert (tally.above, tally.edges) == (4, [100, 103, 200])
     assert [at for at, _ in tally.alerts] == [100, 200]
@@ -59,8 +59,8 @@ def test_it_counts_which_of_the_largest_levels_came_with_an_alert():
 
 @pytest.mark.slow
 def test_real_candles_give_the_alerts_that_the_pipeline_gives(store, redis):
-    """Two days of two real markets, the second evaluated minute by minute in the store, beside the look back."""
-    rule = Ratio(name="jump", match=("*:volume",), cooldown=0)  # or what the first day had would count
+    """Two days of two real markets. The second day is evaluated minute by minute, and compared with the backtest."""
+    rule = Ratio(name="jump", match=("*:volume",), cooldown=0)  # else alerts of the first day would count
     whole = of_files(FOLDER)
     markets = ["replay:powrbtc", "replay:ethbtc"]
     rows = [whole.metrics.index(f"{market}:volume") for market in markets]
@@ -79,7 +79,7 @@ def test_real_candles_give_the_alerts_that_the_pipeline_gives(store, redis):
         store.write("simulator", market, slots[:first], both, float(slots[first - 1]), new=True)
     for at in range(first, minutes):
         now = float(slots[at]) + 59
-        for column in (at - 1, at):  # as a fetch does: the slot before is final now
+        for column in (at - 1, at):  # as a fetch does: it makes the previous slot final
             both = np.column_stack([np.ones(2), past.values[:, column]])
             write_slot(store, markets, int(slots[column]), both, final=column < at)
         live |= {(alert.metric, alert.slot) for alert in pipeline.evaluate(store, outbox, [rule], markets, now).alerts}
@@ -151,7 +151,7 @@ def test_the_command_checks_the_rules_file(tmp_path):
     file.write_text('[rules.high]\nkind = "threshold"\nabove = "5"\n')
     code, said = tracker("rules", "check", RULES=str(file))
     assert (code, said) == (1, f"rules: {file}:3: rules.high.above = '5': expected a number from -1e+18 to 1e+18\n")
-    # and no part starts on it
+    # and no part starts with it
     for part in (["worker", "evaluate"], ["start"]):
         code, said = tracker(*part, RULES=str(file), DATA_DIR=str(tmp_path / "var"))
         assert code == 1 and f"{file}:3: rules.high.above" in said

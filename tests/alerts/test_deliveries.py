@@ -54,7 +54,7 @@ def test_a_row_is_sent_by_one_at_a_time(rows, clock):
     row, _ = rows.claim(ROW, LEASE)
     assert row.id == ROW
     assert rows.claim(ROW, LEASE) is None
-    # until the lease of a dead claimant is over, which counts as a try
+    # until the lease of the dead claimant ends, which counts as a try
     clock.time += LEASE
     row, _ = rows.claim(ROW, LEASE)
     assert (row.tries, [each.ok for each in row.attempts]) == (1, [False])
@@ -110,7 +110,7 @@ def test_who_lost_the_lease_does_not_undo_what_the_next_one_did(rows, clock):
     row, token = rows.claim(ROW, LEASE)
     clock.time += LEASE
     second, _ = rows.claim(ROW, LEASE)
-    # the first one notes a failure, then the second a delivery
+    # the first claimant records a failure, then the second a delivery
     rows.fail(row, token, FAILED, 100)
     assert FAILED not in rows.get(ROW).attempts
     rows.settle(second, "delivered", SENT)
@@ -136,7 +136,7 @@ def test_the_dead_are_listed_and_redriven(rows, clock):
     assert rows.due(10) == []
     # when
     assert rows.redrive([ROW, f"{ALERT.id}/mail/firing", "no/such/row"]) == [ROW]
-    # then it is due at once, with all its tries, and its attempts are kept
+    # then it is due at once with all its tries, and its old attempts are kept
     assert rows.dead() == [] and rows.due(10) == [ROW]
     row, _ = rows.claim(ROW, LEASE)
     assert (row.tries, row.attempts) == (0, (FAILED,))
@@ -160,7 +160,7 @@ def test_rows_live_as_long_as_their_alert(rows, redis, clock):
 
 
 def test_many_at_once_send_each_row_once(store_server, outbox, clock):
-    """Twenty claimants of ten rows: each row has one claimant, and is settled once."""
+    """Twenty threads claim ten rows. Each row is claimed and settled once."""
     for number in range(10):
         outbox.record(Alert("jump", f"kraken:p{number}:volume", 60, 3.0, 1.0, 3.0, 60, 3_600, 60.0), 60, ["phone"])
     claimed, barrier = Counter(), threading.Barrier(20)

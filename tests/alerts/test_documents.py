@@ -1,4 +1,4 @@
-"""docs/alerts.md fits the code: its examples run, its tables are complete, its figures are right."""
+"""docs/alerts.md agrees with the code: its examples run, its tables are complete, its figures are right."""
 
 import re
 import sys
@@ -94,7 +94,7 @@ def test_a_new_kind_of_rule_is_a_class_and_a_line(tmp_path: Path, monkeypatch: p
     rules.write_text('[rules.crowd]\nkind = "crowd"\ncount = 50\n')
     [rule] = read(rules).series
     values = np.full((2, 1_441), 5.0)
-    values[1, -62:-52] = np.nan  # ten fewer in each hour, at last nine
+    values[1, -62:-52] = np.nan  # the hour before now has nine of these ten
     [edge] = rising_edges(values, rule, 60)
     assert (edge.row, edge.column, edge.samples) == (1, 1_440, 51)
     assert edge.alert(rule, "a:b:price", 60, 61.0).text == "a:b:price: 51 samples in the last hour, more than 50"

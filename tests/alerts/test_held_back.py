@@ -58,7 +58,7 @@ def test_what_still_fires_when_its_silence_ends_is_told_once(world):
     world.run(200)
     assert world.told == [("firing", ALERT.id)]
     assert world.outbox.deliveries.get(row).state == "delivered"
-    # and so is its end
+    # and its end is sent too
     resolve(world)
     world.run(30)
     assert world.told == [("firing", ALERT.id), ("resolved", ALERT.id)]
@@ -93,14 +93,14 @@ def test_a_worker_that_dies_with_a_row_whose_silence_ended_loses_nothing(world):
     world.deliver(row)
     world.time += 10
     assert due(world.outbox, 10) == [row]
-    assert world.outbox.deliveries.claim(row, 10)  # and dies in the midst of it: the notice may have been sent
+    assert world.outbox.deliveries.claim(row, 10)  # the worker dies while it sends: the notice may have been sent
     resolve(world)
     world.run(60)
     assert world.told == [("firing", ALERT.id), ("resolved", ALERT.id)]
 
 
 def test_a_row_that_is_held_while_its_silence_is_removed_is_released_by_a_later_sweep(world):
-    """A worker may have read the silences before one of them went, and note the row after that."""
+    """A worker may read the silences, then a silence is removed, and then the worker holds the row back."""
     row = world.record()
     claimed, token = world.outbox.deliveries.claim(row, 10)
     world.outbox.deliveries.hold(claimed, token, "gone", "by silence gone")
@@ -142,7 +142,7 @@ def test_a_firing_notice_that_is_redriven_after_its_end_is_followed_by_it(world)
 @given(st.data())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nobody_is_told_twice_and_whoever_was_told_hears_the_end(redis, data):
-    """Random histories of fire, silence, clear, and of tasks that run twice, late, or not at all."""
+    """Random histories of alerts, silences and ends, with tasks that run twice, late, or not at all."""
     redis.flushall()
     world = World(redis)
     alerts = [replace(ALERT, metric=f"kraken:m{number}:volume") for number in range(2)]
@@ -160,7 +160,7 @@ def test_nobody_is_told_twice_and_whoever_was_told_hears_the_end(redis, data):
         elif step == "task" and rows:
             world.deliver(data.draw(st.sampled_from(rows)))
         elif step == "sweep":
-            due(world.outbox, 100)  # and all that it publishes is lost
+            due(world.outbox, 100)  # all tasks that it publishes are lost
         elif step == "wait":
             world.time += data.draw(st.integers(1, 30))
     world.run(150)  # every silence has ended
@@ -190,7 +190,7 @@ def test_a_storm_becomes_a_handful_of_messages_and_every_alert_is_recorded(world
     assert len(world.outbox.newest(1_000)) == 300
     states = [row.state for row in world.outbox.deliveries.all(rows)]
     assert states == ["delivered"] * 5 + ["digested"] * 295
-    # and the digest counts the alerts of each rule, and spells out the largest
+    # and the digest counts the alerts of each rule, and quotes the largest
     digest = world.channel.sent[-1]
     assert digest.title == "295 more alerts"
     assert digest.text.splitlines()[:2] == ["295 x jump", "p299"]
@@ -220,14 +220,14 @@ def test_a_digest_that_was_claimed_takes_no_more_rows(world):
     world.outlet = world.outlet.model_copy(update={"ceiling": 1, "window": 60})
     world.time = NOW // 60 * 60
     storm(world, 2)
-    # given a digest that is being sent, and one more row that is late for its window
+    # given a digest that is being sent, and a row of its window that comes late
     world.time += 60
     [digest] = [row for row in world.outbox.deliveries.due(10) if row.startswith("digest:")]
     world.outbox.deliveries.claim(digest, 10)
     world.time -= 1
     late = world.record(replace(ALERT, metric="kraken:late:volume"))
     world.deliver(late)
-    # then the next digest has it
+    # then the next digest has the row
     world.run(200)
     assert [notice.title for notice in world.channel.sent if notice.event == "digest"] == ["1 more alert"] * 2
     assert world.outbox.deliveries.get(late).state == "digested"

@@ -1,4 +1,4 @@
-"""Recording alerts: each is stored once, a cooldown keeps others out, and the newest come first."""
+"""Recording alerts: each is stored once, the cooldown refuses others, and the newest come first."""
 
 import threading
 from dataclasses import replace
@@ -102,7 +102,7 @@ def test_twenty_threads_that_find_the_same_alert_make_one(store_server, outbox):
     def record(number):
         with connect(store_server.url) as redis:
             barrier.wait()
-            alert = later(60 * (number % 3))  # and its neighbours within the cooldown
+            alert = later(60 * (number % 3))  # three alerts within one cooldown
             if Outbox(redis).record(alert, HOUR):
                 made.append(alert)
 

@@ -1,4 +1,4 @@
-"""From samples to rows of the outbox, over a real store, in the steps of the pipeline."""
+"""From samples to rows of the outbox, with a real store, step by step as in the pipeline."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ JUMP = Ratio(name="jump", match=("*:volume",), cooldown=600, channels=("log", "p
 
 
 class Tracker:
-    """One market whose volumes are set by hand, evaluated at a time."""
+    """One market. The test sets its volumes and evaluates it minute by minute."""
 
     def __init__(self, store):
         self.store = store
@@ -31,9 +31,9 @@ class Tracker:
         self.store.write("simulator", MARKET, np.array(slots), values, float(slots[-1]) + 59, new=True)
 
     def minute(self, number, volume, rules=(JUMP,), wants_resolved=("phone",)):
-        """What is found in the minute ``number`` after NOW, halfway in, when it has ``volume``.
+        """Stores ``volume`` in the minute ``number`` after NOW, and evaluates halfway through it; returns the result.
 
-        As a fetch does, it writes the newest slot of before once more, which is final now.
+        Like a fetch, it also writes the previous newest slot again, which makes that slot final.
         """
         slot = int(self.slots[-1]) + 60 * number
         (slots, volumes), self.newest = self.newest, ([slot], [volume])
@@ -57,20 +57,20 @@ def test_an_alert_has_a_row_for_each_channel_and_its_rule_as_it_was(tracker):
 
 def test_an_alert_is_over_once_a_closed_slot_is_clear_and_who_wants_to_know_is_told(tracker):
     [alert] = tracker.minute(0, 1_000).alerts
-    assert tracker.minute(1, 100).rows == []  # the slot that is clear is not closed yet
+    assert tracker.minute(1, 100).rows == []  # the clear slot is not closed yet
     assert tracker.outbox.get(alert.id).state == "firing"
     found = tracker.minute(2, 100)
     assert (found.alerts, found.rows) == ([], [f"{alert.id}/phone/resolved"])
     over = tracker.outbox.get(alert.id)
     assert (over.state, over.resolved_at) == ("resolved", tracker.slots[-1] + 150.0)
-    # once
+    # only once
     assert tracker.minute(3, 100).rows == []
     assert tracker.outbox.firing() == {}
 
 
 def test_missing_samples_end_no_alert(tracker):
     [alert] = tracker.minute(0, 1_000).alerts
-    for minute in (5, 20, 600):  # nothing was written since
+    for minute in (5, 20, 600):  # nothing was written meanwhile
         now = tracker.slots[-1] + 60.0 * minute
         assert pipeline.evaluate(tracker.store, tracker.outbox, [JUMP], [MARKET], now).rows == []
     assert tracker.outbox.get(alert.id).state == "firing"
@@ -94,7 +94,7 @@ def test_what_fires_on_is_neither_over_nor_found_again(tracker):
 
 def test_an_alert_whose_end_was_not_seen_is_over_when_the_next_one_fires(tracker):
     [first] = tracker.minute(0, 1_000).alerts
-    # given twenty minutes, one of them not evaluated
+    # given minutes that were stored and not evaluated
     slots = tracker.slots[-1] + 60 * np.arange(1, 20)
     tracker.write(slots, np.full(len(slots), 100.0))
     found = tracker.minute(20, 2_000)
@@ -125,7 +125,7 @@ def check(tracker, now, rules=(SILENT,)):
 
 
 def heard(tracker, now):
-    """The source answers at ``now``, and the answer is evaluated."""
+    """Stores an answer of the source at ``now``, and evaluates it."""
     slot = tracker.store.ring.slot(now)
     values = np.array([[10.0, 100.0]])
     tracker.store.write("simulator", MARKET, np.array([slot]), values, now, new=True)

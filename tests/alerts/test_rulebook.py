@@ -1,4 +1,4 @@
-"""The rules file: its rules are in force, and a refusal names the line at fault."""
+"""The rules file: its rules take effect, and a refusal names the wrong line."""
 
 import logging
 import os
@@ -183,7 +183,7 @@ def test_a_secret_given_twice_is_refused(file):
 
 
 def refusal_of(file):
-    """The refusal of the file: one short line."""
+    """The refusal of ``file``, which must be one short line."""
     with pytest.raises(SettingsError) as refusal:
         book(file)
     [line] = str(refusal.value).splitlines()
@@ -218,7 +218,7 @@ def test_what_is_no_text_file_of_a_usable_size_is_refused_in_a_line(file, tmp_pa
         "n" * 300: "it cannot be opened: File name too long",
     }.items():
         assert expected in refusal_of(tmp_path / name)
-        if name in ("pipe", "huge", "binary", "none"):  # and the same of a secret's file
+        if name in ("pipe", "huge", "binary", "none"):  # and the same for a file with a secret
             file.write_text(FILE.replace("secret_env", "secret_file").replace("HOOK_SECRET", name))
             assert expected in refusal_of(file)
     (tmp_path / "huge").write_bytes(f"{FILE}\n".encode().ljust(1_000_000, b"#"))
@@ -280,7 +280,7 @@ def test_whatever_the_file_it_is_a_book_or_one_line(file, content):
 
 
 def rewrite(path: Path, text: str) -> None:
-    """As an editor does: a new file in the old one's place."""
+    """Replaces the file by a new one, as an editor does."""
     fresh = path.with_suffix(".new")
     fresh.write_text(text)
     fresh.replace(path)
@@ -305,7 +305,7 @@ def test_a_bad_file_leaves_the_old_rules_in_force_and_says_so(rulebook, file, ca
         rewrite(file, FILE.replace("factor = 4", "factor = 0"))
         assert rulebook.current() is before
     assert "THE RULES ARE NOT RELOADED" in caplog.text and f"{file}:15: rules.jump.factor" in caplog.text
-    # until it is put right
+    # until the file is corrected
     rewrite(file, FILE.replace("factor = 4", "factor = 6"))
     assert rulebook.current().rules[0].factor == 6
 

@@ -36,7 +36,7 @@ def test_what_fails_is_tried_again_until_it_is_taken(world):
     found = world.outbox.deliveries.get(row)
     assert found.state == "delivered"
     assert [(each.ok, each.status) for each in found.attempts] == [(False, 500), (False, None), (True, None)]
-    assert {notice.id for notice in world.channel.sent} == {ALERT.id}  # a receiver can tell that it is the same
+    assert {notice.id for notice in world.channel.sent} == {ALERT.id}  # so a receiver sees that it is the same notice
 
 
 def test_a_permanent_error_is_not_tried_again(world):
@@ -72,12 +72,12 @@ def test_a_row_is_dead_after_hours_and_redriven_has_all_of_them_again(world):
 def test_a_row_that_kills_every_worker_is_given_up(world):
     row = world.record()
     for _ in range(DEATHS):
-        assert world.outbox.deliveries.claim(row, 10)  # and dies in the midst of it
+        assert world.outbox.deliveries.claim(row, 10)  # and the worker dies
         world.time += 10
     found = world.deliver(row)
     assert (found.state, world.channel.sent) == ("dead", [])
     assert "died" in found.attempts[0].detail and "died" in found.attempts[-1].detail
-    # and a redriven one is tried again
+    # and it is tried again after a redrive
     world.outbox.deliveries.redrive([row])
     assert world.deliver(row).state == "delivered"
 
@@ -186,7 +186,7 @@ def test_what_waits_is_delivered_within_a_minute_of_the_receivers_return(world, 
 
 
 def test_a_receiver_that_is_away_is_not_stormed(world):
-    """One row probes; the others wait longer and longer."""
+    """One row probes the receiver. The others wait longer and longer."""
     world.channel.away = True
     for number in range(40):
         world.deliver(world.record(metric(number)))

@@ -1,4 +1,4 @@
-"""Rules and channels as pydantic models: bounds also hold in Python, and no refusal shows a secret."""
+"""Rules and channels as pydantic models: the bounds also apply in Python, and no refusal shows a secret."""
 
 import pytest
 from pydantic import ValidationError, field_validator
@@ -23,7 +23,7 @@ kind = "ratio"
 
 
 def everything_said(error: BaseException | None) -> str:
-    """What a traceback says of ``error`` and of the errors that led to it."""
+    """The text that a traceback shows of ``error`` and of the errors before it."""
     if error is None:
         return ""
     return f"{error!r} {error} {everything_said(None if error.__suppress_context__ else error.__context__)}"
@@ -82,7 +82,7 @@ def test_a_rule_made_in_python_has_the_bounds_of_the_file(kind, options):
 
 
 class Quoting(channels.Channel):
-    """A kind with a careless validator, and a secret whose name ends like a reference."""
+    """A kind with a validator that quotes its value, and a secret whose name ends like a reference."""
 
     PATIENCE = CEILING = 0
 

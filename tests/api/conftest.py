@@ -1,4 +1,4 @@
-"""The run's store, emptied, with the API over it."""
+"""Fixtures: the store of the test run, emptied, with an API over it."""
 
 import pytest
 from redis import Redis

@@ -1,6 +1,6 @@
-"""The examples of the OpenAPI document: real answers of the API over a store that is filled the same way each time.
+"""The examples of the OpenAPI document: real answers of the API over a store with the same contents each time.
 
-``python -m tests.api.examples`` writes them anew, after a change of what is answered.
+``python -m tests.api.examples`` writes them. Run it when answers change.
 """
 
 import tempfile
@@ -13,7 +13,7 @@ from api.pages.openapi import EXAMPLES
 from tests.support.servers import StoreServer
 from tests.support.tracked import SLOTS, Tracked
 
-#: Path in the document -> the path that is asked for.
+#: Paths in the document -> paths to ask for.
 ASKED = {
     "/v1": "/v1",
     "/healthz": "/healthz",
@@ -25,7 +25,7 @@ ASKED = {
 
 
 def answers(tracked: Tracked) -> dict:
-    """What is answered over an empty store that is filled here."""
+    """Fills the empty store of ``tracked``, and returns the answers by path in the document."""
     random = np.random.default_rng(1)
     ids = ["kraken:btcusd", "kraken:ethusd", "bitfinex:ltcbtc"]
     tracked.watch(*ids)

@@ -1,4 +1,4 @@
-"""The client, over a live API."""
+"""The client, with a live API."""
 
 import time
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ ID = "kraken:ethbtc"
 
 
 class Live:
-    """A store that is filled as time goes, and the API over it."""
+    """A store that the test fills while time passes, and an API over it."""
 
     def __init__(self, tracked: Tracked, url: str):
         self.tracked, self.url = tracked, url
         self.client = Client(url)
 
     def put(self, *newest: float) -> int:
-        """Stores volumes up to the slot in progress, which is returned."""
+        """Stores the ``newest`` volumes up to the slot in progress; returns that slot."""
         now = time.time()
         slots = RING.slots(now)[-len(newest) :]
         self.tracked.put(ID, np.array(newest), slots)
@@ -36,7 +36,7 @@ class Live:
         return int(slots[-1])
 
     def serve(self, slot: int, value: float) -> None:
-        """Waits until the API answers with ``value`` in ``slot``: it looks into the store about once a second."""
+        """Waits until the API answers with ``value`` in ``slot``: it asks the store about once a second."""
 
         def served() -> bool:
             series = Client(self.url).metric(f"{ID}:volume")
@@ -89,7 +89,7 @@ def test_who_watches_gets_all_and_then_what_is_new(live: Live) -> None:
 
 
 def test_who_keeps_what_is_final_keeps_what_is_true(live: Live) -> None:
-    """A watcher looks between a minute's end and the next fetch, where the newest value was fetched within it."""
+    """The watcher asks after a minute has ended and before the next fetch. The newest value is not final then."""
     slot = RING.slot(time.time())
     both = np.array([[1.0, 5.0], [1.0, 6.0], [1.0, 0.5]])
     slots = np.array([slot - 180, slot - 120, slot - 60])
@@ -97,7 +97,7 @@ def test_who_keeps_what_is_final_keeps_what_is_true(live: Live) -> None:
     kept: dict[int, float] = {}
 
     def wait(seconds: float) -> None:
-        both[2, 1] = 7.0  # the fetch after the end of the minute
+        both[2, 1] = 7.0  # as the fetch after the minute does
         live.tracked.store.write("simulator", ID, slots, both, time.time())
         pipeline.evaluate(live.tracked.store, Outbox(live.tracked.store.redis), (), [ID], time.time())
         live.serve(slot - 60, 7.0)

@@ -1,4 +1,4 @@
-"""Schemathesis asks a live server whatever its document allows and forbids: no answer may differ from the document."""
+"""Schemathesis sends a live server requests that its document allows or forbids. All answers must fit the document."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The static edition says what the API says."""
+"""The static edition has the same answers as the API."""
 
 import sqlite3
 import subprocess

@@ -1,4 +1,4 @@
-"""Fixtures for tests of channels: a played internet and a real mail server."""
+"""Fixtures for tests of channels: a simulated internet and a real mail server."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Apprise's own plugins down to the wire: only the address of the service is replaced by a local receiver's."""
+"""Apprise's own plugins, down to the wire. A local receiver takes the place of every service."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#alerts"
 
 @pytest.fixture
 def service(server, monkeypatch):
-    """A receiver in place of every service; ``hosts``: the hosts of the requests."""
+    """A local receiver that gets the requests to every service. ``hosts``: their (scheme, host)."""
     send = requests.adapters.HTTPAdapter.send
     server.hosts = []
 
@@ -118,7 +118,7 @@ def test_a_refusal_says_its_status_and_whether_to_try_again(service, status, is_
             channel(url).send(NOTICE)
         assert (refusal.value.permanent, refusal.value.status) == (is_permanent, status)
         assert refusal.value.retry_after == 77
-        assert len(service.posts) == 1  # none of them tries again by itself
+        assert len(service.posts) == 1  # the plugin does not retry by itself
 
 
 def test_a_url_cannot_ask_for_tries_of_its_own(service):
@@ -137,7 +137,7 @@ def test_a_connection_cut_after_the_body_is_tried_again(service):
 
 
 def test_a_slow_service_is_waited_for_and_called_once(service, monkeypatch):
-    """Apprise has a short limit of its own, after which it would call the notice failed though it was not."""
+    """After its own short limit, Apprise would report a failure although the notice was sent."""
     monkeypatch.setattr(URLBase, "socket_read_timeout", 0.1)
     service.says(b"", delay=0.5)
     assert "success" in channel(PUSHOVER).send(NOTICE)
@@ -197,7 +197,7 @@ def refused(url):
 
 
 def test_sends_at_once_know_their_own_answers(service):
-    """Each answer waits for the other's request, so that both are under way; another thread's request is its own."""
+    """Each answer waits for the other request, so both sends overlap. A request of another thread is not affected."""
     unpatched, together = requests.Session.send, threading.Barrier(2, timeout=20)
 
     def answer(request):

@@ -51,7 +51,7 @@ def test_a_datagram_to_a_private_address_is_refused_unless_allowed():
 
 
 def test_a_redirect_to_a_private_address_is_refused(server, internet):
-    """The local receiver plays a public one that redirects to this machine."""
+    """A receiver at a public address redirects to this machine."""
     internet.resolves("public.example", PUBLIC)
     internet.leads(PUBLIC, server.url)
     server.says(b"", 307, Location=server.url + "/inside")
@@ -64,7 +64,7 @@ def test_a_redirect_to_a_private_address_is_refused(server, internet):
 
 
 def test_a_public_service_is_reached_where_its_name_leads_first(server, mailbox, internet):
-    """Its name leads to this machine when it is looked up again."""
+    """At the second lookup, the name leads to this machine."""
     box, url = mailbox
     internet.resolves("public.example", PUBLIC, "127.0.0.1")
     internet.leads(PUBLIC, server.url)
@@ -75,13 +75,13 @@ def test_a_public_service_is_reached_where_its_name_leads_first(server, mailbox,
     internet.resolves("mail.example", "2606:4700::6810:85e5", "127.0.0.1")
     with pytest.raises(ChannelError) as refusal:
         channel(url.replace("127.0.0.1", "mail.example"), allow_private=False).send(NOTICE)
-    assert not refusal.value.permanent  # nobody listens there in this test
+    assert not refusal.value.permanent  # nothing listens there in this test
     assert internet.connected[1][0] == "2606:4700::6810:85e5" and len(internet.connected) == 2
     assert not box.mails
 
 
 def test_what_else_the_process_does_is_not_guarded(server, monkeypatch):
-    """Another thread reaches the store, say, while a send is under way."""
+    """While a send is under way, another thread may connect to a private address, e.g. the store's."""
     server.says(b"")
     seen = []
 

@@ -1,4 +1,4 @@
-"""Mail by Apprise, against a real receiver."""
+"""Mail through Apprise, with a real mail server."""
 
 import socket
 
@@ -30,7 +30,7 @@ def test_a_mail_that_is_refused_is_tried_again(mailbox):
 
 def test_a_mail_server_that_is_away_or_hangs_is_left(monkeypatch):
     monkeypatch.setattr(apprise, "READ_TIMEOUT", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never greets
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and sends no greeting
         for port in (free_port(), silent.getsockname()[1]):
             with pytest.raises(ChannelError) as refusal:
                 channel(f"mailto://127.0.0.1:{port}?from=a@example.com&to=b@example.com&mode=insecure").send(NOTICE)

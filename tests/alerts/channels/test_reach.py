@@ -1,4 +1,4 @@
-"""Which addresses are public, and that no socket reaches another while a channel sends."""
+"""Which addresses are public, and that a channel's sockets connect to no other address."""
 
 import socket
 
@@ -71,13 +71,13 @@ def test_public_addresses(ip):
         "2002:c058:6301::1",  # 6to4 of 192.88.99.1
         "3fff::1",  # documentation, RFC 9637
         "3fff:fff::1",
-        "4000::1",  # not handed out
+        "4000::1",  # not allocated
         "5f00::1",  # SRv6, RFC 9602
         "fc00::1",
         "fd00::1",
         "fe80::1",
         "fe80::1%eth0",
-        "2606:4700::1%eth0",  # public, but by an interface
+        "2606:4700::1%eth0",  # public, but with an interface
         "fec0::1",  # site-local, RFC 3879
         "ff02::1",
         "ff0e::1",
@@ -101,7 +101,7 @@ def listener():
 
 
 def reach(how, address):
-    """Connects or sends to ``address``, as ``how`` says."""
+    """Connects or sends to ``address``, in the way ``how``."""
     kind = socket.SOCK_DGRAM if how in ("sendto", "sendmsg") else socket.SOCK_STREAM
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family, kind) as sock:

@@ -160,11 +160,11 @@ def test_private_addresses_are_refused_unless_allowed(server):
 
 
 def test_the_address_that_was_checked_is_the_one_connected_to(server, internet):
-    """A name that is public when it is looked up first and private when it is looked up again."""
+    """The name leads to a public address at the first lookup and to a private one at the second."""
     internet.resolves("rebinding.example", PUBLIC, "127.0.0.1")
     error = refused("http://rebinding.example/", allow_private=False)
     assert internet.connected == [(PUBLIC, 80)]
-    assert not error.permanent  # nobody listens there in this test
+    assert not error.permanent  # nothing listens there in this test
 
 
 def test_the_public_one_of_several_addresses_is_taken(server, internet):

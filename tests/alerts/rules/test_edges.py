@@ -1,4 +1,4 @@
-"""When a rule finds an alert: on rising edges only, with enough samples, and until it is cleared."""
+"""When a rule fires: only on a rising edge, only with enough samples, and not again until it is cleared."""
 
 from fractions import Fraction
 
@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tracker.alerts.rules import DEFAULT_RULES, FRESH_STEPS, Ratio, rising_edges
 
 COLUMNS = 1_441
-NOW, LAST, BEFORE_LAST = -1, -2, -3  # columns: the slot in progress, the newest closed one, the one before
+NOW, LAST, BEFORE_LAST = -1, -2, -3  # columns of the slot in progress, the newest closed one, the one before it
 MISSION = DEFAULT_RULES[0]
 
 
 def window(**at):
-    """A day at 100 with other values in the columns ``at``, e.g. ``now=301``."""
+    """A day at 100, except for the columns in ``at``, e.g. ``now=301``."""
     values = np.full((1, COLUMNS), 100.0)
     for name, value in at.items():
         values[0, {"now": NOW, "last": LAST, "before_last": BEFORE_LAST}[name]] = value
@@ -36,7 +36,7 @@ def test_a_volume_that_averaged_100_in_the_last_hour_alerts_at_301_and_not_at_30
 def test_an_hour_that_only_averages_100_has_the_same_limit():
     values = window()
     values[0, -61:-1] = np.tile([50.0, 150.0], 30)
-    values[0, -62] = 1e9  # before the hour
+    values[0, -62] = 1e9  # before the baseline's hour
     values[0, NOW] = 301
     [edge] = rising_edges(values, MISSION, 60)
     assert (edge.row, edge.column, edge.value, edge.baseline, edge.samples) == (0, 1_440, 301.0, 100.0, 60)
@@ -45,9 +45,9 @@ def test_an_hour_that_only_averages_100_has_the_same_limit():
 
 
 @given(st.integers(1, 10**9), st.integers(0, 8), st.integers(30, 60))
-@example(10, 2, 60)  # 60 times 0.1 have a sum just below 6
+@example(10, 2, 60)  # the sum of 60 times 0.1 is just below 6
 def test_exactly_three_times_in_decimals_is_not_above(digits, places, samples):
-    # given a constant hour of a decimal number and then, as a source writes it, exactly its triple
+    # given an hour of one decimal number, and then exactly three times that number, as a source writes it
     values = np.full((1, 62), float(f"{digits}e-{places}"))
     values[0, : 61 - samples] = np.nan
     values[0, NOW] = float(f"{3 * digits}e-{places}")
@@ -64,7 +64,7 @@ def test_only_the_rising_edge_is_found():
 
 
 def test_between_clear_and_above_a_firing_goes_on():
-    # given a spike, a value that neither clears nor fires, and a spike: about 105 is the baseline
+    # given a spike, a value that neither clears nor fires, and another spike, with a baseline of about 105
     assert found(window(before_last=400, last=250, now=500)) == [(BEFORE_LAST, 400)]
 
 
@@ -80,7 +80,7 @@ def test_exactly_the_clear_level_in_decimals_clears():
     rule = Ratio(baseline=600, min_samples=10)
     missed = []
     for digits in range(1, 100):
-        # given a firing that ten slots without a baseline say nothing about, exactly twice their mean, and a new rise
+        # given a firing, ten slots without a baseline, a value of exactly twice their mean, and a new rise
         level = digits / 100
         values = np.full((1, COLUMNS), level)
         values[0, -15:] = [10 * level, np.nan, *[level] * 10, 2 * digits / 100, 5 * level, np.nan]
@@ -94,23 +94,23 @@ def test_the_slot_in_progress_may_fire():
 
 
 def test_the_slot_in_progress_never_clears():
-    # given a firing, and a slot in progress that is still low
+    # given a firing, and a slot in progress with a low value
     values = window(last=400, now=1)
     assert found(values) == [(LAST, 400)]
-    # when it grows while it is in progress, then no edge is seen
+    # when its value grows, it is not an edge
     values[0, NOW] = 450
     assert found(values) == [(LAST, 400)]
 
 
 def test_a_firing_of_long_ago_that_nothing_cleared_goes_on():
-    # given a spike, since then only every third slot a sample, which is no baseline, and at last a full hour and a rise
+    # given a spike, then too few samples for a baseline (one in three slots), then full slots and a rise
     rule = Ratio(baseline=180, min_samples=2)
     values = window()
     values[0, 100:] = np.where(np.arange(COLUMNS - 100) % 3, np.nan, 400.0)
     values[0, BEFORE_LAST:] = [100.0, 100.0, 1_000.0]
     # then
     assert (NOW, 1_000) not in found(values, rule)
-    # and had it cleared in the meantime, it would be an edge
+    # and with a clear value in between, it is an edge
     values[0, 700:706] = [100.0, 100.0, 100.0, np.nan, np.nan, np.nan]
     assert found(values, rule) == [(NOW, 1_000)]
 
@@ -150,7 +150,7 @@ def test_missing_slots_neither_alert_nor_clear():
 
 
 def test_slots_without_a_baseline_do_not_clear_either():
-    # given a firing, then low values whose baseline has too few samples, then a high one that has enough
+    # given a firing, then low values with too few samples before them, then a high value with enough
     rule = Ratio(baseline=120, min_samples=2)
     values = window()
     values[0, -8:] = [100, 400, np.nan, 1, np.nan, 300, 300, 2_000]
@@ -177,7 +177,7 @@ def test_the_default_rule_alerts_at_every_step_that_can_be_set(step):
 
 
 def oracle(values, rule, step):
-    """All rising edges of a row, in exact arithmetic: (column, value)."""
+    """The (column, value) of all rising edges of a row, found by a plain state machine with exact arithmetic."""
     numbers = [None if np.isnan(value) else Fraction(value) for value in values.tolist()]
     in_progress, width = len(numbers) - 1, rule.baseline // step
     firing, rising = False, []

@@ -1,4 +1,4 @@
-"""The kinds of rules besides the mission's, and the behaviour that all kinds share."""
+"""All kinds of rules besides ratio, and the behaviour that all kinds share."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_a_change_is_against_the_value_some_minutes_ago():
     assert (edge.column, edge.baseline, edge.samples) == (COLUMNS - 1, 100, 5)
     assert found(window(105), rule) == []
     assert found(window(94.9, 100), rule) == [(LAST, 94.9)]
-    # and not against any other
+    # and not against any other value
     values = window(105.1)
     values[0, -7:-1] = [100, 104, 104, 104, 104, 104]
     assert found(values, rule) == []
@@ -151,7 +151,7 @@ def test_scores_are_those_of_numpy(numbers, steps):
             continue
         score = (value - np.mean(before)) / np.std(before)
         if abs(score - 2) < 1e-6 or abs(score - 1) < 1e-6:
-            return  # too close to call
+            return  # rounding decides
         if score > 2:
             if not firing:
                 expected.append(column)
@@ -168,7 +168,7 @@ def test_for_a_while_every_slot_must_have_been_above():
     assert found(window(160, 160), rule) == []
     assert found(window(160, 140, 160, 160), rule) == []
     assert found(window(160, np.nan, 160, 160), rule) == []
-    # the edge is where the while is over, once
+    # there is one edge, in the slot that completes the hold
     assert found(window(160, 160, 160, 160, 160), rule, steps=5) == [(BEFORE_LAST, 160)]
 
 
@@ -186,7 +186,7 @@ def test_an_alert_is_over_when_a_closed_slot_is_clear():
     rule = Ratio()
     assert over(window(400, 100, 100), rule, BEFORE_LAST) == [True]
     assert over(window(400, 400, 100), rule, BEFORE_LAST) == [False]  # the slot in progress is not closed
-    assert over(window(400, 250, 250), rule, BEFORE_LAST) == [False]  # between clear and above
+    assert over(window(400, 250, 250), rule, BEFORE_LAST) == [False]  # neither clear nor above
     assert over(window(400), rule, NOW) == [False]
 
 
@@ -199,7 +199,7 @@ def test_missing_slots_end_nothing():
 
 def test_what_was_clear_before_the_alert_does_not_end_it():
     values = window(400, np.nan, np.nan)
-    values[0, BEFORE_LAST] = 250  # the slot that fired ended lower
+    values[0, BEFORE_LAST] = 250  # the slot that fired closed with a lower value
     assert over(values, Ratio(), BEFORE_LAST) == [False]
 
 
@@ -239,7 +239,7 @@ def test_many_rules_at_once_find_what_each_finds_alone_and_the_screen_misses_non
 @settings(max_examples=100)
 @given(st.lists(numbers, min_size=6, max_size=40), some_rules())
 def test_an_edge_is_found_again_until_it_is_no_longer_fresh(row, rule):
-    """A later look finds the same edges: nothing depends on the time of a look."""
+    """A later evaluation finds the same edges: the time of an evaluation has no influence."""
     values = np.array([row])
     whole = {edge.column for edge in rising_edges(values, rule, 60, steps=len(row) - 1)}
     assert {edge.column for edge in rising_edges(values, rule, 60)} == {

@@ -1,4 +1,4 @@
-"""The page's files as they are served. What the page does is in tests/dashboard."""
+"""The files of the page, as served. tests/dashboard tests the page itself."""
 
 import gzip
 import re
@@ -72,7 +72,7 @@ def test_the_page_may_run_its_own_scripts_only_and_reach_its_own_origin_only(cli
 def test_a_first_visit_transfers_less_than_300_kb(client: FlaskClient) -> None:
     sent = [len(client.get(f"/static/{name}", headers={"Accept-Encoding": "gzip"}).data) for name in FIRST]
 
-    assert 50_000 < sum(sent) < 200_000  # which leaves room for what the API answers
+    assert 50_000 < sum(sent) < 200_000  # leaves room for the API's answers
 
 
 def test_libraries_are_shipped_with_their_licences() -> None:

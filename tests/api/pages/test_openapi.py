@@ -65,7 +65,7 @@ def test_examples_are_real_answers(tracked: Tracked) -> None:
 
 
 def alike(one: object, other: object) -> bool:
-    """Equal but for the last digits of numbers, which depend on the processor; in cursors, too."""
+    """Whether both are equal up to the last digits of numbers, also in cursors. These depend on the processor."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(alike(value(one, name), value(other, name)) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):

@@ -1,4 +1,4 @@
-"""Keys, scopes, limits, and what else stands between the world and the API."""
+"""The guard: keys, scopes, limits, header fields and bounds."""
 
 import subprocess
 import sys
@@ -109,12 +109,12 @@ def test_keys_are_made_listed_and_revoked_by_command(store_server: StoreServer, 
 
 def test_without_keys_this_machine_may_write_and_nobody_else(tracked: Tracked) -> None:
     here = client(tracked)
-    assert here.post(URL).status_code == 405  # nothing is written there, but it may try
+    assert here.post(URL).status_code == 405  # admitted: this path has nothing to write
     assert here.post(URL, headers={"Origin": "http://localhost:8000"}).status_code == 405
     for headers in (
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
-        {"Host": "evil.example:8000"},  # DNS that was made to name this machine
+        {"Host": "evil.example:8000"},  # as after DNS rebinding
         {"X-Forwarded-For": "203.0.113.7"},
     ):
         answer = here.post(URL, headers=headers)
@@ -142,7 +142,7 @@ def test_reading_takes_a_key_if_so_set(tracked: Tracked, stored: Keys) -> None:
     key = stored.create("r", "read", 0)
     web = client(tracked, api_reads="key")
     for path in (URL, "/v1/metrics/kraken:ethbtc:volume", "/v1", "/v1/nothing"):
-        for _ in range(2):  # kept or not
+        for _ in range(2):  # before and after the answer is kept
             refused = web.get(path)
             assert refused.status_code == 401 and refused.headers["WWW-Authenticate"] == "Bearer"
             assert web.get(path, headers=bearer(key)).status_code in (200, 404)
@@ -162,7 +162,7 @@ def test_keys_are_known_for_a_while_when_the_store_is_away(tracked: Tracked, sto
     monkeypatch.setattr(access, "STALE", 0.0)
     answer = web.post(URL, headers=bearer(text))
     assert answer.status_code == 503 and answer.headers["Retry-After"]
-    assert client(tracked).post(URL).status_code == 503  # whether there are keys is not known: no
+    assert client(tracked).post(URL).status_code == 503  # keys may exist
 
 
 def away(*_: object) -> None:
@@ -225,13 +225,13 @@ def test_each_key_and_each_address_has_an_allowance_of_its_own(tracked: Tracked,
         assert ask(3, {}) == {200: 2, 429: 1}
         assert ask(3, {}, "192.0.2.2") == {200: 2, 429: 1}
         assert ask(3, {}, "2001:db8::1") == {200: 2, 429: 1}
-        assert ask(1, {}, "2001:db8::ffff:2") == {429: 1}  # of the same network
+        assert ask(1, {}, "2001:db8::ffff:2") == {429: 1}  # the same /64
         assert ask(1, {}, "2001:db8:0:1::1") == {200: 1}
-        assert ask(3, bearer("dt-00000000-" + "x" * 43), "192.0.2.3") == {401: 2, 429: 1}  # guessing counts too
+        assert ask(3, bearer("dt-00000000-" + "x" * 43), "192.0.2.3") == {401: 2, 429: 1}  # guesses of keys count too
 
 
 class in_one_minute:
-    """Stops the wall clock of the limits."""
+    """Stops the wall clock of the limits, so that no new minute begins."""
 
     def __enter__(self) -> None:
         self.patch = pytest.MonkeyPatch()
@@ -270,7 +270,7 @@ def test_only_as_many_proxies_as_are_trusted_are_believed(tracked: Tracked, prox
 
 @pytest.mark.slow
 def test_fifty_clients_at_once_get_what_they_may_and_no_more(tracked: Tracked, stored: Keys) -> None:
-    # given a real server of two processes, and five keys that ten clients each share
+    # given a real server with two processes, and five keys, each shared by ten clients
     tracked.fill(["kraken:ethbtc"])
     names = [stored.create(str(number), "read", 0) for number in range(5)]
     limit, each = 40, 8

@@ -1,4 +1,4 @@
-"""What is sent of a kept answer: ETags, codings and media types."""
+"""How a kept answer is sent: ETags, codings and media types."""
 
 import numpy as np
 import pytest

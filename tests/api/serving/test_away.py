@@ -1,4 +1,4 @@
-"""The store is away: kept answers go on for a while, marked stale; the rest is told so, soon."""
+"""While the store is away, kept answers are served for a time, marked stale. Other requests soon get a problem."""
 
 import signal
 import time
@@ -27,7 +27,7 @@ def lone_store(tmp_path: Path) -> Iterator[StoreServer]:
 
 @pytest.fixture
 def client(lone_store: StoreServer, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
-    """One that has kept an answer of each kind, and asks the store for each whether it is the newest."""
+    """A client of an app that has kept an answer of each kind, and asks the store for its version at each request."""
     monkeypatch.setattr("api.PATIENCE", 1)
     monkeypatch.setattr(cache, "UNASKED", 0.0)
     monkeypatch.setattr(table, "UNASKED", 0.0)
@@ -68,10 +68,10 @@ def test_they_end_after_a_while(lone_store: StoreServer, client: FlaskClient, mo
 
 
 def test_nobody_waits_longer_than_the_store_is_given(lone_store: StoreServer, client: FlaskClient) -> None:
-    # given a store that accepts and says nothing
+    # given a store that accepts connections and does not answer
     assert lone_store.process
     lone_store.process.send_signal(signal.SIGSTOP)
-    # when many ask at once, for what is kept and what is not
+    # when many clients ask at once, for kept and other answers
     paths = [*PATHS, "/healthz", "/v1/metrics?limit=7", f"{URL}?since=1", "/v1/metrics/kraken:ethbtc:price"] * 8
 
     def ask(path: str) -> tuple[str, int, float]:
@@ -87,5 +87,5 @@ def test_nobody_waits_longer_than_the_store_is_given(lone_store: StoreServer, cl
     # then
     assert {status for path, status, _ in found if path in PATHS} == {200}
     assert {status for path, status, _ in found if path not in PATHS} == {503}
-    assert max(took for *_, took in found) < 15  # 1 s, and what a loaded machine adds
+    assert max(took for *_, took in found) < 15  # 1 s, and more on a loaded machine
     wait_for(lambda: client.get("/healthz").status_code == 200, "the API uses the store again")

@@ -1,4 +1,4 @@
-"""Kept answers: one rendering for many readers, never an old one for long, ETags and codings."""
+"""Kept answers: rendered once for many readers, and never outdated for long."""
 
 import gzip
 import math
@@ -26,7 +26,7 @@ from tests.support.tracked import NOW, RING, SLOTS, Tracked, spread
 from tracker.clock import Clock
 from tracker.variables import PerSource
 
-#: Prints the bytes that a cache says it holds once it is full, and by how many the process has grown.
+#: Prints how many bytes a full cache counts, and by how many bytes the process has grown.
 MEMORY = """
 import threading
 from types import SimpleNamespace
@@ -63,7 +63,7 @@ print(cached.kept.used, memory() - before)
 
 
 class HandClock(Clock):
-    """Stands still until it is set."""
+    """A clock that stands still until the test sets it."""
 
     time = NOW
 
@@ -73,7 +73,7 @@ class HandClock(Clock):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> type[HandClock]:
-    """The clock of the apps that the test makes."""
+    """The clock of all apps that the test creates."""
     monkeypatch.setattr("tracker.settings.Clock", HandClock)
     monkeypatch.setattr(HandClock, "time", NOW)
     return HandClock
@@ -81,7 +81,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> type[HandClock]:
 
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> Counter:
-    """How often each path was rendered."""
+    """Counts how often each path was rendered."""
     count, render = Counter(), Cached._render
 
     def counted(cached, key, environ):
@@ -94,14 +94,14 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> Counter:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every request asks the store whether what is kept is the newest."""
+    """Every request asks the store for the version."""
     monkeypatch.setattr(cache, "UNASKED", 0.0)
     monkeypatch.setattr(table, "UNASKED", 0.0)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept is not asked about again, however slow the machine."""
+    """No request asks the store for the version of a kept answer, even on a slow machine."""
     monkeypatch.setattr(cache, "UNASKED", math.inf)
 
 
@@ -161,7 +161,7 @@ def test_an_answer_that_was_asked_about_just_now_costs_the_store_nothing(
     commands = filled.store.redis.info("stats")["total_commands_processed"]
     for _ in range(20):
         assert client.get(URL).status_code == 200
-    assert filled.store.redis.info("stats")["total_commands_processed"] - commands <= 1  # that of asking for this
+    assert filled.store.redis.info("stats")["total_commands_processed"] - commands <= 1  # the INFO of this line
     assert rendered[URL] == 1
 
 
@@ -196,7 +196,7 @@ def test_an_answer_that_was_rendered_while_the_window_moved_is_not_kept_for_the_
 def test_an_answer_that_is_due_is_rendered_by_one_of_many_who_ask(
     filled: Tracked, rendered: Counter, clock: type[HandClock], patient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given an answer of the slot before, and a rendering that takes long
+    # given a kept answer of the previous slot, and a slow rendering
     app = create_app(filled.settings)
     app.test_client().get(URL)
     clock.time = NOW + 60
@@ -210,11 +210,11 @@ def test_an_answer_that_is_due_is_rendered_by_one_of_many_who_ask(
     first = threading.Thread(target=lambda: app.test_client().get(URL))
     first.start()
     wait_for(lambda: kept(app).renewing > 0, "the first has begun")
-    # when others ask meanwhile
+    # when others ask during the rendering
     others = [app.test_client().get(URL) for _ in range(5)]
     release.set()
     first.join(30)
-    # then they have the one before, which no cache in front is to keep, and then the new one
+    # then they get the previous answer, which no cache in front may keep, and later the new one
     assert [answer.json["start"] for answer in others] == [SLOTS[0]] * 5
     assert {answer.headers["Cache-Control"] for answer in others} == {"no-cache"}
     assert rendered[URL] == 2
@@ -244,9 +244,9 @@ def control(client: FlaskClient, path: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("interval", "evaluated", "asked", "left"),
     [
-        (60, 26, 30, 30),  # the tick at second 6 is in: nothing changes before the slot ends
-        (60, 5, 30, 1),  # it is not in yet: any moment
-        (60, 26, 59.5, 1),  # never less than a second: caches keep nothing that has none
+        (60, 26, 30, 30),  # evaluated after the tick at second 6: nothing changes before the slot ends
+        (60, 5, 30, 1),  # not evaluated since that tick: due at any moment
+        (60, 26, 59.5, 1),  # at least a second: caches store nothing that expires at once
         (10, 21, 25, 6),  # the next tick is at second 31
         (300, 31, 35, 25),  # the slot ends before the next tick
     ],

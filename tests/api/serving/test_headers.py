@@ -1,4 +1,4 @@
-"""Whatever the header fields of a request say, its answer is not that the API failed."""
+"""No header field of a request makes the API fail with status 500."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ NAMES = [
 ]
 FIELDS = ["HTTP_" + name.replace("-", "_").upper() for name in NAMES]
 FIELDS += ["CONTENT_TYPE", "CONTENT_LENGTH", "QUERY_STRING", "REMOTE_ADDR"]
-#: What parsers stumble over: half a bracket, no number, no end, too much, and bytes that are not ASCII.
+#: Values that parsers fail on: half a bracket, no number, no end, too much, and bytes that are not ASCII.
 STUMBLES = [
     *("[::1", "http://[", "http://[::1]:x", "localhost:99999999", "::", "a:b:c", "2001:db8::%eth0", "unknown,,x"),
     *("bytes=", "bytes=-", "bytes=9-1", "bytes=0-0,5-", "q=;q", "text/csv;q=x", "gzip;q=nan", "zstd;q=1e999"),
@@ -40,7 +40,7 @@ VALUES = st.sampled_from(STUMBLES) | st.text(st.characters(max_codepoint=255, ex
 
 @st.composite
 def requests(draw: st.DrawFn) -> dict[str, Any]:
-    """The WSGI environment of a request, of whose fields some are as nobody would write them."""
+    """The WSGI environment of a request with one to four odd fields."""
     environ = create_environ(
         draw(st.sampled_from(PATHS)),
         method=draw(st.sampled_from(METHODS)),
@@ -52,14 +52,14 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
 
 @pytest.fixture
 def alone(tracked: Tracked) -> WSGIApplication:
-    """The API while there is no key."""
+    """An API while no key exists."""
     tracked.fill(["kraken:ethbtc"])
     return create_app(tracked.settings).wsgi_app
 
 
 @pytest.fixture
 def public(tracked: Tracked) -> WSGIApplication:
-    """Behind a proxy, read by pages of other sites, counting; every request has a key that may write."""
+    """An API behind a proxy, with CORS and a rate limit. Every request carries a key that may write."""
     tracked.fill(["kraken:ethbtc"])
     key = Keys(tracked.store.redis).create("a", "admin", 0)
     settings = replace(tracked.settings, trusted_proxies=1, api_cors=("https://a.example",), api_rate=1_000_000)
@@ -73,7 +73,7 @@ def public(tracked: Tracked) -> WSGIApplication:
         ("POST", "HTTP_HOST", "[::1", 403),
         ("POST", "HTTP_ORIGIN", "http://[", 403),
         ("GET", "HTTP_HOST", "[::1", 200),
-        ("GET", "HTTP_HOST", "x" * 64, 200),  # no name has a part as long
+        ("GET", "HTTP_HOST", "x" * 64, 200),  # a label of a host name has at most 63 characters
         ("GET", "QUERY_STRING", "q=\xff", 400),
     ],
 )

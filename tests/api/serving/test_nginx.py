@@ -1,4 +1,4 @@
-"""A real nginx, configured by the file that is shipped, in front of a real API."""
+"""A real nginx with the shipped configuration, in front of a real API."""
 
 import gzip
 import threading
@@ -27,7 +27,7 @@ URL = "/v1/metrics/kraken:ethbtc:volume"
 
 @pytest.fixture
 def filled(tracked: Tracked) -> Tracked:
-    """With some seconds to go to the end of the slot, when what is kept ends."""
+    """A filled store, some seconds before the slot and with it all kept answers end."""
     wait_for_room()
     now, ids = time.time(), ["kraken:ethbtc", "kraken:ltcbtc", "kraken:xmrbtc", "kraken:zecbtc"]
     tracked.store.watch("simulator", [market(id) for id in ids])
@@ -103,7 +103,7 @@ def test_the_site_keeps_nothing_for_longer_than_was_last_said(server: HttpServer
         ("stale-while-revalidate=60", 200, (200, b"one")),
         ("stale-if-error=60", 200, (200, b"two")),
         ("stale-if-error=60", 503, (200, b"one")),
-        ("", 503, (200, b"one")),  # its store is away, and not all its processes keep the same
+        ("", 503, (200, b"one")),  # the store is away: one process has a kept answer, another has none
         ("stale-if-error=60", None, (200, b"one")),
         ("", None, (503, None)),
     ],
@@ -148,7 +148,7 @@ def test_the_site_tells_clients_apart_and_lets_nobody_write_without_a_key(filled
         admin = Keys(filled.store.redis).create("a", "admin", 0)
         wait_for(lambda: site.get(URL, "POST", Authorization=f"Bearer {admin}").status_code == 405, "the key is known")
         wait_for(lambda: site.get(URL, "POST").status_code == 401, "the API wants a key")
-        # and a plain request is sent to TLS
+        # and plain HTTP is redirected to TLS
         plain = requests.get(f"http://127.0.0.1:{site.plain}{URL}", allow_redirects=False, timeout=30)
         assert (plain.status_code, plain.headers["Location"]) == (301, f"https://127.0.0.1{URL}")
 
@@ -159,7 +159,7 @@ def test_the_site_limits_what_one_address_asks(filled: Tracked, tmp_path: Path) 
         nginx(tmp_path, api) as site,
         ThreadPoolExecutor(16) as threads,
     ):
-        # the burst of 100 and then more than 20 a second, on any machine that this runs on
+        # the site allows a burst of 100 and then 20 a second; any machine asks faster
         found = list(threads.map(lambda _: site.get(URL), range(1_000)))
 
     assert {answer.status_code for answer in found} == {200, 429}

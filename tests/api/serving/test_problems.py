@@ -1,4 +1,4 @@
-"""What is answered when something is wrong: always a JSON problem that says what to do."""
+"""Every error is answered with a JSON problem that says what to do."""
 
 import signal
 import time
@@ -19,7 +19,7 @@ from tests.support.tracked import Tracked
 
 
 def problem(answer: TestResponse, status: int) -> schemas.Problem:
-    """The problem in an answer, if it is one of this status."""
+    """The problem in an answer, which must have this status."""
     assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
     found = schemas.Problem.model_validate_json(answer.data, strict=True)
     assert (found.model_dump(exclude_unset=True), found.status) == (answer.json, status)

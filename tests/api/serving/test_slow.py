@@ -1,4 +1,4 @@
-"""Clients that hold connections and say little: they are got rid of, and others are answered meanwhile."""
+"""Clients that hold connections and send little: they are disconnected, and other clients get answers meanwhile."""
 
 import contextlib
 import resource
@@ -22,7 +22,7 @@ from tracker.store.keys import Keys
 pytestmark = pytest.mark.slow  # starts processes of its own
 
 SLOW = "Content-Length: 100"
-#: A silence that can be made.
+#: A valid silence, without its end.
 SILENCE = {"match": ["kraken:*"], "reason": "a test"}
 
 
@@ -34,7 +34,7 @@ def url(store_server: StoreServer, redis: Redis) -> Iterator[str]:
 
 @contextlib.contextmanager
 def connections(url: str, count: int) -> Iterator[list[socket.socket]]:
-    """``count`` of them, open until the end."""
+    """Yields ``count`` connections, and closes them at the end."""
     resource_limit(count + 500)
     address = ("127.0.0.1", int(url.rpartition(":")[2]))
     with contextlib.ExitStack() as stack:
@@ -60,7 +60,7 @@ def status(connection: socket.socket) -> int:
 
 
 def answers_others(url: str) -> bool:
-    """Whether all threads of the API are there to answer."""
+    """Whether all threads of the API can answer."""
     paths = ("/healthz", "/v1/metrics", "/healthz", "/v1/metrics", "/healthz", "/v1/metrics")
     return all(requests.get(url + path, timeout=20).status_code == 200 for path in paths)
 
@@ -71,7 +71,7 @@ def can_write(url: str) -> bool:
 
 
 def closed(held: list[socket.socket]) -> int:
-    """Waits until the API has closed them all; returns how many it had not closed within a minute."""
+    """Waits at most a minute until the API has closed all connections; returns how many are still open."""
     deadline, open = time.monotonic() + 60, set(held)
     with selectors.DefaultSelector() as selector:
         for each in held:
@@ -92,7 +92,7 @@ def test_bodies_that_do_not_come_hold_up_nobody_else(url: str, count: int) -> No
         for each in held:
             post(each, SLOW)
         assert answers_others(url)
-        # each is told, in time or at once, and its connection is closed
+        # each client gets a problem, at once or after the patience, and its connection is closed
         statuses = Counter(map(status, held))
         assert set(statuses) <= {408, 503} and statuses[408]
         assert closed(held) == 0

@@ -1,4 +1,4 @@
-"""Alerts over HTTP: what fired and why, who was told, silences, acknowledgement, sending again."""
+"""Alerts over HTTP: list, explanation, deliveries, silences, acknowledgement and redrive."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ def client(tracked: Tracked) -> FlaskClient:
 
 
 def good(answer: TestResponse, schema: type[BaseModel], status: int = 200) -> Any:
-    """The body of an answer, which must be as the schema says."""
+    """The body of an answer, which must fit the schema and have this status."""
     assert answer.status_code == status, answer.text
     assert schema.model_validate_json(answer.data, strict=True).model_dump() == answer.json
     return answer.json
@@ -88,7 +88,7 @@ def pages(client: FlaskClient, query: str) -> Iterator[dict]:
 def test_the_list_is_in_the_order_of_recording_while_two_workers_record(
     client: FlaskClient, outbox: Outbox, tracked: Tracked
 ) -> None:
-    """Their clocks differ by minutes. No page, whenever it is asked for, loses an alert or shows it twice."""
+    """The workers' clocks differ by minutes. The pages never lose an alert or show it twice, whenever they are read."""
     record(outbox, rule="first", at=time.time() + 500)
     barrier, recorded = threading.Barrier(3), defaultdict[str, list[str]](list)
 
@@ -114,7 +114,7 @@ def test_the_list_is_in_the_order_of_recording_while_two_workers_record(
 
     read = list(pages(client, "limit=7"))
     alerts = [alert for page in read for alert in page["alerts"]]
-    assert alerts[-1]["rule"] == "first" and alerts[-1]["at"] > alerts[0]["at"]  # so it is not in the order of `at`
+    assert alerts[-1]["rule"] == "first" and alerts[-1]["at"] > alerts[0]["at"]  # not in the order of `at`
     assert sorted(alert["id"] for alert in alerts[:-1]) == sorted(recorded["slow"] + recorded["fast"])
     for name in ("slow", "fast"):
         assert [alert["id"] for alert in alerts if alert["rule"] == name] == recorded[name][::-1]
@@ -226,7 +226,7 @@ def test_a_silence_is_made_listed_and_removed(client: FlaskClient, outbox: Outbo
 def test_a_silence_lasts_for_a_time_of_the_wall_clock_also_in_a_replay(
     client: FlaskClient, outbox: Outbox, lasts: str | int, seconds: int
 ) -> None:
-    before = time.time()  # years after the tracker's own clock, which stands still
+    before = time.time()  # years after the tracker's clock, which stands still
     made = good(client.post("/v1/silences", json={"match": "*", "for": lasts, "reason": "x"}), resource.SilenceRow, 201)
     assert before + seconds <= made["until"] <= time.time() + seconds
 

@@ -1,4 +1,4 @@
-"""Lists: filters, orders, chosen fields, spark lines, and pages that hold while ranks move."""
+"""Lists: filters, orders, chosen fields, spark lines, and pages that stay right while ranks change."""
 
 import math
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ IDS = ["kraken:ethbtc", "krakenx:ethbtc", "bancor:bntbtc"]
 
 @pytest.fixture
 def filled(tracked: Tracked) -> Tracked:
-    """Volumes with deviations of 100, 200 and 300 around 1,000, prices with none."""
+    """Three markets. Their volumes deviate by 100, 200 and 300 around 1,000. Their prices do not deviate."""
     tracked.fill(IDS)
     return tracked
 
@@ -35,7 +35,7 @@ def pages(tracked: Tracked, query: str) -> Iterator[dict]:
         page = tracked.get(f"/v1/metrics?{query}{place and f'&cursor={place}'}")
         yield page
         place = page["next"]
-        assert place not in seen  # or it would never end
+        assert place not in seen  # else the pages would never end
         seen.add(place)
 
 
@@ -118,7 +118,7 @@ def test_a_metric_without_samples_comes_last_in_either_direction(filled: Tracked
 
 
 def test_an_order_agrees_with_the_ranks_of_the_store(tracked: Tracked) -> None:
-    tracked.fill([f"x:{name}btc" for name in "cabed"])  # prices all deviate by 0: ties
+    tracked.fill([f"x:{name}btc" for name in "cabed"])  # all prices deviate by 0, so they tie
     for field in ("price", "volume"):
         answer = tracked.get(f"/v1/metrics?field={field}")
         assert ids(answer) == tracked.store.ranking(field)
@@ -172,7 +172,7 @@ def test_a_page_goes_on_behind_a_metric_that_is_gone(tracked: Tracked) -> None:
 
 
 def table(numbers: dict[str, float | None]) -> Table:
-    """Of metrics with these standard deviations, None for none."""
+    """A table of metrics with these standard deviations; None: without numbers."""
     found = sorted(numbers)
     columns = np.zeros(len(found), SUMMARY)
     for name in NUMBERS:
@@ -194,7 +194,7 @@ states = st.dictionaries(names, values, min_size=1)
 def test_what_does_not_move_comes_exactly_once_whatever_moves_between_pages(
     first: dict, moves: list[dict], order: Order, down: bool, limit: int
 ) -> None:
-    # given metrics of which some move, come or go between any two pages
+    # given metrics, some of which move, come or go between any two pages
     order, moving = Order(order.column, down), set().union(*moves)
     still = {id: number for id, number in first.items() if id not in moving}
     now, seen, place = dict(first), [], None

@@ -1,4 +1,4 @@
-"""The two questions of version 1, over a real store."""
+"""The list of metrics and single metrics, with a real store."""
 
 import time
 
@@ -19,7 +19,7 @@ NUMBERS = ("last", "last_slot", "mean_1h", "mean_24h", "stddev_24h", "change_1h"
 
 
 def follows(schema: type[BaseModel], body: bytes) -> bool:
-    """Whether an answer has every field that the schema requires, each in its type, and no other."""
+    """Whether an answer has all fields that the schema requires, with their types, and no unknown field."""
     return schema.model_validate_json(body, strict=True).model_dump(exclude_unset=True) == orjson.loads(body)
 
 

@@ -1,4 +1,4 @@
-"""Series: what is new, coarser steps, a market's two at once, and movers."""
+"""Series: `since`, coarser steps, markets, movers, and the alias of the newest version."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ URL = "/v1/metrics/kraken:ethbtc:volume"
 
 @pytest.fixture
 def counted(tracked: Tracked) -> Tracked:
-    """Volumes 0, 1, 2, ... at a price of 2."""
+    """A market with volumes 0, 1, 2, ... and a price of 2."""
     tracked.watch("kraken:ethbtc")
     tracked.put("kraken:ethbtc", np.arange(1441.0), price=2.0)
     tracked.evaluate("kraken:ethbtc")
@@ -111,14 +111,14 @@ def test_asking_since_the_first_slot_that_is_not_final_gets_each_slot_in_the_end
 
 
 def test_a_slot_that_has_ended_is_not_final_until_its_source_was_asked_again(counted: Tracked) -> None:
-    # given a minute in which the market was asked for, and which is over
+    # given a market that was fetched within a minute that is over now
     counted.now = NOW + 60
     answer = counted.get(URL)
     assert (answer["closed"], answer["final"], answer["values"][1439]) == (1440, 1439, 1440)
     assert answer["mean_24h"] == np.mean(np.arange(1, 1440))
     coarse = counted.get(f"{URL}?step=300")
     assert coarse["start"] + 300 * coarse["final"] <= SLOTS[-1]
-    # when it is asked for again
+    # when it is fetched again
     counted.put("kraken:ethbtc", np.array([1_500.0, 7.0]), SLOTS[-1] + 60 * np.arange(2))
     # then
     answer = counted.get(URL)
@@ -131,7 +131,7 @@ NOW_SLOT = int(SLOTS[-1])
 
 @pytest.mark.parametrize(("aggregate", "value"), [("mean", 2), ("min", 0), ("max", 4), ("last", 4)])
 def test_a_coarser_step_is_made_of_its_slots(tracked: Tracked, aggregate: str, value: float) -> None:
-    # given slots 0..4 of each five minutes, where the window begins in the middle of them
+    # given values 0..4 in each five minutes, and a window that begins within five minutes
     tracked.watch("kraken:ethbtc")
     tracked.put("kraken:ethbtc", SLOTS // 60 % 5.0)
 
@@ -232,7 +232,7 @@ def test_latest_is_an_alias_of_the_newest_version(counted: Tracked) -> None:
 
 
 def test_a_new_version_is_one_file_and_a_line(counted: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given what api/v2.py would say
+    # given the blueprint that api/v2.py would have
     v2 = APIBlueprint("v2", __name__)
     v2.register_blueprint(markets.bp)
     monkeypatch.setattr("api.VERSIONS", {**VERSIONS, "v2": v2})

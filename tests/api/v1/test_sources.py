@@ -1,4 +1,4 @@
-"""GET /v1/sources: what the document promises is what is said."""
+"""GET /v1/sources: answers fit the document."""
 
 from api.v1 import schemas
 from tests.support.tracked import NOW, Tracked
