@@ -86,7 +86,7 @@ class SeriesQuery(Query):
         None,
         ge=60,
         le=DAY,
-        description="Seconds of a step, for coarser ones than the tracker's: a multiple of its own that divides a day. "
+        description="Seconds of a step. A coarser step is a multiple of the tracker's own and divides a day. "
         "A step begins at a multiple of its length. The first step lies whole in the window.",
         json_schema_extra={"anyOf": [{"type": "integer", "enum": STEPS}, {"type": "null"}]},
     )
@@ -104,7 +104,7 @@ class MoversQuery(Query):
         pattern="^(stddev|cv|change)$",
         description="`stddev`: standard deviation, `cv`: coefficient of variation, `change`: change in 24 h.",
     )
-    limit: int = Field(10, ge=1, le=100, description="At most this many at either end.")
+    limit: int = Field(10, ge=1, le=100, description="At most this many at each end.")
 
 
 class MetricPath(BaseModel):
@@ -116,11 +116,11 @@ class MarketPath(BaseModel):
 
 
 class Rank(BaseModel):
-    """A position in a ranking of the metrics of the field that have one."""
+    """A position among the ranked metrics of the same field."""
 
     position: int = Field(ge=1, description="1 is the most volatile.")
     of: int = Field(ge=1, description="Number of ranked metrics.")
-    text: str = Field(description="Both in one.", examples=["1/3"])
+    text: str = Field(description="Position and number as one text.", examples=["1/3"])
 
 
 class Numbers(BaseModel):
@@ -140,7 +140,7 @@ class Numbers(BaseModel):
         description="Change of `last` against the slot an hour before the one in progress, as a fraction: 0.01 is "
         "+1 %. Null if that is missing or 0."
     )
-    change_24h: float | None = Field(description="Likewise, against the slot 24 hours before the one in progress.")
+    change_24h: float | None = Field(description="The same, against the slot 24 hours before the one in progress.")
     mean_1h: float | None = Field(description="Mean of the last hour's final slots, in `unit`.")
     mean_24h: float | None = Field(description="Mean of the last 24 hours' final slots, in `unit`.")
     stddev_24h: float | None = Field(
@@ -171,16 +171,16 @@ class MetricRow(Numbers, MarketNames):
 
 
 class Window(BaseModel):
-    """Where values are in time."""
+    """The times of the values."""
 
     start: int = Field(description="When the first step begins, Unix seconds.")
-    step: int = Field(description="Seconds from one value to the next.")
+    step: int = Field(description="Seconds between two values.")
     closed: int = Field(
-        description="Number of values whose step has ended. One more may follow, of the step in progress."
+        description="Number of values whose step has ended. One more value, of the step in progress, may follow."
     )
     final: int = Field(
-        description="Number of values that stay as they are: the source was asked after their step had ended. A null "
-        "among them may still be filled. Values behind them may still change, also of a step that has ended."
+        description="Number of values that do not change any more: the source was asked after their step had ended. A "
+        "null among them may still be filled. All later values may still change, even if their step has ended."
     )
 
 
@@ -209,19 +209,19 @@ class Metrics(BaseModel):
 
 
 class Series(Window, MetricRow):
-    """What a metric did in the last 24 hours. Numbers are of the whole window, whatever part of it is shown."""
+    """A metric's last 24 hours. The numbers describe the whole window, even if only a part of it is shown."""
 
     values: list[float | None] = Field(description="One value a step, oldest first, in `unit`. Null where missing.")
 
 
 class FieldSeries(Numbers):
-    """What one field of a market did in the last 24 hours."""
+    """The last 24 hours of one field of a market."""
 
     values: list[float | None] = Field(description="One value a step, oldest first, in `unit`. Null where missing.")
 
 
 class MarketSeries(Window, MarketNames):
-    """What a market did in the last 24 hours."""
+    """A market's last 24 hours."""
 
     id: str = Field(description="`exchange:pair`.", examples=[MARKET_EXAMPLE])
     price: FieldSeries = Field(description="Its price, in the quote currency.")
@@ -245,8 +245,8 @@ class SourceHealth(BaseModel):
 class Health(BaseModel):
     """The API and its store answer. `sources` shows whether samples are fresh."""
 
-    status: str = Field(examples=["ok"], description="Always `ok`: anything else is a problem with status 503.")
-    store: str = Field(examples=["ok"], description="Always `ok`, likewise.")
+    status: str = Field(examples=["ok"], description="Always `ok`. A failure is a problem with status 503.")
+    store: str = Field(examples=["ok"], description="Always `ok`.")
     metrics: int = Field(ge=0, description="Number of ranked metrics.")
     sources: dict[str, SourceHealth] = Field(description="By name, as configured.")
 
@@ -272,11 +272,11 @@ class Invalid(BaseModel):
 class Problem(BaseModel):
     """An error, as RFC 9457 defines it."""
 
-    type: str = Field(examples=["about:blank"], description="Always `about:blank`: the status says enough.")
+    type: str = Field(examples=["about:blank"], description="Always `about:blank`. See `status`.")
     title: str = Field(examples=["Not Found"], description="The status in words.")
     status: int = Field(examples=[404], description="The HTTP status.")
     detail: str = Field(description="What went wrong and what to do about it.")
-    errors: list[Invalid] | None = Field(None, description="Only with status 422: each parameter to put right.")
+    errors: list[Invalid] | None = Field(None, description="Only with status 422: each wrong parameter.")
 
 
 class SourceMarkets(BaseModel):
@@ -289,13 +289,13 @@ class SourceBudget(BaseModel):
     limit: float | None = Field(description="Units, mostly requests, in any `period`. Null: unlimited.")
     period: int | None = Field(description="Seconds.")
     used: float | None = Field(description="Units spent in the period that ends now.")
-    deferred: int = Field(description="Markets that the last tick could not pay for.")
+    deferred: int = Field(description="Markets that the last tick left out because the budget was spent.")
 
 
 class SourceBreaker(BaseModel):
     state: str = Field(examples=["closed"], description="`closed`, `open`, `probing` or `blocked`.")
     failures: int = Field(description="Failures in a row.")
-    until: float | None = Field(description="Until when it is not asked, Unix seconds.")
+    until: float | None = Field(description="When it may be asked again, Unix seconds.")
 
 
 class Source(BaseModel):
@@ -306,13 +306,13 @@ class Source(BaseModel):
     state: str = Field(examples=["ok"], description="`ok`, `degraded`, `down`, `blocked` or `starting`.")
     reason: str = Field(description="Why it is not `ok`, else empty.")
     interval: float = Field(description="Seconds between two fetches of a market.")
-    markets: SourceMarkets = Field(description="What is tracked of it.")
+    markets: SourceMarkets = Field(description="Its markets.")
     newest_slot: int | None = Field(description="Newest slot of its last answer.")
     last_success: float | None = Field(description="When it last gave an answer that was stored.")
     last_error: str | None = Field(description="What went wrong last.")
     last_error_at: float | None = Field(description="When that was.")
-    budget: SourceBudget = Field(description="What it may be asked, shared by all workers.")
-    breaker: SourceBreaker = Field(description="Whether it is asked at all.")
+    budget: SourceBudget = Field(description="Its budget, shared by all workers.")
+    breaker: SourceBreaker = Field(description="Whether it may be asked.")
     clock_skew: float | None = Field(description="Seconds that its clock is ahead of ours.")
     refused: dict[str, int] = Field(description="Reason -> number of candles or answers refused.")
 
