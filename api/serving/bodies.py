@@ -68,7 +68,7 @@ class Place:
         self._taken = 0.0
 
     def take(self) -> bool:
-        """Waits until the other read has taken QUICK seconds. False if it has not ended by then."""
+        """Takes the place, or returns False if the other read has not ended within QUICK seconds of its start."""
         taken = self._lock.acquire(timeout=max(0.0, self._taken + QUICK - time.monotonic()))
         if taken:
             self._taken = time.monotonic()
@@ -105,7 +105,7 @@ class Body:
             self._place.leave()
             timer.cancel()
         if len(found) < self._length or not self._ended.acquire(blocking=False):
-            abort(400, detail="The body ended early.")  # nobody reads this
+            abort(400, detail="The body ended early.")  # the connection has ended, so nobody reads this
         return found
 
     def _give_up(self) -> None:

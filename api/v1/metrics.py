@@ -54,7 +54,7 @@ def list_metrics(query: schemas.MetricsQuery) -> Response:
 
 
 def matching(table: Table, query: schemas.Filters) -> np.ndarray:
-    """The rows of ``table`` that match the query's filters: int (n,)."""
+    """The numbers of the rows of ``table`` that match the query's filters: int (n,), in ascending order."""
     words = (query.q or "").lower().split()
     fields = [query.field] if query.field else list(FIELDS)
 

@@ -28,7 +28,7 @@ SPARKS = 48
 def row(
     metric: Metric, market: Market | None, summary: Summary | None, rank: Rank | None, cv_rank: Rank | None
 ) -> dict[str, Any]:
-    """A metric's row. Ranks are left out if there are no samples: a rank goes only with the next evaluation."""
+    """A metric's row. Without samples it has no ranks, even if the last evaluation had some."""
     exchange, _, pair = metric.market.partition(":")
     if not summary or summary.stddev != summary.stddev:
         rank = cv_rank = None
