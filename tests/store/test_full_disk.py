@@ -111,7 +111,7 @@ def test_a_full_disk_and_a_kill_are_recovered_from(disk: Disk, seed: int) -> Non
 def test_after_a_write_error_the_file_is_made_anew_as_often_as_it_takes(disk: Disk) -> None:
     with Guarded(disk.folder) as guarded:
         guarded.rewrite()
-        words = "the store's file was made anew, and it is good"
+        words = "the store's file was rewritten and is good"
         for times in (1, 2):
             guarded.redis.set("before", times)
             disk.fill()

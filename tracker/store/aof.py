@@ -1,8 +1,8 @@
 """Finds what is good in damaged append-only files of a Valkey or Redis server, and makes new files from it.
 
 The server refuses a file with a damaged part, however small. This module leaves that part out and keeps the rest. The
-file is a row of commands, each ``*COUNT`` and then a ``$LENGTH`` and the bytes of each argument; a base may also be a
-snapshot, which only the server's own checker can judge.
+file is a row of commands. A command is ``*COUNT``, then for each argument ``$LENGTH`` and its bytes. The base may also
+be a snapshot, which only the server's own checker can judge.
 """
 
 import os
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Where the server keeps them, in its own folder.
+#: The folder of the append-only files, inside the server's folder.
 FOLDER = "appendonlydir"
-#: Sets of damaged files that are kept at most. Only the newest is kept if they take more bytes than this.
+#: Sets of damaged files, and their bytes, that are kept at most. The newest set is always kept.
 SETS, BYTES = 3, 1 << 30
 ASIDE = "damaged-"
 _COUNT = re.compile(rb"\*([1-9]\d{0,7})\r\n")
@@ -28,7 +28,7 @@ _NUMBERED = re.compile(r".+\.(\d+)\.(base|incr)\.(rdb|aof)")
 
 @dataclass(frozen=True)
 class Mended:
-    """kept, lost: bytes of commands, without the zeros of a hole; missing: files of which nothing is left."""
+    """kept, lost: bytes of commands, without the zeros of a hole; missing: names of files that are lost whole."""
 
     kept: int = 0
     lost: int = 0
@@ -40,10 +40,10 @@ class Mended:
 
 
 def salvage(data: bytes) -> list[slice]:
-    """The whole commands in ``data``, as slices of it, neighbours joined. A transaction is kept whole or not at all."""
+    """The whole commands in ``data``, as slices of it. Joins neighbours. Keeps a transaction whole or not at all."""
     kept: list[tuple[int, int]] = []
-    multi: int | None = None  # where the open transaction begins in kept
-    after_damage: int | None = None  # from here kept may hold the end of a transaction whose beginning is lost
+    multi: int | None = None  # index in kept where the open transaction begins
+    after_damage: int | None = None  # from this index on, kept may be the end of a transaction that lost its beginning
     at = 0
     while at < len(data):
         found = _command(data, at)
@@ -80,14 +80,14 @@ def intact(folder: Path) -> bool:
 
 
 def needs_mending(folder: Path) -> bool:
-    """Whether a server would silently begin anew over the files in ``folder``: there are some, and no list of them."""
+    """Whether ``folder`` has files but no manifest. A server would silently start empty, beside these files."""
     return not any(folder.glob("*.manifest")) and any(_NUMBERED.fullmatch(path.name) for path in folder.glob("*"))
 
 
 def mend(source: Path, target: Path, is_good_snapshot: Callable[[Path], bool], increments: bool = True) -> Mended:
-    """Makes the folder ``target`` from what is good in ``source``: a base, and one increment with all good commands.
+    """Makes the folder ``target`` from the good parts of ``source``: a base, and one increment with all good commands.
 
-    ``increments``: False leaves these out. Raises OSError if ``target`` cannot be written, as on a full disk.
+    ``increments``: False leaves out the commands. Raises OSError if it cannot write ``target``, as on a full disk.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -119,7 +119,7 @@ def mend(source: Path, target: Path, is_good_snapshot: Callable[[Path], bool], i
 
 
 def swap(folder: Path, fresh: Path, now: float) -> Path:
-    """Puts ``folder`` aside, under the name that is returned, and ``fresh`` in its place. Forgets older sets."""
+    """Renames ``folder``, and ``fresh`` to its name; removes old sets. Returns the new path of the damaged files."""
     aside = folder.parent / time.strftime(f"{ASIDE}%Y%m%dT%H%M%SZ", time.gmtime(now))
     while aside.exists():
         aside = aside.with_name(f"{aside.name}-again")
@@ -132,7 +132,7 @@ def swap(folder: Path, fresh: Path, now: float) -> Path:
 
 
 def forget_all(parent: Path) -> None:
-    """Removes the sets of damaged files."""
+    """Removes all sets of damaged files."""
     for each in kept_sets(parent):
         shutil.rmtree(each, ignore_errors=True)
 
@@ -143,7 +143,7 @@ def kept_sets(parent: Path) -> list[Path]:
 
 
 def _command(data: bytes, at: int) -> tuple[int, bytes] | None:
-    """(end, name in capitals) of the command that begins at ``at``; None if no whole one does."""
+    """(end, name in capitals) of the command that begins at ``at``; None if no whole command begins there."""
     count = _BEGINNING.match(data, at) and _COUNT.match(data, at)
     if not count:
         return None
@@ -173,7 +173,7 @@ def _joined(pieces: list[tuple[int, int]]) -> Iterator[slice]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files that the manifest lists, base first; without a good manifest, those whose names say what they are."""
+    """The files that the manifest lists, base first. Without a good manifest, goes by the files' names."""
     try:
         [manifest] = folder.glob("*.manifest")
         rows = [_LISTED.match(line) for line in manifest.read_text().splitlines()]
@@ -186,7 +186,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _numbered(folder: Path, kind: str) -> list[Path]:
-    """The base or incr files in ``folder``, by their number."""
+    """The files of this ``kind`` (base or incr) in ``folder``, by number."""
     named = [(row, path) for path in folder.glob("*") if (row := _NUMBERED.fullmatch(path.name)) and row[2] == kind]
     return [path for row, path in sorted(named, key=lambda each: int(each[0][1]))]
 
@@ -200,7 +200,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _link(path: Path, target: Path) -> None:
-    """The same file under another name, which takes no space: the server replaces a snapshot, and never changes it."""
+    """Links the file, which takes no space. That is safe: the server replaces a snapshot and never changes it."""
     try:
         os.link(path, target)
     except OSError:

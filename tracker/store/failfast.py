@@ -1,4 +1,4 @@
-"""While the server is away, most calls fail at once; now and then one waits to find out whether it is back."""
+"""While the server is away, most calls fail at once. Now and then a call waits, to see whether the server is back."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 
 class FailFast(Retry):
-    """Tries again after a broken connection, not after a timeout. Then calls fail at once for ``pause`` seconds."""
+    """Retries after a broken connection, not after a timeout. After a failure, calls fail at once for ``pause`` s."""
 
     def __init__(self, tries: int, pause: float):
         super().__init__(ExponentialBackoff(cap=2, base=0.1), tries - 1, (ConnectionError,))
@@ -20,10 +20,10 @@ class FailFast(Retry):
         self._local = threading.local()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FailFast":
-        return self  # all connections know of one another's failures
+        return self  # all connections share what they know of failures
 
     def call_with_retry(self, do: Callable[..., Any], fail: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        if getattr(self._local, "trying", False):  # redis-py connects within the try of a command
+        if getattr(self._local, "trying", False):  # redis-py connects inside the call of a command
             return super().call_with_retry(do, fail, *arguments, **options)
         if time.monotonic() < self._until:
             raise ConnectionError("it did not answer a moment ago")

@@ -1,9 +1,9 @@
 """Runs the embedded store and guards its file: ``python -m tracker store``.
 
-When the disk is full, the server cuts off what it wrote in part. After a rewrite of its file it then goes on at the
-old place. That leaves a hole of zeros, and at its next start the server refuses the whole file. Hence the guard has the
-file made anew as soon as a write error is over. If the server refuses its files all the same, the guard puts them aside
-and starts the server on what is good in them.
+When the disk is full, the server cuts off the command that it could write only in part. If it has rewritten its file
+before, it then goes on at the old place. That leaves a hole of zeros, and at its next start the server refuses the
+whole file. So the guard makes the server rewrite the file as soon as a write error is over. If the server refuses its
+files all the same, the guard puts them aside and starts the server with what is good in them.
 """
 
 import ctypes
@@ -35,15 +35,15 @@ NO_FAULT = re.compile(r"No space left|Read-only file system|Too many open files|
 ADVICE = re.compile(r": make a backup.*|\. You can: .*")
 CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
 ERROR_IS_OVER = "AOF write error looks solved"
-#: Seconds between two tries to make the file anew: they double.
+#: Seconds between two tries to rewrite the file. They double.
 FIRST_PAUSE, LONGEST_PAUSE = 2, 60
-#: Seconds a rewrite may take before it counts as failed.
+#: Seconds after which a rewrite counts as failed.
 REWRITE = 600
 PR_SET_PDEATHSIG = 1
 
 
 def run(settings: Settings) -> int:
-    """Runs the store until it ends, or a signal ends it; returns its exit status. Raises SettingsError."""
+    """Runs the store until it ends or a signal ends it. Returns its exit status; raises SettingsError."""
     guard = Guard(settings)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, guard.stop)
@@ -51,7 +51,7 @@ def run(settings: Settings) -> int:
 
 
 class Guard:
-    """Starts the server, mends its files if it refuses them, and looks after it until it ends."""
+    """Starts the server, mends its files if it refuses them, and watches it until it ends."""
 
     def __init__(self, settings: Settings):
         self.command = embedded.command(settings)
@@ -61,7 +61,7 @@ class Guard:
         self.process: subprocess.Popen[bytes] | None = None
         self.stopping = False
         self.said: deque[str] = deque(maxlen=100)
-        self.suspect = threading.Event()  # there was a write error, and the file was not made anew since
+        self.suspect = threading.Event()  # set after a write error, until the file is rewritten
         self.pause, self.next_try = FIRST_PAUSE, 0.0
         self.repair: tuple[str, bool] | None = None  # the arguments of ``repairs.record``
         self.counts = repairs.Counts(self.folder)
@@ -84,13 +84,13 @@ class Guard:
         return status
 
     def stop(self, *_: object) -> None:
-        """Asks the server to save its data and to end."""
+        """Asks the server to save its data and to stop."""
         self.stopping = True
         if self.process:
             self.process.terminate()
 
     def _tidy(self) -> None:
-        """Removes what a killed rewrite left, and finishes a swap of files that was interrupted."""
+        """Removes the files of a killed rewrite, and finishes an interrupted swap of files."""
         for path in (*self.folder.glob("temp-*"), *self.files.glob("temp-*")):
             path.unlink(missing_ok=True)
         fresh = self.files.with_suffix(".new")
@@ -98,13 +98,13 @@ class Guard:
             fresh.rename(self.files)
 
     def _start(self) -> int | None:
-        """Starts the server; None once it has loaded its files and answers, else its exit status."""
+        """Starts the server. Returns None once it answers, or its exit status if it ends before."""
         if self.stopping:
             return 0
         self.said.clear()
         self.process = subprocess.Popen(
             self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the guard, which then asks the server to end
+            start_new_session=True,  # Ctrl-C reaches only the guard, which asks the server to stop
             preexec_fn=die_with_parent,
         )  # fmt: skip
         reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
@@ -130,20 +130,20 @@ class Guard:
                 sys.stdout.flush()
 
     def _refusal(self, status: int) -> str:
-        """Why the server did not load its files; empty if it ended for another reason."""
+        """Why the server refused its files; empty if it ended for another reason."""
         if self.stopping or status == 0 or any(map(NO_FAULT.search, self.said)):
             return ""
         refusals = [line for line in self._warnings() if REFUSES.search(line)]
         if refusals:
-            return ADVICE.sub("", refusals[0])  # its tools are not in the wheel
+            return ADVICE.sub("", refusals[0])  # the advice names tools that the wheel lacks
         return "it crashed" if self.process and self.process.returncode in CRASHES else ""
 
     def _warnings(self) -> list[str]:
         return [line.partition(" # ")[2].strip() for line in self.said if " # " in line]
 
     def _start_mended(self, refused: str) -> int | None:
-        """Starts the server on what is good in its files, and on less if it refuses that; as ``_start``."""
-        say(f"the store cannot load its files ({refused}): they are put aside, and what is good in them is loaded")
+        """Starts the server with what is good in its files, or with less if it refuses that. Returns as ``_start``."""
+        say(f"the store cannot load its files ({refused}): it puts them aside and loads what is good in them")
         known = self.counts.read()
         fresh = self.files.with_suffix(".new")
         try:
@@ -195,7 +195,7 @@ class Guard:
         return exit_status(self.process)
 
     def _look(self) -> None:
-        """Rewrites the file after a write error, and writes down how many API keys and the like there are."""
+        """Rewrites the file after a write error, and writes the counts of API keys and the like."""
         if self.repair:
             repairs.record(self.redis, *self.repair)
             self.repair = None
@@ -206,17 +206,17 @@ class Guard:
             self._renew()
 
     def _renew(self) -> None:
-        self.suspect.clear()  # first: an error from now on is another one
+        self.suspect.clear()  # before the rewrite, so that a new error sets it again
         try:
             done = self._rewrite()
         except StoreError:
             done = False
         if done and aof.intact(self.files):
             self.pause = FIRST_PAUSE
-            say("a write error is over: the store's file was made anew, and it is good")
+            say("a write error is over: the store's file was rewritten and is good")
             return
         self.suspect.set()
-        say(f"the store's file could not be made anew after a write error: the next try is in {self.pause} s")
+        say(f"the store's file could not be rewritten after a write error: the next try is in {self.pause} s")
         self.next_try = time.monotonic() + self.pause
         self.pause = min(2 * self.pause, LONGEST_PAUSE)
 
@@ -237,15 +237,15 @@ class Guard:
 
 
 def is_good_snapshot(path: Path) -> bool:
-    """Whether the server can load the snapshot. Its program is also the checker, under that name."""
+    """Whether the server can load the snapshot. Under that name, its program is the checker."""
     command = ["valkey-check-rdb", str(path)]
     return not subprocess.run(command, executable=embedded.binary(), stdout=subprocess.DEVNULL, check=False).returncode
 
 
 def mend(folder: Path) -> str:
-    """Mends the files of another stopped server, in its ``folder``; returns a report.
+    """Mends the files of another, stopped server in its ``folder``. Returns a report; raises TrackerError.
 
-    The snapshot is not checked: the checker at hand may be of another version. Raises TrackerError.
+    Does not check the snapshot: the checker here may be of another version.
     """
     files = folder / aof.FOLDER
     try:
@@ -261,7 +261,7 @@ def mend(folder: Path) -> str:
 
 
 def exit_status(process: subprocess.Popen[bytes]) -> int:
-    """The exit status as a shell gives it: 128 plus the number of the signal that ended the process."""
+    """The exit status as a shell gives it: 128 plus the signal's number if a signal ended the process."""
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
@@ -271,6 +271,6 @@ def say(text: str) -> None:
 
 
 def die_with_parent() -> None:
-    """Runs in a child just forked: the kernel then ends it when its parent is killed (Linux)."""
+    """Call this in a forked child: the kernel then ends it when its parent dies (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

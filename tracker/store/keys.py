@@ -1,8 +1,8 @@
 """API keys in Redis. ``python -m tracker keys`` makes, lists and revokes them; the API checks them.
 
-``dt1:keys`` hash: id -> JSON of name, scope, digest and time of making. A key is ``dt-{id}-{secret}``; of the secret
-only a digest of the whole key is stored. One round of SHA-256 is enough: a secret of 256 random bits
-cannot be guessed, so salt and slow hashes protect nothing, and every request pays for the check.
+``dt1:keys`` hash, id -> JSON of a Key. A key is ``dt-{id}-{secret}``. Only a digest of the whole key is stored. One
+round of SHA-256 is enough: nobody can guess a secret of 256 random bits, so salt and slow hashes protect nothing, and
+every request pays for the check.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.settings import Settings
 from tracker.store.connection import PREFIX, connect, translated
 
-#: What a key may allow. Each scope includes those before it.
+#: The scopes of a key. Each scope includes the scopes before it.
 SCOPES = ("read", "admin")
-#: Most keys that can be made: the API often reads all of them.
+#: Keys at most, because the API often reads all of them.
 MOST = 1_000
 _HASH = f"{PREFIX}:keys"
 _KEY = re.compile(r"dt-([0-9a-f]{8})-[A-Za-z0-9_-]{43}")
@@ -30,7 +30,7 @@ _KEY = re.compile(r"dt-([0-9a-f]{8})-[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True)
 class Key:
-    """What is known of an API key. ``created``: Unix seconds."""
+    """An API key without its secret. ``created``: Unix seconds; ``digest``: SHA-256 of the whole key, as hex."""
 
     id: str
     name: str
@@ -40,13 +40,13 @@ class Key:
 
 
 class Keys:
-    """The keys at a server. Every method may raise StoreError."""
+    """The keys in a store. Every method may raise StoreError."""
 
     def __init__(self, redis: Redis):
         self.redis: Any = redis
 
     def create(self, name: str, scope: str, now: float) -> str:
-        """Makes a key; returns it as its owner sends it. Only its digest is stored. TrackerError: too many."""
+        """Makes a key and returns its text, which is not stored. Raises TrackerError if there are MOST keys."""
         text = f"dt-{token_hex(4)}-{token_urlsafe(32)}"
         key = Key(text[3:11], name, scope, now, _digest(text))
         if len(self.all()) >= MOST:
@@ -57,20 +57,20 @@ class Keys:
         return text
 
     def all(self) -> dict[str, Key]:
-        """By id, the oldest first."""
+        """All keys by id, the oldest first."""
         with translated():
             stored = self.redis.hvals(_HASH)
         keys = sorted((Key(**orjson.loads(each)) for each in stored), key=lambda key: key.created)
         return {key.id: key for key in keys}
 
     def revoke(self, id: str) -> bool:
-        """Revokes a key; returns whether there was one. The API refuses it within a second or so."""
+        """Revokes a key; returns whether it existed. The API refuses it after about a second."""
         with translated():
             return bool(self.redis.hdel(_HASH, id))
 
 
 def match(keys: Mapping[str, Key], text: str) -> Key | None:
-    """The key of ``keys`` whose text is ``text``, else None. Digests are compared in constant time."""
+    """The one of ``keys`` with this ``text``, or None. Compares digests in constant time."""
     form = _KEY.fullmatch(text)
     key = keys.get(form[1]) if form else None
     return key if key and hmac.compare_digest(_digest(text), key.digest) else None
@@ -87,7 +87,7 @@ def needs_one(settings: Settings) -> bool:
 
 
 def check_start(settings: Settings) -> None:
-    """Raises SettingsError if the API may not start, StoreError if the store does not tell."""
+    """Raises SettingsError if the API may not start without a key, StoreError if the store does not answer."""
     if not needs_one(settings):
         return
     expected = (
@@ -99,7 +99,7 @@ def check_start(settings: Settings) -> None:
             raise SettingsError(f"BIND_ADDRESS={settings.bind}: {expected}")
     except StoreError as error:
         raise StoreError(
-            f"BIND_ADDRESS={settings.bind}: {expected}; whether there is one is not known: {error}"
+            f"BIND_ADDRESS={settings.bind}: {expected}; the store does not say if there is one: {error}"
         ) from error
 
 

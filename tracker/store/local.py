@@ -1,6 +1,6 @@
 """Connects to the embedded store by its Unix socket. A small exchange costs both sides half of what TCP costs.
 
-The store listens there and on its port. Without such a socket, the connection uses TCP.
+The store listens on the socket and on its port. Without the socket, the connection uses TCP.
 """
 
 import socket
@@ -12,7 +12,7 @@ from redis.connection import Connection
 
 
 class LocalConnection(Connection):
-    """Uses the Unix socket at ``local`` if a server listens there, else TCP."""
+    """Connects to the Unix socket at ``local`` if a server listens there, else by TCP."""
 
     def __init__(self, local: Path | None = None, **options: Any):
         super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py has no types here
@@ -20,7 +20,7 @@ class LocalConnection(Connection):
 
     def _connect(self) -> socket.socket:
         if self.local:
-            with suppress(OSError):  # also for a path that is too long for a socket
+            with suppress(OSError):  # a path may also be too long for a socket
                 return self._connect_to(self.local)
         opened: socket.socket = super()._connect()  # type: ignore[no-untyped-call]  # as above
         return opened

@@ -1,7 +1,7 @@
-"""Notes about repairs of the store, kept in the store itself, and counts of what no exchange gives back.
+"""Reports about repairs of the store, stored in the store itself, and counts of what no exchange gives back.
 
-``dt1:repaired`` string: the report of the embedded store's last repair; ``dt1:refetch`` hash, market -> slot from which
-it is fetched again, because stored samples may be lost.
+``dt1:repaired`` string, the report of the embedded store's last repair; ``dt1:refetch`` hash, market -> slot from which
+the market is fetched again, because stored samples may be lost.
 """
 
 import json
@@ -19,9 +19,9 @@ from tracker.store.series import REFETCH
 #: The keys of alerts, as in alerts/outbox.py, alerts/silences.py and alerts/deliveries.py.
 ALERTS, SILENCES, DUE = f"{PREFIX}:alerts", f"{PREFIX}:silences", f"{PREFIX}:due"
 REPAIRED = f"{PREFIX}:repaired"
-#: Seconds for which the report of a repair is kept.
+#: Seconds that the report of a repair is kept.
 LIFE = 7 * DAY
-#: What cannot be fetched from an exchange, and the command that counts it.
+#: What no exchange gives back, and the command that counts it.
 COUNTED = {
     "API keys": ("HLEN", f"{PREFIX}:keys"),
     "silences": ("HLEN", SILENCES),
@@ -31,7 +31,7 @@ COUNTED = {
 
 
 class Counts:
-    """How many of each there are, in a file beside the store's own. It tells what a damaged store held."""
+    """The numbers of COUNTED, kept in a file beside the store's own. It tells what a damaged store had."""
 
     def __init__(self, folder: Path):
         self._path = folder / "counts.json"
@@ -44,11 +44,11 @@ class Counts:
         return {}
 
     def ask(self, redis: Redis) -> dict[str, int]:
-        """Raises StoreError."""
+        """Counts what is stored now: name -> number. Raises StoreError."""
         return dict(zip(COUNTED, RawPipeline.of(redis).ask(COUNTED.values()), strict=True))
 
     def keep(self, redis: Redis) -> None:
-        """Writes them down if they have changed; raises StoreError, or OSError where the file cannot be written."""
+        """Writes the numbers to the file if they have changed. Raises StoreError, or OSError for the file."""
         now = self.ask(redis)
         if now != self._last:
             fresh = self._path.with_suffix(".new")
@@ -58,14 +58,14 @@ class Counts:
 
 
 def compare(known: dict[str, int], now: dict[str, int]) -> str:
-    """What is left of what no exchange gives back, in a sentence."""
+    """A sentence: how much is left of what no exchange gives back. ``known``: the numbers before the damage."""
     parts = [f"{name}: {count} of {max(known[name], count)} remain" if name in known else f"{name}: {count} remain"
              for name, count in now.items()]  # fmt: skip
     return f"What no exchange gives back: {'; '.join(parts) or 'not known'}."
 
 
 def record(redis: Redis, text: str, refetch: bool) -> None:
-    """Notes a repair for a week; ``refetch``: every market is to be fetched from the beginning. Raises StoreError."""
+    """Stores the report ``text`` for a week. ``refetch``: fetch every market from the beginning. Raises StoreError."""
     client: Any = redis
     with translated():
         client.set(REPAIRED, text, ex=LIFE)
@@ -76,6 +76,6 @@ def record(redis: Redis, text: str, refetch: bool) -> None:
 
 
 def latest(redis: Redis) -> str:
-    """What was repaired within a week, or an empty text; raises StoreError."""
+    """The report of the last repair within a week, or an empty text. Raises StoreError."""
     with translated():
         return (redis.get(REPAIRED) or b"").decode()  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Compares this machine's clock with the store's, so that a wrong one does no harm; see clock.py."""
+"""Compares this machine's clock with the store's, so that a wrong clock does no harm; see clock.py."""
 
 import logging
 import threading
@@ -13,22 +13,22 @@ from tracker.store.connection import connect
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two comparisons, and the difference that is ignored: ticks and budgets have room for it.
+#: Seconds between two comparisons, and the difference in seconds that is ignored: ticks and budgets allow for it.
 EVERY, TOLERATED = 10, 2
 
 _due = 0.0  # by time.monotonic
 
 
 def keep(settings: Settings) -> None:
-    """Compares the clocks, at most every EVERY seconds. Without a store, the last result stays."""
+    """Compares the clocks, at most every EVERY seconds. The last result stays while the store is away."""
     global _due
     if time.monotonic() < _due:
         return
     _due = time.monotonic() + EVERY
     try:
-        # A connection of its own: a worker compares before it forks, and its children must not share one.
+        # Its own connection: a worker compares before it forks, and its children must not share a connection.
         with connect(settings.redis_url, tries=1, patience=1, local=settings.redis_socket) as redis:
-            redis.ping()  # connected: what follows is one short exchange
+            redis.ping()  # connects, so that the next call is one short exchange
             sent = time.time()
             seconds, microseconds = redis.time()
             received = time.time()
@@ -44,12 +44,12 @@ def keep(settings: Settings) -> None:
 
 
 def correction(ahead: float) -> float:
-    """Seconds to take off a clock that is ``ahead`` of the store's."""
+    """Seconds to subtract from a clock that is ``ahead`` seconds ahead of the store's; 0 if that is TOLERATED."""
     return ahead if abs(ahead) > TOLERATED else 0.0
 
 
 def watch(settings: Settings) -> None:
-    """Compares the clocks in a thread, for as long as this process runs."""
+    """Compares the clocks in a thread as long as this process runs."""
 
     def forever() -> None:
         while True:
