@@ -1,7 +1,7 @@
 """The steps of the main job, without Celery: refresh a watch list, fetch a market, evaluate markets.
 
-Each may run twice, late or not at all. A write says "this market, this slot, these values". Everything else is computed
-from what is stored.
+Each step may run twice, late or not at all. A write says "this market, this slot, these values". Everything else is
+computed from stored values.
 """
 
 import logging
@@ -23,25 +23,25 @@ from tracker.store.series import Store
 
 log = logging.getLogger(__name__)
 
-#: Newest slots read to find where a fetch goes on from. Older ones are only read if these have no trade.
+#: Newest slots read to find where a fetch resumes. Older slots are read only if these have no trade.
 TAIL = 64
-#: Markets whose windows are read and computed at a time: few enough for a core's cache, see store/raw.py.
+#: Markets whose windows are read and computed together: few enough for a core's cache, see store/raw.py.
 CHUNK = 64
 EVERYTHING = Wanted()
-#: Seconds after its end from which an answer has all of a slot: an exchange needs a moment to close a candle.
+#: Seconds after a slot's end until an answer has all of it: an exchange needs a moment to close a candle.
 SETTLING = 1
 
 
 def refresh(
     store: Store, name: str, source: Source, now: float, wanted: Wanted = EVERYTHING, earlier: Sequence[str] = ()
 ) -> list[str]:
-    """Makes what is ``wanted`` of the source's catalogue its watch list; returns the market ids.
+    """Replaces the watch list of ``source`` by the ``wanted`` markets of its catalogue; returns their ids.
 
-    A market that one of the ``earlier`` sources watches is left to that source: two would write over each other.
+    Leaves out markets that one of the ``earlier`` sources watches: two sources would overwrite each other's samples.
 
-    Raises SourceError, which is counted, and leaves the list unchanged, for example if the catalogue is suddenly empty
-    or less than half as long. A catalogue that stays short for a day is accepted. Raises MustWait, which is noted, if
-    the budget did not allow all requests: the next try sends the rest.
+    Raises SourceError and leaves the list unchanged, for example if the catalogue is suddenly empty or less than half
+    as long. The error is counted. A catalogue that stays short for a day is accepted. Raises MustWait if the budget did
+    not allow all requests: the next try sends the rest. The wait is noted.
     """
     try:
         taken = {market for each in earlier for market in store.watched(each)}
@@ -89,7 +89,7 @@ def _wanted(
 
 
 def due(store: Store, name: str, markets: Sequence[str], affordable: int | None) -> list[str]:
-    """The ``markets`` that a tick asks for: all, or the ``affordable`` ones whose last request is the longest ago."""
+    """The ``markets`` that a tick asks for: all, or the ``affordable`` number with the oldest last request."""
     if affordable is None or affordable >= len(markets):
         chosen = list(markets)
     else:
@@ -99,9 +99,9 @@ def due(store: Store, name: str, markets: Sequence[str], affordable: int | None)
 
 
 def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) -> None:
-    """Stores all candles of ``market`` since its last stored slot. Faults of the source are counted and logged.
+    """Stores all candles of ``market`` since its last stored slot. Counts and logs faults of the source.
 
-    Raises MustWait if the budget did not allow all requests: the answers are stored, and the rest must be asked for.
+    Raises MustWait if the budget did not allow all requests. The answers so far are stored; fetch the rest later.
     """
     asked = clock.now()
     listed, known, again = _resume(store, name, market, asked)
@@ -129,9 +129,9 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) ->
 
 
 def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
-    """Stores the prices of all watched markets in the slot in progress, from one answer; returns the markets in it.
+    """Stores the prices of all watched markets in the slot in progress, from one answer; returns its markets.
 
-    The answer has no volumes and no past. Faults of the source are counted and logged. Raises MustWait.
+    The answer has no volumes and no past. Counts and logs faults of the source. Raises MustWait.
     """
     asked = clock.now()
     markets = list(store.watched(name).values())
@@ -143,7 +143,7 @@ def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
         return []
     slot, now = store.ring.slot(asked), clock.now()
     if slot != store.ring.slot(now):
-        log.warning("%s: prices of a slot that has ended meanwhile are not stored", name)
+        log.warning("%s: prices not stored: their slot has ended meanwhile", name)
         return []
     if tickers:
         store.write_prices(name, {market: ticker.price for market, ticker in tickers.items()}, slot, now)
@@ -154,10 +154,10 @@ def evaluate(
     store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float,
     wants_resolved: Collection[str] = (), fresh: int = rules.FRESH_STEPS,
 ) -> Found:  # fmt: skip
-    """Stores summaries and ranks of ``markets``; records new alerts of the ``active`` rules, and alerts that are over.
+    """Stores summaries and ranks of ``markets``. Records alerts of the ``active`` rules that begin or are over.
 
-    ``wants_resolved``: the channels that get a notice when an alert is over. ``fresh``: steps for which a slot may
-    alert.
+    ``wants_resolved``: the channels that get a notice when an alert is over. ``fresh``: number of steps during which a
+    slot may alert.
     """
     series = [rule for rule in active if isinstance(rule, rules.SeriesRule)]
     decoded = store.walk(markets, now, CHUNK)
@@ -183,7 +183,7 @@ def evaluate(
 
 
 def leavers(store: Store, sources: Sequence[str]) -> list[str]:
-    """Markets that still have ranks but are on no watch list. They are evaluated until their samples are gone."""
+    """Markets that have ranks but are on no watch list. Evaluate them until their samples are gone."""
     watched = {market for source in sources for market in store.watched(source)}
     ranked = {Metric.parse(metric).market for field in FIELDS for metric in store.ranking(field)}
     return sorted(ranked - watched)
@@ -194,13 +194,13 @@ def _resume(
 ) -> tuple[Market | None, tuple[int, float] | None, int | None]:
     slots = store.ring.slots(now)
     listed, tail, again = store.newest(name, market, now, min(TAIL, len(slots)))
-    if not (tail.values[VOLUME] > 0).any():  # the silence may have begun earlier, and is all asked for again
+    if not (tail.values[VOLUME] > 0).any():  # the silence began earlier: ask for all of it again
         tail = store.windows([market], now)
     return listed, candles.resume(tail.values[:, 0], slots[-tail.values.shape[2] :], int(tail.final[0])), again
 
 
 def _settled(ring: Ring, skew: float | None, asked: float, clock: Clock) -> int:
-    """The slot before which all slots are final: the source was asked at ``asked``, and its clock is ``skew`` s ahead.
+    """The slot before which all are final. The source was asked at ``asked``; its clock is ``skew`` seconds ahead.
 
     If its clock is behind ours, its slots end later. A skew below a second means nothing: servers send whole seconds.
     """
@@ -209,10 +209,10 @@ def _settled(ring: Ring, skew: float | None, asked: float, clock: Clock) -> int:
 
 
 def _kept(slots: np.ndarray, answer: Candles, ring: Ring, asked: float, now: float) -> np.ndarray:
-    """Which slots to write: bool (n,). If a slot ended after the request, only slots that had ended before it.
+    """Which slots to write: bool (n,). If a slot has ended since the request, only slots that had ended before it.
 
-    An unfinished candle that came late, after a slow answer or a stopped process, must not replace the finished one.
-    Nor must a slot that was inferred from the silence of a source that lags.
+    After a slow answer or a stopped process, an unfinished candle comes late. It must not replace the finished one.
+    Nor must a slot without a trade that was inferred from the silence of a source that lags.
     """
     if ring.slot(asked) == ring.slot(now):
         return np.ones(len(slots), bool)

@@ -1,7 +1,7 @@
-"""Turns a source's answer into slots. Pure: judges rows, infers slots without a trade, finds where to go on from.
+"""Turns a source's answer into slots. Pure: judges rows, infers slots without a trade, finds where to resume.
 
-A source's answer is refused whole when its shape or its times are wrong (SourceError), and candle by candle when only a
-number is: a single bad candle must not keep a market from its other 1,440.
+If the shape or the times of an answer are wrong, the whole answer is refused (SourceError). If only a number is wrong,
+its candle is refused: a single bad candle must not cost a market its other 1,440.
 """
 
 import math
@@ -14,18 +14,16 @@ import numpy as np
 from tracker.errors import SourceError
 from tracker.models import FIELDS, PRICE, VOLUME, Candles
 
-#: No price or traded volume of any market comes near; squares of it still sum without overflow.
+#: No price or volume of any market comes near this. Sums of its squares do not overflow.
 LARGEST = 1e18
 
 
 def accept(rows: Iterable[Sequence[Any]], covered: int, step: int, now: float, until: int | None = None) -> Candles:
     """Judges a source's ``rows`` of (slot in Unix seconds, price, volume), oldest first.
 
-    See Candles for ``covered`` and ``until``.
-
-    Raises SourceError for times that are no slots, unsorted, before ``covered`` or more than a step ahead of ``now``,
-    and when not one candle of the answer is good. The candle just ahead of ``now`` is refused alone: the source's clock
-    may run a little ahead.
+    See Candles for ``covered`` and ``until``. Raises SourceError if a time is no slot, out of order, before ``covered``
+    or more than a step ahead of ``now``, and if no candle of the answer is good. If a candle is ahead of ``now`` by
+    less than that, only this candle is refused: the source's clock may run a little ahead.
     """
     slots, values, refused_slots = [], [], set()
     refused: Counter[str] = Counter()
@@ -57,7 +55,7 @@ def accept(rows: Iterable[Sequence[Any]], covered: int, step: int, now: float, u
 
 
 def fault(price: Any, volume: Any) -> str | None:
-    """Why a price and a volume cannot be stored, None if they can."""
+    """Why this price and volume cannot be stored; None if they can."""
     if type(price) not in (int, float) or type(volume) not in (int, float):
         return "not_a_number"
     if any(number != number or abs(number) == math.inf for number in (price, volume)):
@@ -68,12 +66,12 @@ def fault(price: Any, volume: Any) -> str | None:
 
 
 def resume(tail: np.ndarray, slots: np.ndarray, final: int) -> tuple[int, float] | None:
-    """Where to go on from: (slot to ask the source from, price known there), or None where nothing is stored.
+    """Where to resume: (slot to ask the source from, price known there), or None if nothing is stored.
 
-    ``tail`` (fields, n) are the newest stored values, of ``slots`` (n,), the first ``final`` of them final. The slot is
-    the one before the last stored, so that two are always written again. It is an older one if that is not final, or if
-    it is the last one with a trade: a slot without a trade was inferred from the source's silence, and is asked for
-    again until a trade confirms it.
+    ``tail`` (fields, n) has the newest stored values, of the ``slots`` (n,); the first ``final`` slots are final. The
+    answer is the earliest of three slots: the last stored but one, so that two are always written again; the first that
+    is not final; and the last with a trade. The source's silence implied the slots after that one, so they are asked
+    for again until a trade confirms them.
     """
     stored = np.flatnonzero(~np.isnan(tail[PRICE]))
     if not len(stored):
@@ -86,10 +84,10 @@ def resume(tail: np.ndarray, slots: np.ndarray, final: int) -> tuple[int, float]
 
 
 def fill(candles: Candles, until: int, step: int, price: float) -> tuple[np.ndarray, np.ndarray]:
-    """Candles with their silent slots filled up to the slot ``until``: (slots (n,), values (n, fields)).
+    """Fills the slots without a trade up to the slot ``until``. Returns (slots (n,), values (n, fields)).
 
-    A slot without a trade has volume 0 and the price of the last trade; ``price`` is the one before the first candle,
-    NaN if none is known, and then slots before the first candle stay missing. Refused slots stay as they are.
+    A slot without a trade gets volume 0 and the price of the last trade. ``price`` is the price before the first
+    candle. If it is NaN, slots before the first candle stay missing. Refused slots are left out.
     """
     if math.isnan(price) and not len(candles.slots):
         return candles.slots, candles.values

@@ -1,9 +1,9 @@
 """The last 24 hours of a market as bytes. Pure: rows <-> bytes, slots <-> time; no I/O, no clock.
 
-A ring is a string of ``rows`` packed little-endian rows: the window's closed slots and the one in progress. A slot's
-row is ``(slot // step) % rows``. A row is (cycle u2, one f8 a field). The low 15 bits of the cycle say which turn of
-the ring wrote it, so yesterday's row differs from today's; 0 marks a row never written. The high bit says that the
-slot is not final: its source had not been asked since the slot ended. Value and mark are written in one piece, so a
+A ring is a string of ``rows`` packed little-endian rows: the window's closed slots and the slot in progress. A slot's
+row is ``(slot // step) % rows``. A row is (cycle u2, one f8 for each field). The low 15 bits of the cycle say which
+turn of the ring wrote the row, so yesterday's row differs from today's; 0 marks a row never written. The high bit says
+that the slot is not final: its source was not asked after the slot's end. Values and mark are written together, so a
 late write of an unfinished value never passes for a final one.
 """
 
@@ -18,7 +18,7 @@ from tracker.models import FIELDS
 
 DAY = 86_400
 HOUR = 3_600
-#: Those of all fields.
+#: The columns of all fields.
 COLUMNS = range(len(FIELDS))
 #: The bit of a row's cycle that marks a slot which is not final.
 OPEN = 0x8000
@@ -27,9 +27,9 @@ OPEN = 0x8000
 class Windows(NamedTuple):
     """The windows of n rings.
 
-    values: float64 (columns, n, slots), oldest slot first, NaN where none is stored. final: int (n,), how many of the
-    first slots of each are final, which means that their values stay. The slot in progress is not, nor is what is
-    missing at the end.
+    values: float64 (columns, n, slots), oldest slot first, NaN where no sample is stored. final: int (n,), how many of
+    the first slots of each ring are final, which means that their values stay. The slot in progress is never final, nor
+    is a missing slot at the end.
     """
 
     values: np.ndarray
@@ -38,7 +38,7 @@ class Windows(NamedTuple):
 
 @dataclass(frozen=True)
 class Ring:
-    """Rings of slots of ``step`` seconds; ``step`` divides a day."""
+    """The format of rings with slots of ``step`` seconds. ``step`` divides a day."""
 
     step: int = 60
 
@@ -64,16 +64,16 @@ class Ring:
         return self.slot(now) - DAY
 
     def slots(self, now: float) -> np.ndarray:
-        """The slots a ring holds at ``now``: int64 (rows,), oldest first, the last one in progress."""
+        """The slots in a ring at ``now``: int64 (rows,), oldest first. The last one is in progress."""
         return np.arange(self.first(now), self.slot(now) + 1, self.step)
 
     def encode(
         self, slots: np.ndarray, values: np.ndarray, now: float, settled: int | None = None
     ) -> list[tuple[int, bytes]]:
-        """What to write where: (offset, bytes) runs. ``slots`` int64 (n,) ascending, ``values`` float64 (n, fields).
+        """The runs to write, as (offset, bytes). ``slots``: int64 (n,), ascending; ``values``: float64 (n, fields).
 
-        Slots outside of the window at ``now`` are left out: an older one would take the row of a newer one. Slots
-        before ``settled`` (Unix seconds; None: the slot in progress) are final.
+        Leaves out slots outside the window at ``now``: an older slot would take the row of a newer one. Slots before
+        ``settled`` (Unix seconds; None: the slot in progress) are final.
         """
         held = (slots >= self.first(now)) & (slots <= self.slot(now))
         slots, values = slots[held], values[held]
@@ -87,7 +87,7 @@ class Ring:
         return [(int(rows[a]) * width, packed[a:b].tobytes()) for a, b in zip(starts, ends, strict=True) if b > a]
 
     def encode_slot(self, slot: int, values: np.ndarray, final: bool) -> tuple[int, list[bytes]]:
-        """One slot of many rings: (offset, a row for each), ``values`` float64 (rings, fields)."""
+        """One slot of many rings: (offset, a row for each ring). ``values``: float64 (rings, fields)."""
         packed = np.empty(len(values), self.row_type)
         packed["cycle"] = self._cycles(np.array(slot)) | np.uint16(0 if final else OPEN)
         packed["values"] = values
@@ -95,7 +95,7 @@ class Ring:
         return slot // self.step % self.rows * width, [raw[at : at + width] for at in range(0, len(raw), width)]
 
     def decode(self, rings: list[bytes | None], now: float, columns: Sequence[int] = COLUMNS) -> Windows:
-        """The windows of ``rings``, with these ``columns`` of the fields."""
+        """The windows of ``rings``, with these ``columns`` of the fields. None is a market without a ring."""
         first = self.first(now)
         oldest = self._row(first)
         whole = b"".join([(ring or b"")[: self.size].ljust(self.size, b"\0") for ring in rings])
@@ -112,7 +112,7 @@ class Ring:
         return Windows(values, np.minimum(final, self.rows - 1))
 
     def tail_ranges(self, now: float, count: int) -> list[tuple[int, int]]:
-        """The byte ranges (first, last inclusive) that hold the newest ``count`` slots, oldest first."""
+        """The byte ranges (first, last; both inclusive) of the newest ``count`` slots, oldest first."""
         last = self.slot(now) // self.step % self.rows
         first = last - count + 1
         rows = [(first, last)] if first >= 0 else [(first + self.rows, self.rows - 1), (0, last)]
@@ -120,7 +120,7 @@ class Ring:
         return [(a * width, (b + 1) * width - 1) for a, b in rows]
 
     def decode_tail(self, pieces: list[bytes], now: float, count: int) -> Windows:
-        """The newest ``count`` slots of one ring, from the bytes at ``tail_ranges``: values (fields, 1, count)."""
+        """The newest ``count`` slots of a ring, from its bytes at ``tail_ranges``. Values: (fields, 1, count)."""
         raw = b"".join(
             piece.ljust(b - a + 1, b"\0") for piece, (a, b) in zip(pieces, self.tail_ranges(now, count), strict=True)
         )
@@ -140,10 +140,10 @@ class Ring:
 
 @lru_cache(4)
 def _expected(first: int, step: int) -> np.ndarray:
-    """The cycles (slots,) of a whole window that begins with the slot ``first``.
+    """The cycles (slots,) of a complete window that begins with the slot ``first``.
 
-    All of its slots are stored, and all but the one in progress are final. That is the usual case, and one comparison
-    finds it.
+    All its slots are stored, and all but the slot in progress are final. That is the usual case, and one comparison
+    recognises it.
     """
     ring = Ring(step)
     cycles = ring._cycles(ring.slots(first + DAY))
@@ -152,10 +152,10 @@ def _expected(first: int, step: int) -> np.ndarray:
 
 
 def _told(cycles: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the stored ``cycles`` (n, slots) tell, where ``expected`` (slots,) would be today's.
+    """(absent, final), from the stored ``cycles`` (n, slots) and the ``expected`` ones (slots,) of this turn.
 
-    (absent, final): bool (n, slots), which slots have no row; int (n,), how many of the first slots are final. What is
-    missing before a slot that is not final may be filled by the same answer, and is not final either.
+    absent: bool (n, slots), the slots without a row; final: int (n,), how many of the first slots are final. A missing
+    slot just before the first slot that is not final is not final either: the same answer may fill it.
     """
     absent = (cycles ^ expected) & ~np.uint16(OPEN) != 0
     unfinished = ~absent & (cycles & OPEN != 0)

@@ -1,4 +1,4 @@
-"""Statistics of windows. Pure. Computed anew each time, because running sums keep an error after a spike."""
+"""Statistics of windows. Pure. Computed from all samples each time: running sums keep an error after a spike."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tracker.series.ring import HOUR
 
 @dataclass(frozen=True)
 class Stats:
-    """Of n series: float64 (n,) each, NaN where there is no sample. See Summary; ``at`` is the column of ``last``."""
+    """Statistics of n series: float64 (n,), NaN without a sample. See Summary; ``at`` is the column of ``last``."""
 
     at: np.ndarray
     last: np.ndarray
@@ -22,18 +22,18 @@ class Stats:
 
 
 def describe(values: np.ndarray, step: int, final: np.ndarray | None = None) -> Stats:
-    """Statistics of ``values`` (n, rows), oldest slot first, NaN for missing, the last column the slot in progress.
+    """Statistics of ``values`` (n, rows): oldest slot first, NaN for missing, the slot in progress in the last column.
 
-    mean, mean_1h, stddev and cv are over final slots: the first ``final`` (n,) of each row, all closed ones if None.
+    mean, mean_1h, stddev and cv are over final slots: the first ``final`` (n,) of each row; None: all closed slots.
     stddev is the population's (ddof 0, as Prometheus' ``stddev_over_time``). It is computed from differences to the
-    last sample, so a constant series has exactly 0. A sample is at most sqrt(n - 1) stddevs from the mean (Samuelson's
-    inequality), so at most three decimal digits cancel. A change or cv that would be a division by 0 is NaN.
+    last closed sample, so a constant series has exactly 0. A sample is at most sqrt(n - 1) stddevs from the mean
+    (Samuelson's inequality), so at most three decimal digits cancel. A change or cv with a divisor of 0 is NaN.
     """
     at, last = last_present(values)
     closed = values[:, :-1]
     if final is not None and (final < closed.shape[1]).any():
         closed = np.where(np.arange(closed.shape[1]) < final[:, None], closed, np.nan)
-    _, pivot = last_present(closed)  # not that of the slot in progress, which may be of another size
+    _, pivot = last_present(closed)  # a closed sample: the slot in progress may have another size
     differences = closed - pivot[:, None]
     count = np.full(len(values), differences.shape[1])
     sums = differences.sum(axis=1)
@@ -56,10 +56,9 @@ def describe(values: np.ndarray, step: int, final: np.ndarray | None = None) -> 
 
 
 def settle(values: np.ndarray, final: np.ndarray) -> None:
-    """Takes slots that are not final out of ``values`` (n, rows), but for each row's newest sample.
+    """Sets slots that are not final to NaN in ``values`` (n, rows), except each row's newest sample.
 
-    The first ``final`` (n,) slots are final. Afterwards only the newest sample of a row may still change, which is what
-    rules take for granted.
+    The first ``final`` (n,) slots are final. Rules rely on this: only the newest sample of a row may still change.
     """
     newest, _ = last_present(values)
     for row in np.flatnonzero(final < newest):
@@ -67,7 +66,7 @@ def settle(values: np.ndarray, final: np.ndarray) -> None:
 
 
 def _change(at: np.ndarray, last: np.ndarray, values: np.ndarray, column: int) -> np.ndarray:
-    """Of ``last`` against ``values`` at ``column``, as a fraction; NaN unless it is the older of two samples."""
+    """The change from ``values`` at ``column`` to ``last``, as a fraction. NaN unless both exist and differ in time."""
     with np.errstate(invalid="ignore", divide="ignore"):
         change = last / values[:, column] - 1
     change[~np.isfinite(change) | (at <= column % values.shape[1])] = np.nan
@@ -75,7 +74,7 @@ def _change(at: np.ndarray, last: np.ndarray, values: np.ndarray, column: int) -
 
 
 def mean_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and number of the present samples along the last axis of ``values``: float64, NaN for none, and int."""
+    """(mean, number) of the present samples along the last axis of ``values``: float64, NaN without samples; int."""
     count = np.full(values.shape[:-1], values.shape[-1])
     sums = values.sum(axis=-1)
     gappy = np.isnan(sums)
@@ -87,9 +86,9 @@ def mean_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def last_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column and value of each row's last present sample; (-1, NaN) where a row has none."""
+    """(column, value) of each row's last sample; (-1, NaN) for a row without samples."""
     at, last = np.full(len(values), values.shape[1] - 1), values[:, -1].copy()
-    late = np.flatnonzero(np.isnan(last))  # mostly none: the slot in progress is stored
+    late = np.flatnonzero(np.isnan(last))  # usually none, because the slot in progress is stored
     if len(late):
         present = ~np.isnan(values[late])
         newest = values.shape[1] - 1 - np.argmax(present[:, ::-1], axis=1)
