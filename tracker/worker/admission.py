@@ -1,7 +1,7 @@
-"""Which messages a worker takes: those that can be tasks of ours. The others are refused once, see refused.py.
+"""Decides which messages a worker takes: only messages that can be our tasks. It refuses others once, see refused.py.
 
-A message is checked in the worker's main process, before Celery makes anything of it: an error there may end the worker
-or a child, and then the message comes back.
+The check runs in the worker's main process, before Celery reads the message. An error in Celery may end the worker or a
+child, and then the message comes back.
 """
 
 import inspect
@@ -24,16 +24,16 @@ from tracker.worker.refused import REASON, SHOWN, Refused, printable
 
 log = logging.getLogger(__name__)
 
-#: A task that was delivered again more often than this is refused: it may be what kills whoever works on it.
+#: A task that was delivered again more often than this is refused: it may be what kills its workers.
 REDELIVERIES = 5
-#: Seconds until a task may begin, and that it may take: the visibility timeout. Later, it would be delivered again.
+#: Seconds at most until a task begins, and for its run: the visibility timeout. After it, the task is delivered again.
 LONGEST = 180
 
 
 @lru_cache
 def _known(name: str) -> str:
     if name.startswith("celery.") or name not in current_app.tasks:
-        raise ValueError("no task of ours")
+        raise ValueError("not one of our tasks")
     return name
 
 
@@ -60,12 +60,12 @@ Text = Annotated[str, Field(max_length=4_096)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 Seconds = Annotated[float, Field(ge=0, le=LONGEST)]
 Scalar = bool | int | float | Text | None
-#: Nothing deep: what is nested deeper than Python recurses cannot be handed to a child.
+#: Flat, because deeply nested values cannot be passed to a child.
 Plain = Scalar | list[Scalar] | dict[str, Scalar]
 
 
 class Headers(Strict):
-    """Those of version 2 of Celery's message protocol. A tracing library may add others, if they are plain."""
+    """The headers of Celery's message protocol 2. A tracing library may add others if they are Plain."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Plain]
@@ -99,7 +99,7 @@ class Properties(Strict):
 
 
 class Signature(Strict):
-    """A task that follows. Its arguments are checked when its own message comes."""
+    """A task that follows. Its arguments are checked when its own message arrives."""
 
     task: Name
     args: list[Any]
@@ -115,7 +115,7 @@ class Embedded(Strict):
 
 
 class Received(Strict):
-    """What can be known of a message without its task."""
+    """The parts of a message that can be checked without its task."""
 
     content_type: Literal["application/json"]
     content_encoding: Literal["utf-8"]
@@ -124,13 +124,13 @@ class Received(Strict):
 
 
 class Body(Strict):
-    """JSON has no tuples, hence the one that is not strict."""
+    """The tuple is not strict, because JSON has no tuples."""
 
     body: Annotated[tuple[list[Any], dict[str, Any], Embedded], Field(strict=False)]
 
 
 def fault(message: Message) -> str:
-    """Why ``message`` cannot be a task of ours; empty if it can."""
+    """Why ``message`` cannot be one of our tasks; empty if it can."""
     parts = {name: getattr(message, name) for name in Received.model_fields}
     try:
         task = Received.model_validate(parts).headers.task
@@ -140,13 +140,13 @@ def fault(message: Message) -> str:
         return first(error)
     except TypeError as error:
         return f"arguments: {error}"
-    except Exception as error:  # whatever the parsers raise
+    except Exception as error:  # the parsers raise many kinds
         return f"body not readable: {type(error).__name__}"
     return ""
 
 
 def _check_arguments(task: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Raises ValidationError for wrong types, TypeError for a wrong number, of the arguments of ``task``."""
+    """Checks the arguments of ``task``. Raises ValidationError for a wrong type, TypeError for a wrong number."""
     signature, model = _arguments(task)
     model.model_validate(signature.bind(*args, **kwargs).arguments)
 
@@ -162,12 +162,12 @@ def _arguments(task: str) -> tuple[inspect.Signature, type[Strict]]:
 
 
 class Admission:
-    """The messages that a ``consumer`` of Celery's passes on to ``take``."""
+    """Passes on the good messages of a Celery ``consumer`` to ``take``, and refuses the others."""
 
     def __init__(self, consumer: Any, take: Callable[[Message], None]):
         self._take = take
         self._errors = consumer.connection_errors
-        # A store that is away holds up the worker's loop no longer than this.
+        # A store that is away delays the worker's loop by this at most.
         self._refused = Refused(connect(settings().redis_url, tries=1, patience=3, local=settings().redis_socket))
         guard(consumer.task_consumer.channel, self._refuse)
 
@@ -180,15 +180,15 @@ class Admission:
             self._take(message)
 
     def _comes_back(self, message: Message) -> str:
-        """Why a message that was delivered again is not taken once more; empty if it is."""
+        """Why a message that was delivered again is refused; empty if it is not."""
         if not (message.headers.get("redelivered") or message.delivery_info.get("redelivered")):
             return ""
         try:
             times = self._refused.redelivered(message.headers["id"])
         except StoreError as error:
-            log.warning("how often a task was delivered is not known: %s", error)
+            log.warning("cannot count how often a task was delivered: %s", error)
             return ""
-        return f"delivered again {times} times: it may be what its workers die of" if times > REDELIVERIES else ""
+        return f"delivered again {times} times: it may be what kills its workers" if times > REDELIVERIES else ""
 
     def _refuse(self, queue: str, reason: str, text: str | bytes) -> None:
         told = printable(queue, REASON), printable(reason, REASON)
@@ -196,10 +196,10 @@ class Admission:
         try:
             self._refused.add(queue, reason, text)
         except StoreError as error:
-            log.error("the refused message was not kept: %s", error)
+            log.error("cannot keep the refused message: %s", error)
 
 
 def _text(message: Message) -> str:
-    """What to show of it: the body first, for the headers have parts of it again."""
+    """The text to show: the body first, because the headers repeat parts of it."""
     body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     return f"{printable(body, SHOWN // 2)} {message.headers}"

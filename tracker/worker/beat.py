@@ -1,4 +1,4 @@
-"""The schedule of a beat: Celery's, by the store's clock, and short of words while the store takes no tasks."""
+"""The schedule of a beat. It uses the store's clock, and logs little while the store takes no tasks."""
 
 import logging
 import time
@@ -12,27 +12,27 @@ from tracker.store import skew
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two lines that say that ticks cannot be sent: with a line for each, the log would be full of them.
+#: Seconds between two lines about ticks that cannot be sent. A line for each tick would fill the log.
 SAID_EVERY = 60
 
 
 class OurScheduler(Scheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._unsent, self._say_from = 0, 0.0  # by time.monotonic
-        skew.keep(settings())  # before the entries note when they were due last
+        skew.keep(settings())  # before the entries note the time
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         before = clock.ahead()
         skew.keep(settings())
-        if clock.ahead() != before:  # an entry that seems to have been due in the future would wait for it
+        if clock.ahead() != before:  # an entry that was last due in the future would wait
             for entry in self.schedule.values():
                 entry.last_run_at = min(entry.last_run_at, self.app.now())
             self._heap = None
         return super().tick(*args, **kwargs)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
-        """Sends a tick. One that cannot be sent is given up: the next one does its work."""
+        """Sends a tick. Drops a tick that cannot be sent: the next one does its work."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except Exception as error:

@@ -1,6 +1,6 @@
-"""A process that was told to stop ends in time, also while the store hangs: it accepts connections and never answers.
+"""Ends a stopping process in time, even if the store hangs: it accepts connections and never answers.
 
-Celery's way to stop asks the store several times, and each time waits for as long as the socket's timeout, or for ever.
+While it stops, Celery calls the store several times. Each call waits for the socket's timeout, or for ever.
 """
 
 import os
@@ -16,13 +16,13 @@ from tracker.errors import StoreError
 from tracker.settings import Settings, settings
 from tracker.store.connection import connect
 
-#: Seconds a worker has to stop by itself: more than celeryconfig's worker_soft_shutdown_timeout. If the store still
-#: answers then it may go on, up to LONGEST.
+#: Seconds that a worker has to stop by itself: more than celeryconfig's worker_soft_shutdown_timeout. If the store
+#: answers by then, the worker may take up to LONGEST seconds.
 GRACE, LONGEST = 6, 60
 
 
 def hangs(settings: Settings) -> bool:
-    """Whether the store keeps silent for a second. One that refuses the connection does not hang: it is away."""
+    """Whether the store is silent for a second. A store that refuses the connection is away and does not hang."""
     try:
         with connect(settings.redis_url, tries=1, patience=1, local=settings.redis_socket) as redis:
             redis.ping()
@@ -33,9 +33,9 @@ def hangs(settings: Settings) -> bool:
     return False
 
 
-@cache  # once
+@cache  # starts only once
 def begin() -> None:
-    """From now on this process has GRACE seconds. Then, if the store hangs, it ends and takes its children along.
+    """Gives this process GRACE seconds. If the store hangs then, kills the process and its children.
 
     No task is lost: a task that was not acknowledged is delivered again.
     """
@@ -47,7 +47,7 @@ def _end() -> None:
     time.sleep(GRACE)
     while not hangs(settings()) and time.monotonic() - began < LONGEST:
         time.sleep(0.5)
-    os.write(2, b"not stopped in time: the store does not answer. Ending at once\n")  # the log's lock may be held
+    os.write(2, b"did not stop in time: the store does not answer. Exits now\n")  # not the log: its lock may be held
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()

@@ -1,7 +1,7 @@
-"""Messages as kombu's transport of Redis wraps them, checked before kombu reads them.
+"""Checks how kombu's Redis transport has wrapped a message, before kombu reads it.
 
-kombu takes a message off its queue and then parses it in the worker's main process, which dies of an error there. No
-other transport needs this: AMQP has its own frames. Format: ``kombu.transport.virtual``.
+kombu takes a message off its queue and parses it in the worker's main process. An error there kills the worker. No
+other transport needs this check: AMQP has its own frames. Format: ``kombu.transport.virtual``.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from kombu.utils.json import loads
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis import Redis
 
-#: Bytes of a message. The largest of ours has all markets of a source, a tenth of it.
+#: Bytes of a message at most. Our largest message has all markets of a source and a tenth of this size.
 LARGEST = 1_000_000
 
 
 class Strict(BaseModel):
-    """Nothing is converted: what has another type is an error."""
+    """Converts nothing: a value of another type is an error."""
 
     model_config = ConfigDict(strict=True)
 
@@ -40,9 +40,9 @@ class Envelope(Strict):
 
 
 def guard(channel: Any, refuse: Callable[[str, str, bytes], None]) -> None:
-    """From now on ``channel`` passes on only what it can read; ``refuse`` gets the rest: queue, reason, message.
+    """From now on ``channel`` passes on only messages that it can read.
 
-    A channel of another transport is left alone.
+    For all others it calls ``refuse(queue, reason, message)``. Does nothing to a channel of another transport.
     """
     client = getattr(channel, "client", None)
     if not isinstance(client, Redis):
@@ -52,7 +52,7 @@ def guard(channel: Any, refuse: Callable[[str, str, bytes], None]) -> None:
         if not reply:
             return None
         key, item = reply
-        queue = bytes_to_str(key).partition(channel.sep)[0]  # behind it stands a priority
+        queue = bytes_to_str(key).partition(channel.sep)[0]  # a priority may follow
         reason = unreadable(channel, queue, item)
         if reason:
             refuse(queue, reason, item)
@@ -62,7 +62,7 @@ def guard(channel: Any, refuse: Callable[[str, str, bytes], None]) -> None:
 
 
 def unreadable(channel: Any, queue: str, item: bytes) -> str:
-    """Why ``channel`` cannot read ``item`` of ``queue``; empty if it can."""
+    """Why ``channel`` cannot read ``item`` from ``queue``; empty if it can."""
     if len(item) > LARGEST:
         return f"{len(item)} bytes, more than {LARGEST}"
     try:
@@ -70,16 +70,16 @@ def unreadable(channel: Any, queue: str, item: bytes) -> str:
         if "compression" in envelope.headers:
             return "headers.compression: a small message may become a huge one"
         if envelope.properties.delivery_info.routing_key != queue:
-            return "properties.delivery_info.routing_key: another queue's"
+            return "properties.delivery_info.routing_key: names another queue"
         channel.decode_body(envelope.body, envelope.properties.body_encoding)
     except ValidationError as error:
         return first(error)
-    except Exception as error:  # whatever the parsers raise: RecursionError, binascii.Error, ...
+    except Exception as error:  # the parsers raise many: RecursionError, binascii.Error, ...
         return f"not readable: {type(error).__name__}"
     return ""
 
 
 def first(error: ValidationError) -> str:
-    """Where the first error is and what was expected. What was there may be secret, and is left out."""
+    """The place of the first error, and what was expected. Leaves out the value, which may be secret."""
     [found, *_] = error.errors(include_url=False, include_context=False, include_input=False)
     return ": ".join(part for part in (".".join(map(str, found["loc"])), found["msg"]) if part)

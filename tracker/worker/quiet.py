@@ -1,4 +1,4 @@
-"""What a log says while the store is away or refuses writes: a line, not a stack for each thing that fails."""
+"""While the store is away or refuses writes, a log gets one line, not a stack for each failure."""
 
 import logging
 import time
@@ -13,11 +13,11 @@ EVERY = 60
 
 
 class OneLine(logging.Filter):
-    """Takes the stack from a record of a failure of the store, and drops the record if the same was said just now."""
+    """Removes the stack from a record about a failure of the store. Drops the record if it repeats a recent one."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[tuple[str, str, type], float] = {}  # by time.monotonic; bounded by the places that log
+        self._said: dict[tuple[str, str, type], float] = {}  # time.monotonic; bounded by the number of places that log
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

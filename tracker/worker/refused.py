@@ -1,6 +1,7 @@
 """Messages that no worker takes. Redis keeps the newest MOST of them, for a person to look at.
 
-``dt1:refused`` list, newest first, each message as JSON; ``dt1:redelivered:{id}`` integer, how often it came back.
+``dt1:refused`` list, newest first, each message as JSON; ``dt1:redelivered:{id}`` integer, how often the message of the
+task ``id`` was delivered again.
 """
 
 import time
@@ -15,9 +16,9 @@ from tracker.plain import plain
 from tracker.series.ring import DAY
 from tracker.store.connection import PREFIX, translated
 
-#: Messages kept.
+#: Messages kept at most.
 MOST = 500
-#: Characters kept of a message, and of the reason.
+#: Characters kept of a message and of a reason.
 SHOWN, REASON = 2_000, 200
 #: Seconds after which the count of a task's deliveries is forgotten.
 LIFE = DAY
@@ -26,7 +27,7 @@ REFUSED = f"{PREFIX}:refused"
 
 @dataclass(frozen=True)
 class Message:
-    """A refused message. ``at``: Unix seconds; ``text``: its first SHOWN characters at most, in one plain line."""
+    """A refused message. ``at``: Unix seconds; ``text``: at most SHOWN characters of its beginning, in one line."""
 
     at: float
     queue: str
@@ -35,7 +36,7 @@ class Message:
 
 
 class Refused:
-    """The refused messages on a server. Every method may raise StoreError."""
+    """The refused messages in a store. Every method may raise StoreError."""
 
     def __init__(self, redis: Redis, now: Callable[[], float] = time.time):
         self.redis: Any = redis  # as in Store
@@ -51,12 +52,12 @@ class Refused:
             pipe.execute()
 
     def all(self) -> list[Message]:
-        """The newest first."""
+        """All kept messages, the newest first."""
         with translated():
             return [Message(**orjson.loads(each)) for each in self.redis.lrange(REFUSED, 0, -1)]
 
     def clear(self) -> int:
-        """Forgets all messages; returns how many there were."""
+        """Deletes all messages; returns how many there were."""
         with translated():
             pipe = self.redis.pipeline(transaction=True)
             pipe.llen(REFUSED)

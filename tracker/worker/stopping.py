@@ -1,4 +1,4 @@
-"""How a worker stops: it takes no more messages and finishes what runs. Only then it stops Celery's way."""
+"""How a worker stops: it takes no more messages and finishes the running tasks. Then it stops as Celery does."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from typing import Any
 from celery.worker import state
 from kombu.asynchronous import Hub
 
-#: Seconds between two looks at what still runs.
+#: Seconds between two checks for running tasks.
 LOOK_EVERY = 0.05
 
 
@@ -21,14 +21,14 @@ def between_events(
     retire: Callable[[], float] = lambda: 0,
     number: int = signal.SIGTERM,
 ) -> Iterator[None]:
-    """While ``hub`` runs, the signal ``number`` is handled between two of its events.
+    """While ``hub`` runs, handles the signal ``number`` between two of its events.
 
-    ``noticed`` is called as soon as the signal comes. ``retire`` is called between two events: it ends the taking of
-    messages and returns for how many seconds the hub goes on while tasks run. A second signal ends that wait.
+    Calls ``noticed`` as soon as the signal comes, and ``retire`` between two events. ``retire`` stops the worker from
+    taking messages. It returns for how many seconds the hub may go on while tasks run. A second signal ends that wait.
 
-    Celery stops a worker in the signal's handler, and sleeps there for its soft shutdown. Meanwhile nobody reads the
-    results of the children: a child whose result is lost, or read in half, waits for 30 s before it exits. That is
-    longer than supervisors wait.
+    Celery stops a worker in the signal's handler, and sleeps there for its soft shutdown. Meanwhile nothing reads the
+    results of the children. A child whose result is lost, or half read, waits for 30 s before it exits. That is longer
+    than supervisors wait.
     """
     handler = signal.getsignal(number)
     if hub is None or not callable(handler):
@@ -42,7 +42,7 @@ def between_events(
     def note(*_: Any) -> None:
         nonlocal noted, until
         until = 0.0
-        if not noted and os.getpid() == mine:  # a child just forked has this handler too, for a moment
+        if not noted and os.getpid() == mine:  # a child just forked has this handler for a moment
             noted = True
             noticed()
             os.write(writer, b"\0")
@@ -67,15 +67,15 @@ def between_events(
     try:
         yield
     finally:
-        if signal.getsignal(number) is note:  # and not what the handler has put there
+        if signal.getsignal(number) is note:  # the handler may have set another one
             signal.signal(number, handler)
         hub.remove_reader(reader)
         os.close(reader)
         os.close(writer)
-        if noted and not handled:  # it came with the end of the loop
+        if noted and not handled:  # the signal came at the end of the loop
             handler(number, None)
 
 
 def busy() -> bool:
-    """Whether a task runs or is about to. One that waits for its time does not count: its message goes back."""
+    """Whether a task runs or is about to. A task that waits for its time does not count: its message goes back."""
     return bool(state.active_requests) or any(not request.eta for request in state.reserved_requests)

@@ -1,7 +1,7 @@
-"""Celery's times, told by the store's clock (clock.py): when a task may begin, and when it expires.
+"""Counts Celery's times by the store's clock (clock.py): when a task may begin, and when it expires.
 
-A worker whose clock is ahead would throw every task away as expired; one that is behind would hold back
-each that waits.
+A worker with a fast clock would drop every task as expired. A worker with a slow clock would start delayed tasks too
+late.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,12 +14,12 @@ from tracker import clock
 
 
 def now() -> datetime:
-    """What Celery counts from where it sends a task that waits or expires."""
+    """The time from which Celery counts the delay and the expiry of a task that it sends."""
     return datetime.fromtimestamp(clock.wall(), UTC)
 
 
 class OurRequest(Request):
-    """Celery compares both times with this machine's clock. So they are told by this machine's clock."""
+    """Converts both times to this machine's clock, because Celery compares them with that."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
