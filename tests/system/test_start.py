@@ -220,7 +220,7 @@ def test_a_refused_replay_does_not_begin(tmp_path: Path) -> None:
 def test_a_second_start_on_the_same_data_is_refused(tmp_path: Path) -> None:
     with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
         stack.ready()
-        assert "it runs already" in refusal(tmp_path)
+        assert "already running" in refusal(tmp_path)
 
 
 def test_an_old_python_is_one_clear_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ends the processes of an earlier start that was killed with its supervisor: they still run and hold the ports."""
+"""Ends processes of an earlier start that was killed with its supervisor: they still run and occupy the ports."""
 
 import os
 from contextlib import suppress
@@ -10,9 +10,9 @@ PIDFILE = "supervisord.pid"
 
 
 def find(folder: Path, socket: str) -> list[psutil.Process]:
-    """This user's processes that a start in the data folder ``folder`` left behind. ``socket``: its supervisor's.
+    """This user's processes that a start in the data folder ``folder`` left. ``socket``: the path of its supervisor's.
 
-    Parts that were started by hand beside it are not among them.
+    Leaves out parts that a person started beside it.
     """
     me = psutil.Process()
     spared = {me.pid, *(parent.pid for parent in me.parents())}
@@ -23,7 +23,7 @@ def find(folder: Path, socket: str) -> list[psutil.Process]:
 
 
 def end(processes: list[psutil.Process]) -> None:
-    """Ends them: first the supervisor, which would start the others again, and last the store."""
+    """Ends them: the supervisor first, because it would restart the others, and the store last."""
     supervisors = [each for each in processes if any("supervisord" in word for word in each.cmdline())]
     stores = [each for each in processes if each.name() == "valkey-server"]
     end_all(supervisors, 0)
@@ -32,7 +32,7 @@ def end(processes: list[psutil.Process]) -> None:
 
 
 def end_all(processes: list[psutil.Process], patience: float) -> None:
-    """Asks processes to stop, and kills those that run after ``patience`` seconds. 0 kills them at once."""
+    """Asks processes to stop. Kills those that still run after ``patience`` seconds; 0 kills at once."""
     for process in processes if patience else ():
         with suppress(psutil.NoSuchProcess):
             process.terminate()
@@ -44,7 +44,7 @@ def end_all(processes: list[psutil.Process], patience: float) -> None:
 
 
 def _session(folder: Path) -> int | None:
-    """The session of the last supervisor and its programs."""
+    """The session id of the last supervisor and its programs; None if it is not known."""
     try:
         return int((folder / PIDFILE).read_text())
     except (OSError, ValueError):
@@ -57,7 +57,7 @@ def _is_part(process: psutil.Process, folder: Path, socket: str, session: int | 
             return False
         if environment := process.environ():
             return (environment.get("DATA_DIR"), environment.get("SUPERVISOR_SOCKET")) == (str(folder), socket)
-        # The store's title overwrites its environment. A store that was started by hand is in another session.
+        # The store's process title overwrites its environment. A store that a person started is in another session.
         return bool(process.cwd() == str(folder / "store") and os.getsid(process.pid) == session)
     except (psutil.Error, OSError):
         return False

@@ -10,15 +10,15 @@ from tracker.settings import Settings
 from tracker.store.connection import connect
 from tracker.store.series import Store
 
-#: Seconds without progress after which this gives up. QUIET: once the sources answered for every market.
+#: Seconds without progress before giving up. QUIET: if the sources have answered for every market.
 PATIENCE = 30
 QUIET = 8
 
 
 def show(settings: Settings, supervisor: subprocess.Popen[bytes]) -> None:
-    """Prints the progress until every market is ranked: one line on a terminal, a line per change elsewhere.
+    """Prints the progress until every market is ranked: one line on a terminal, elsewhere a line for each change.
 
-    Gives up when nothing changes any more. Then it says why, or how to find out.
+    Gives up when nothing changes any more. Then it prints why, or how to find out.
     """
     store = Store(connect(settings.redis_url, tries=1), settings.ring)
     began, since = time.monotonic(), settings.clock.now()
@@ -40,7 +40,7 @@ def show(settings: Settings, supervisor: subprocess.Popen[bytes]) -> None:
             if not complete:
                 print(_why(fetched, answered, of))
             return
-        time.sleep(max(0.2, 3 * (time.monotonic() - now)))  # looking must not slow down the backfill
+        time.sleep(max(0.2, 3 * (time.monotonic() - now)))  # these looks must not slow down the backfill
 
 
 def _why(fetched: int, answered: int, of: int) -> str:
@@ -50,7 +50,7 @@ def _why(fetched: int, answered: int, of: int) -> str:
 
 
 def progress(store: Store, settings: Settings, since: float) -> tuple[int, int, int]:
-    """(markets fetched and ranked since ``since``, markets with an answer of their source, watched markets)."""
+    """(markets ranked since ``since``, markets with an answer from their source, watched markets), as counts."""
     try:
         watched = {market for source in settings.sources for market in store.watched(source)}
         ids, summaries = store.summaries("price")
@@ -63,7 +63,7 @@ def progress(store: Store, settings: Settings, since: float) -> tuple[int, int, 
 
 
 def _waits(store: Store, settings: Settings) -> str:
-    """What the sources wait for before their catalogue is read."""
+    """Why sources have not read their catalogue yet, as the end of a sentence."""
     try:
         said = {name: store.status(name).get("waiting") for name in settings.sources}
     except StoreError:

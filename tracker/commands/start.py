@@ -1,4 +1,4 @@
-"""Runs everything on one machine: checks the needs, runs supervisord.conf, shows the backfill, stops all on Ctrl-C."""
+"""Runs everything on one machine: checks the settings, runs supervisord.conf, shows the backfill, stops on Ctrl-C."""
 
 import contextlib
 import ctypes
@@ -33,9 +33,9 @@ from tracker.store.connection import connect, server_version
 from tracker.store.keeper import die_with_parent
 from tracker.worker import deadline
 
-#: Seconds that the programs have to stop: more than the sum of what supervisord.conf gives them.
+#: Seconds that the programs have to stop: more than the sum of their times in supervisord.conf.
 STOP = 100
-#: The same while the store hangs, which delays every program.
+#: Seconds to stop while the store hangs, which delays every program.
 STOP_WITHOUT_STORE = 6
 #: The oldest usable major version of the server.
 OLDEST = 7
@@ -46,14 +46,14 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 class Stopped(Exception):
-    """A signal asked for the end."""
+    """A signal asked this process to stop."""
 
 
 def run(settings: Settings) -> None:
-    """Runs until a signal. Raises TrackerError before it starts anything if something is in the way."""
+    """Runs until a signal comes. Raises TrackerError before it starts anything that cannot run."""
     folder = _folder(settings)
     if settings.simulator_candles:
-        _check_candles(settings, folder)  # first: a refused replay must not make its folder
+        _check_candles(settings, folder)  # first, because a refused replay must not make a folder
     lock = _writable(folder)
     if not settings.redis_given:
         settings = replace(settings, store_password=embedded.password(settings))
@@ -118,7 +118,7 @@ def _writable(folder: Path) -> TextIO:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise TrackerError(f"it runs already on the data in {folder}: stop that one, or set another DATA_DIR") from None
+        raise TrackerError(f"already running on the data in {folder}: stop that, or set another DATA_DIR") from None
     return lock
 
 
@@ -153,7 +153,7 @@ def _check_store(settings: Settings) -> None:
 
 
 def _check_access(settings: Settings, folder: Path) -> None:
-    """Refuses an API that others can reach while there is no key. Runs the embedded store to look there."""
+    """Refuses an API that others can reach without a key. Runs the embedded store to look for keys."""
     if not keys.needs_one(settings):
         return
     store = None
@@ -174,7 +174,7 @@ def _check_access(settings: Settings, folder: Path) -> None:
 
 
 def _check_candles(settings: Settings, folder: Path) -> None:
-    """Raises an error for bad candle files, or if the replay in this folder ended more than a day ago."""
+    """Raises SettingsError for bad candle files, TrackerError if this folder's replay ended more than a day ago."""
     from tracker.simulator.feeds import Replay
 
     start = settings.simulator_start or _first_start(folder)
@@ -184,7 +184,7 @@ def _check_candles(settings: Settings, folder: Path) -> None:
         at = "" if settings.simulator_at is None else f" SIMULATOR_AT={settings.simulator_at}"
         raise SettingsError(f"SIMULATOR_CANDLES='{settings.simulator_candles}'{at}: {error}") from error
     if feed.end + DAY < replace(settings.clock, start=start).now():
-        raise TrackerError(f"the replay that is in {folder} has ended: delete that folder to begin it anew")
+        raise TrackerError(f"the replay in {folder} has ended: delete that folder to begin anew")
 
 
 def _runs_simulator(settings: Settings) -> bool:
@@ -194,10 +194,10 @@ def _runs_simulator(settings: Settings) -> bool:
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     began = _first_start(folder)
     (folder / FIRST_START).write_text(json.dumps(began))
-    start = str(int(began))  # rounded down: else a replay of that minute would begin with the next
+    start = str(int(began))  # rounded down, or a replay of that minute would begin with the next one
     clock = {"CLOCK_START": start} if settings.clock_speed != 1 and not settings.clock_start else {}
     shift = {"SIMULATOR_START": start} if settings.simulator_candles and settings.simulator_start is None else {}
-    # By file: the folder of a replay is not that of the password.
+    # Passes the password's file: the folder of a replay is another one.
     password = {} if os.environ.get("STORE_PASSWORD") else {"STORE_PASSWORD_FILE": str(settings.password_file)}
     return os.environ | absolute_paths(settings) | clock | shift | ({} if settings.redis_given else password) | {
         "PYTHON": sys.executable,
@@ -211,7 +211,7 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
 
 
 def _first_start(folder: Path) -> float:
-    """When this data folder was first started, or now: a replay goes on from its first start."""
+    """The time of the first start in this data folder, or now: a replay continues from its first start."""
     try:
         return float(json.loads((folder / FIRST_START).read_text()))
     except FileNotFoundError:
@@ -219,7 +219,7 @@ def _first_start(folder: Path) -> float:
 
 
 def _socket_path(folder: Path) -> str:
-    """In the data folder, or in the temporary folder if the path is too long for a socket."""
+    """The supervisor's socket: in the data folder, or in the temporary folder if that path is too long."""
     path = str(folder / "supervisor.sock")
     if len(path) < 90:
         return path
@@ -227,7 +227,7 @@ def _socket_path(folder: Path) -> str:
 
 
 def _wait_for_store(settings: Settings, folder: Path, starter: subprocess.Popen[bytes]) -> None:
-    """Waits until the store answers or its ``starter`` has ended. Prints each reason once if it takes long."""
+    """Waits until the store answers or its ``starter`` ends. If that takes long, prints each reason once."""
     redis, began, told = connect(settings.redis_url, tries=1), time.monotonic(), set()
     log = folder / "log" / "store.log"
     read_from = log.stat().st_size if log.exists() else 0
@@ -244,7 +244,7 @@ def _wait_for_store(settings: Settings, folder: Path, starter: subprocess.Popen[
 
 
 def _last_of_store(log: Path, read_from: int) -> str:
-    """The last line of ``python -m tracker store`` itself, not of its server."""
+    """The last line that ``python -m tracker store`` wrote, not its server."""
     try:
         with log.open(errors="replace") as file:
             file.seek(read_from)
@@ -276,7 +276,7 @@ def _welcome(settings: Settings, folder: Path) -> str:
     lines.append(f"Processes {shlex.quote(supervisorctl)} -s {shlex.quote(f'unix://{_socket_path(folder)}')} status")
     if settings.clock_speed != 1:
         clock = f"CLOCK_START={settings.clock_start:.15g} CLOCK_SPEED={settings.clock_speed:g}"
-        lines.append(f"Time      {clock}: whatever is started beside this needs both")
+        lines.append(f"Time      {clock}: parts that you start beside this need both")
     return "\n".join([*lines, "Ctrl-C stops everything."])
 
 
@@ -288,24 +288,24 @@ def _flower(settings: Settings) -> str:
 
 def _stop(number: int, frame: object) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)  # it already stops
+        signal.signal(each, signal.SIG_IGN)  # already stopping
     raise Stopped
 
 
 def _stop_all(supervisor: subprocess.Popen[bytes] | None, settings: Settings) -> None:
-    """Asks the supervisor to stop all in order. Then ends what is left, for example of a killed supervisor."""
+    """Asks the supervisor to stop all in order. Then ends what is left, for example by a killed supervisor."""
     print("\nstopping ...", flush=True)
     patience = 10
     if supervisor and supervisor.poll() is None:
         supervisor.terminate()
         if not _stops(supervisor, settings):
-            patience = 0  # they were already asked
+            patience = 0  # the supervisor has already asked them
     leftovers.end_all(psutil.Process().children(recursive=True), patience)
     print("stopped", flush=True)
 
 
 def _stops(supervisor: subprocess.Popen[bytes], settings: Settings) -> bool:
-    """Waits until the supervisor ends. False if it takes more than STOP seconds, or less while the store hangs."""
+    """Waits until the supervisor ends. False after STOP seconds, or STOP_WITHOUT_STORE while the store hangs."""
     began = heard = time.monotonic()
     while time.monotonic() - began < STOP and time.monotonic() - heard < STOP_WITHOUT_STORE:
         if not deadline.hangs(settings):
