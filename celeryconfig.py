@@ -1,4 +1,4 @@
-"""Celery's settings: broker, queues, routes, limits, beat's schedule. Each says which fault it answers."""
+"""Celery's settings: broker, queues, routes, limits, beat's schedule. Comments name the fault that each prevents."""
 
 import sys
 from datetime import datetime
@@ -16,29 +16,29 @@ try:
 except SettingsError as error:
     sys.exit(plain(str(error)))
 
-# Broker. An outage of any length is waited out: a worker that gives up needs a person.
+# Wait for the broker however long its outage: a worker that gives up needs a person.
 broker_url = _settings.redis_url
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_transport_options = {
-    # A message whose worker died unseen is delivered again after this: above the hard time limit and every countdown,
-    # or a running task would be started a second time.
+    # Seconds after which the message of a dead worker is delivered again. It is above the hard time limit and every
+    # countdown, or a running task would start a second time.
     "visibility_timeout": 180,
-    # Look for such messages every 5 s, each time: with the defaults it takes 87 s longer.
+    # Look for such messages every 5 s. With the defaults, redelivery takes 87 s longer.
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
-    # A connection that died without a word is noticed.
+    # Notice a connection that died silently.
     "health_check_interval": 10,
     "socket_timeout": 15,
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
 }
-# A tick or a retry that is published while the broker restarts: a few tries, then the caller learns of it.
+# A few tries to publish a tick or a retry while the broker restarts. Then the caller gets the error.
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
-# One queue a task kind, so that a slow source does not hold up evaluation, nor a slow channel either.
+# One queue for each kind of task, so that a slow source or channel does not delay evaluation.
 task_queues = [Queue(name, Exchange(name), routing_key=name) for name in ("fetch", "evaluate", "notify")]
-# A misspelt queue is an error, not a queue that nobody reads.
+# A misspelt queue is an error. Otherwise it would be a queue without readers.
 task_create_missing_queues = False
 task_default_queue = "fetch"
 task_routes = {
@@ -46,61 +46,61 @@ task_routes = {
     "tracker.tasks.schedule_fetches": "fetch",
     "tracker.tasks.fetch*": "fetch",
     "tracker.tasks.evaluate*": "evaluate",
-    "tracker.tasks.sweep": "evaluate",  # a slow channel must not hold up the retries of the others
+    "tracker.tasks.sweep": "evaluate",  # a slow channel must not delay retries on other channels
     "tracker.tasks.notify": "notify",
 }
 
-# Results are in Redis by our own doing; Celery's would be written for nobody.
+# Tasks store their results in Redis themselves. Nothing reads Celery's results.
 task_ignore_result = True
 
-# A worker that dies, or its child, leaves its tasks to others: all are idempotent.
+# If a worker or its child dies, others run its tasks again. All tasks are idempotent.
 task_acks_late = True
 task_reject_on_worker_lost = True
-# A worker that dies takes no queue of prefetched tasks with it into the visibility timeout.
+# A dead worker's prefetched tasks would wait for the visibility timeout. So prefetch few.
 worker_prefetch_multiplier = 1
-# A source that never ends its answer (soft: the market is given up, hard: the process).
+# Seconds of a task at most: a source may never end its answer. Soft: drop the market. Hard: kill the process.
 task_soft_time_limit = 30
 task_time_limit = 45
-# Whatever leaks, leaks this long (prefork).
+# Restart a prefork child after this many tasks, in case it leaks memory.
 worker_max_tasks_per_child = 2000
-# After SIGTERM a worker takes no more tasks and waits at most this long for those that run (worker/stopping.py). Then
-# it hands back what still runs. Most fetches take a second. It needs REMAP_SIGTERM=SIGQUIT, which
-# `python -m tracker worker` sets.
+# After SIGTERM a worker takes no more tasks and waits at most these seconds for the running ones (worker/stopping.py).
+# Then it returns tasks that still run to their queue. Most fetches take a second. This needs REMAP_SIGTERM=SIGQUIT,
+# which `python -m tracker worker` sets.
 worker_soft_shutdown_timeout = 5
 
-# JSON only: a pickle from a broker that others can write to would run their code.
+# JSON only: anyone who can write to the broker could run code with a pickle.
 task_serializer = "json"
 accept_content = ["json"]
 
-# Flower sees every task that a worker takes. (That one was sent would be a second message for each.)
+# Flower sees every task that a worker takes. An event for each sent task would double the messages.
 worker_send_task_events = True
 task_send_sent_event = False
-# Their events are sent ten times a second, not with each turn of a worker's loop: that took half of its main process.
+# Send events ten times a second. Sending with each turn of a worker's loop took half of its main process's CPU.
 worker_consumer = "tracker.worker.consumer:Consumer"
 
-# Clocks on two machines agree whatever their zones.
+# Machines in different time zones agree on times.
 timezone = "UTC"
-# What a library prints is no log line of ours.
+# Output that a library prints is not a log line.
 worker_redirect_stdouts = False
 
 
 class EachInterval(schedule):  # type: ignore[misc]  # Celery has no types
-    """Due once in every interval of so many seconds of the clock, a tenth after it begins.
+    """Due once in every interval of ``run_every`` seconds of our clock, a tenth after the interval begins.
 
-    A tick claims the interval it is executed in: away from its edges, one that waited a little, or was sent by a beat
-    whose clock differs a little, still is in its own.
+    A tick claims the interval in which it runs. Far from the interval's edges, a tick that waited a little, or whose
+    beat has a slightly different clock, still claims its own.
     """
 
     def is_due(self, last_run_at: datetime) -> schedstate:
         every, clock = self.run_every.total_seconds(), _settings.clock
         began = clock.now() - every / 10
-        latest = began // every * every + every / 10  # when it was due last
+        latest = began // every * every + every / 10  # when a tick was last due
         due = clock.at(last_run_at.timestamp()) < latest
         return schedstate(due, (latest + every - clock.now()) / clock.speed)
 
 
-# Any number of beats: a tick claims its slot, and a second beat's finds it taken. A tick that no worker takes within
-# an interval is of no more use.
+# Any number of beats may run: a tick claims its slot, so a second beat's tick finds it taken. A tick expires if no
+# worker takes it within an interval.
 _intervals = {source: _settings.intervals.of(source) for source in _settings.sources}
 beat_schedule = {
     f"{task} {source}": {
@@ -112,10 +112,10 @@ beat_schedule = {
     for source, every in _intervals.items()
     for task, due in (("schedule_fetches", EachInterval(every)), ("refresh_markets", 3600))
 } | {
-    # What a sweep does twice it finds done: no claim. One that waited for long is followed by another.
+    # Sweeps need no claim: a second one finds nothing left to do. A late one expires, because the next is already due.
     task: {"task": f"tracker.tasks.{task}", "schedule": every, "options": {"expires": 2 * every}}
     for task, every in (("sweep", 2), ("evaluate_sources", 10))
 }
-# In memory: a beat that starts anew has nothing to remember, and survives an outage of Redis.
+# The schedule is in memory: a new beat needs no memory of the last one, and runs on while Redis is away.
 beat_scheduler = "tracker.worker.beat:OurScheduler"
 beat_max_loop_interval = min(2, *(every / _settings.clock.speed for every in _intervals.values()))

@@ -2,12 +2,12 @@
 usage() {
     cat <<'END'
 ./scripts/run-tests.sh            everything: ruff, mypy, and all tests
-./scripts/run-tests.sh fast       ruff, mypy, and all tests but the slow ones, which start whole stacks, processes or the
-                                  browser: below three minutes
+./scripts/run-tests.sh fast       ruff, mypy, and all tests except the slow ones, which start whole stacks, processes or
+                                  the browser: less than three minutes
 ./scripts/run-tests.sh WORDS...   pytest with these words, e.g. tests/series/test_ring.py
 
-It installs what the tests need into .venv (or $VENV) first. Tests of a program that this machine lacks, such as nginx,
-are left out, and the last lines say so; .ci/run installs the programs, and fails if any test is left out.
+First installs the tests' requirements into .venv (or $VENV). Skips tests of a program that this machine lacks, such as
+nginx; the last lines name them. .ci/run installs the programs, and fails if any test is skipped.
 END
 }
 case "${1-}" in -h | --help) usage && exit ;; esac

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `python -m tracker api` in the project's virtual environment, which is made if it is not there. --help says more.
+# `python -m tracker api` in the project's virtual environment. Makes the environment if it is missing. See --help.
 . "$(dirname "$0")/venv.sh"
 install requirements.txt
 exec "$python" -m tracker api "$@"
