@@ -1,4 +1,4 @@
-"""Times the way from a candle at the source to its notice at the receiver, through the whole stack.
+"""Measures the time from a candle at the source to its notice at the receiver, through the whole stack.
 
 Each of ``--markets`` markets is sampled every ``--interval`` seconds and spikes once, at a random time. The baseline is
 bare POSTs of the same notices from one process to the same receiver.
@@ -41,9 +41,9 @@ channels = ["hook"]
 
 
 class Spiking(Generated):
-    """Generated markets. From ``times[market]`` on, the volume of that minute is a million times as large.
+    """Generated markets. From ``times[market]`` on, the volume of that minute is a million times larger.
 
-    ``available``: when a spike can be seen, not before its minute's first trade; ``shown``: when it was first fetched.
+    available: when a source can show the spike, at its minute's first trade or later. shown: when it was first fetched.
     """
 
     def __init__(self, markets: int):
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace, feed: Spiking, received: Mapping[str, float
     show("from the alert to the receiver", [received[market] - found[market] for market in received])
     show("both", [received[market] - feed.shown[market] for market in received])
     waits = [received[market] - feed.available[market] - options.interval for market in received]
-    show("from being available, beyond the interval", waits)
+    show("from being available, after the interval", waits)
 
 
 def bare(receiver: HttpServer) -> None:

@@ -1,10 +1,10 @@
-"""What a request to the API costs: server CPU by the process accounting, web and store, and latencies, beside a bare
-Flask hello on the same server.
+"""Measures the cost of a request to the API: CPU of web and store, and latencies. The baseline is a bare Flask hello.
 
-Granian with 2 workers as ``python -m tracker api`` starts it, a real store with full rings, ``wrk`` (Debian's) as the
-client, which shares the cores. Cold requests are never the same twice, warm ones ask for 200 hot metrics in turn. With
-keys and limits, each request carries a key and is counted. Through nginx: the site that is shipped, with TLS, without
-its limits. Then 500 pollers, each every 5 s, by ETag. CPU is user and system of all server processes, by request.
+The server is Granian with 2 workers, as ``python -m tracker api`` starts it, with a real store of full rings. The
+client is ``wrk`` (Debian's), on the same cores. Cold requests never repeat; warm ones ask for 200 hot metrics in turn.
+With keys and limits, each request has a key and is counted. Through nginx: the shipped site with TLS, without its
+limits. At last, 500 pollers each ask every 5 s, with an ETag. CPU is user and system time of all server processes, per
+request.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from tracker.store.series import Store
 ROOT = Path(__file__).parent.parent
 RING = Ring(60)
 HOT = 200
-#: A wrk script: asks for each path of a file in turn, every thread for a part of its own.
+#: A wrk script: each thread requests its own part of the paths in a file, in turn.
 SCRIPT = """
 local paths, at, threads = {}, 0, 0
 function setup(thread) thread:set("number", threads); threads = threads + 1 end
@@ -59,7 +59,7 @@ end
 
 
 class Server:
-    """A granian of 2 workers over ``app`` and the store's process: what their CPU is spent on."""
+    """A web server and its store's process, for their CPU time. ``command``: how the server starts."""
 
     def __init__(self, stack: ExitStack, store: StoreServer, *command: str, **variables: str):
         self.url = f"http://127.0.0.1:{variables['API_PORT']}"
@@ -73,18 +73,18 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(self.url, timeout=2).status_code < 500  # 401 is an answer too
+            return requests.get(self.url, timeout=2).status_code < 500  # 401 counts as an answer
         except requests.RequestException:
             return False
 
     def spent(self) -> np.ndarray:
-        """CPU seconds so far: of the web processes, and of the store."""
+        """CPU seconds so far: (web processes, store)."""
         web = [child for each in self.web for child in (each, *each.children(recursive=True))]
         return np.array([sum(sum(each.cpu_times()[:2]) for each in part) for part in (web, [self.store])])
 
 
 def clean() -> dict[str, str]:
-    """No more of the machine's environment than is needed: granian copies it for every request."""
+    """Only the needed part of this machine's environment, because granian copies it for every request."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
@@ -141,7 +141,7 @@ class Bench:
             self.measure("  through nginx", front, hot, connections, base)
 
     def poll(self, api: Server, hot: list[str], pollers: int = 500, every: float = 5) -> None:
-        """Prints what many do who look every so often whether there is something new."""
+        """Prints the cost of many clients that poll for changes."""
         took: list[float] = []
         until = time.monotonic() + 4 * every
 
@@ -176,7 +176,7 @@ class Bench:
     def measure(
         self, name: str, server: Server, paths: list[str] | None, connections: int, base: float, key: str = ""
     ) -> float:
-        """Prints a line; returns the CPU of a request in us."""
+        """Prints a line of figures. Returns the CPU of a request in microseconds; 0 if the figure is not wanted."""
         if self.options.only and base != 1.0 and not name.startswith(tuple(self.options.only)):
             return 0.0
         file = self.folder / "paths.txt"
@@ -198,7 +198,7 @@ class Bench:
         return cost
 
     def cold(self) -> list[str]:
-        """Paths that were never asked for: of whole windows, each since another moment before it."""
+        """Paths that were never requested: whole windows, each with another ``since`` before it."""
         self.fed += 1
         return [f"/v1/metrics/{id}?since={5 * self.fed + again}" for again in range(5) for id in self.ids]
 
@@ -219,7 +219,7 @@ BLOCKING_THREADS = "2"
 
 
 def fill(url: str, metrics: int) -> None:
-    """Stores full windows of ``metrics``, and evaluates them."""
+    """Stores full windows of ``metrics`` and evaluates them."""
     now, random = time.time(), np.random.default_rng(1)
     with connect(url) as redis:
         store = Store(redis, RING)
@@ -234,7 +234,7 @@ def fill(url: str, metrics: int) -> None:
 
 
 def live(url: str, metrics: int) -> None:
-    """What each minute does: a new slot of all markets, the one before made final, and their evaluation."""
+    """Does the work of a minute: writes a new slot of all markets, finishes the previous one, evaluates all."""
     now, random = time.time(), np.random.default_rng(2)
     with connect(url) as redis:
         store, markets = Store(redis, RING), [f"bench:pair{number}" for number in range(metrics // 2)]

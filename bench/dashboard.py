@@ -1,9 +1,9 @@
 """Measures the dashboard in a real Chromium with many stored metrics.
 
 First chart: the time from navigation to the frame after the chart is drawn, with an empty cache and the real API. The
-baseline is the chart library alone: a page that contains the data and draws the same two charts. Long tasks: what the
-browser's PerformanceObserver reports while a grid shows nine panes and ten metrics get a new sample each second.
-Transfer: compressed bytes of a first visit, as the browser counts them.
+baseline is the chart library alone: a page that contains the data and draws the same two charts. Long tasks: reports of
+the browser's PerformanceObserver while a grid shows nine panes and ten metrics get a new sample each second. Transfer:
+compressed bytes of a first visit, as the browser counts them.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tests.support.browser import browser
 from tests.support.programs import find
 from tests.support.servers import StoreServer
 
-#: Runs in the page: waits until the chart can be seen and notes when the next frame begins.
+#: Runs in the page: waits until the chart is visible and notes when the next frame begins.
 SEEN = """
 (() => {
   const drawn = () => document.querySelector("figcaption")?.textContent.includes("slots") || window.bare;
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.dashboard", description=__doc__)
     parser.add_argument("--metrics", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5, help="interleaved with the baseline; the median counts")
-    parser.add_argument("--seconds", type=int, default=20, help="how long to look for long tasks")
+    parser.add_argument("--seconds", type=int, default=20, help="seconds of watching for long tasks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, StoreServer(Path(folder)) as server:
         board = Board(server.url, alone=True)
@@ -74,7 +74,7 @@ def first_chart(chrome: Browser, board: Board, rounds: int) -> None:
 
 
 def visit(chrome: Browser, url: str, html: str | None) -> tuple[float, int]:
-    """(milliseconds until the chart can be seen, bytes transferred) of a visit with an empty cache."""
+    """(milliseconds until the chart is visible, bytes transferred) of a visit with an empty cache."""
     context = chrome.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True)
     page = context.new_page()
     page.add_init_script(SEEN)

@@ -1,4 +1,4 @@
-"""The least that Flask can do: the baseline of bench.api."""
+"""The smallest Flask app: the baseline of bench.api."""
 
 from flask import Flask
 

@@ -1,10 +1,10 @@
-"""The tracker's Celery app with tasks that do nothing, published by Celery: ``celery -A bench.noop worker``."""
+"""The tracker's Celery app with tasks that do nothing: ``celery -A bench.noop worker``."""
 
 from celery import Task
 
 from tracker.tasks import app
 
-#: What a tick gives its tasks: arguments of the same size, and an end.
+#: Arguments of the same size as a tick's, and the same expiry.
 MARKETS = ["exchange:pairpair"]
 LIFE = 3_600
 
@@ -21,7 +21,7 @@ def evaluate_nothing(markets: list[str]) -> None:
 
 @app.task(name="tracker.tasks.fetch_schedule_nothing")
 def schedule_nothing(count: int) -> None:
-    """Publishes ``count`` no-ops in one batch; each is followed by another, published by the worker that did it."""
+    """Publishes ``count`` no-ops in one batch. The worker that runs one publishes another after it."""
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         for _ in range(count):
             link = evaluate_nothing.si(MARKETS).set(expires=LIFE)

@@ -1,11 +1,11 @@
-"""CPU of the workers per market, from tick to rank.
+"""Measures the CPU of the workers per market, from tick to rank.
 
-Ticks run through real workers, a real store and the simulated exchange. CPU is that of all worker processes, user and
-system, by the process accounting; the wall time of a tick is from its publication until nothing is left to do.
+Ticks run through real workers, a real store and the simulated exchange. CPU is user and system time of all worker
+processes. The wall time of a tick is from its publication until nothing is left to do.
 
-One market a task is compared with what Celery itself costs: in the same workers, as many pairs of no-op tasks, the
-first scheduled by a task and the second chained to it, and as many GETs of the same URLs with a plain requests session.
-Then MARKETS_PER_TASK=auto is measured at several sizes. On a machine with other load only the CPU counts.
+First with one market a task. The baseline is Celery's own cost in the same workers, and as many GETs of the same URLs
+with a plain requests session. Celery's cost is as many pairs of no-op tasks: a task schedules the first one, the second
+is chained to it. Then MARKETS_PER_TASK=auto at several sizes. On a machine with other load, only the CPU counts.
 """
 
 import argparse
@@ -28,20 +28,20 @@ from tests.support.servers import StoreServer, free_port, wait_for
 
 ROOT = Path(__file__).parent.parent
 QUEUES = ("fetch", "evaluate", "notify")
-#: Markets, and markets a task.
+#: (markets, markets a task).
 CASES = [(2_000, "1"), (60, "auto"), (500, "auto"), (2_000, "auto"), (10_000, "auto")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.pipeline", description=__doc__)
-    parser.add_argument("--markets", type=int, help="measure this many only")
+    parser.add_argument("--markets", type=int, help="measure only this many")
     parser.add_argument("--batch", default="auto", help="markets a task, with --markets; 1 is compared with Celery")
     parser.add_argument("--rounds", type=int, default=5, help="ticks of each; the median counts")
     options = parser.parse_args()
     if options.markets:
         measure(options.markets, options.batch, options.rounds)
         return
-    for markets, batch in CASES:  # Celery's app reads its settings once: each in a process of its own
+    for markets, batch in CASES:  # each in its own process, because Celery's app reads its settings once
         case = ("--markets", str(markets), "--batch", batch, "--rounds", str(options.rounds))
         subprocess.run([sys.executable, "-m", "bench.pipeline", *case], cwd=ROOT, check=True)
 
@@ -57,7 +57,7 @@ def measure(markets: int, batch: str, rounds: int) -> None:
 
 @dataclass
 class Spent:
-    """Seconds of CPU, and of wall time."""
+    """Seconds of CPU and of wall time."""
 
     cpu: float
     wall: float
@@ -96,7 +96,7 @@ class Bench:
         wait_for(lambda: self.commands() > started, "work began")
         quiet = 0
         ended = began
-        while quiet < 10:  # idle for 10 looks in a row
+        while quiet < 10:  # 10 idle checks in a row
             assert time.monotonic() < began + seconds, f"not done within {seconds} s"
             ended = ended if quiet else time.monotonic()
             quiet = quiet + 1 if self.idle() else 0
@@ -110,7 +110,7 @@ class Bench:
         return not any(self.redis.llen(queue) for queue in QUEUES) and not self.redis.hlen("unacked")
 
     def report(self, name: str, figures: list[Spent]) -> float:
-        """Prints the figures; returns the median of ms CPU a market."""
+        """Prints the figures. Returns the median of CPU a market, in milliseconds."""
         each = [figure.cpu / self.markets * 1e3 for figure in figures]
         wall = median(figure.wall for figure in figures)
         shown = ", ".join(f"{value:.3f}" for value in each)
@@ -145,7 +145,7 @@ def running(markets: int, batch: str) -> Iterator[Bench]:
 
 
 def compare(bench: Bench, rounds: int) -> None:
-    """A tick against Celery's own cost and a bare GET, in turns."""
+    """Compares a tick with Celery's own cost and a bare GET, in turns."""
     from bench.noop import schedule_nothing
 
     ticks, pairs, gets = [], [], []
@@ -185,7 +185,7 @@ def spent(workers: list[psutil.Process]) -> float:
 
 
 def bare_gets(url: str, count: int) -> Spent:
-    """What as many GETs of markets' last two candles cost."""
+    """The cost of ``count`` GETs of markets' last two candles."""
     session = requests.Session()
     markets = session.get(f"{url}/markets").json()["result"]
     after = int(time.time() // 60 * 60)

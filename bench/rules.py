@@ -1,7 +1,7 @@
 """Compares five rules on all metrics with one rule: values that rules share are computed once.
 
-The rings are full, and a share of the metrics spikes. First the rules alone, as an evaluation runs them: screen each
-chunk, judge the rest. Then whole evaluations over a real store: reading, statistics, ranks, rules, recording.
+The rings are full, and a share of the metrics spikes. First the rules alone, as an evaluation runs them: it screens
+each chunk and judges the rest. Then whole evaluations with a real store: reading, statistics, ranks, rules, recording.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def whole(markets: list[str], spiking: float, rounds: int) -> None:
         both[np.random.default_rng(1).random(len(markets)) < spiking] *= 10
         write_slot(store, markets, RING.slot(NOW), both)
         for active in (ONE, *SETS.values()):
-            evaluate(store, outbox, active, markets, NOW)  # records the alerts, which happens once
+            evaluate(store, outbox, active, markets, NOW)  # records the alerts, once
         show("whole evaluations", compare(rounds, lambda active: evaluate(store, outbox, active, markets, NOW)))
 
 

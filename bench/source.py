@@ -1,8 +1,8 @@
 """Measures the cost of a fetch through ccxt, the share of a budget that gets used, and the markets a worker can track.
 
-A server with OKX's format runs in a process of its own. The baselines: for the CPU of a fetch, a bare ``requests`` GET
-of the same answer and ``json.loads``; for requests within a budget, the budget; for the markets a minute of 1, 2 and 4
-worker processes, what ``--latency`` alone would allow.
+A server with OKX's format runs in its own process. The baselines: for the CPU of a fetch, a bare ``requests`` GET of
+the same answer and ``json.loads``; for requests within a budget, the budget; for the markets a minute of 1, 2 and 4 worker
+processes, the number that ``--latency`` alone would allow.
 """
 
 import argparse
@@ -178,12 +178,12 @@ def budget(url: str, plan: Plan = Plan(200, 10), seconds: float = 25) -> None:  
 
 
 def workers(url: str, processes: int, latency: float, count: int) -> None:
-    """Prints how many markets a minute a real worker of so many processes fetches."""
+    """Prints how many markets a minute a real worker with ``processes`` processes fetches."""
     with tempfile.TemporaryDirectory() as folder, StoreServer(Path(folder)) as redis:
         store = Store(connect(redis.url), Ring())
         names = [f"c{number}" for number in range(count * min(processes, 2))]
         store.watch("okx", [Market(f"okx:{name}btc", name, "btc", f"{name}-BTC".upper()) for name in names])
-        slots = store.ring.slots(time.time())[-3:-1]  # stored already, so that a fetch is not a backfill
+        slots = store.ring.slots(time.time())[-3:-1]  # the newest slots, so that a fetch is no backfill
         for market in store.watched("okx"):
             store.write("okx", market, slots, np.ones((2, 2)), time.time(), new=True)
         environment = os.environ | {

@@ -1,8 +1,8 @@
 """Measures one write of a slot and one evaluation of all markets, against plain GETs of the same bytes and one np.std.
 
-For each number of metrics, a store of its own holds full rings. The baseline reads the same rings with redis-py's
-pipeline and takes ``np.std(axis=1)`` of an array of that size. Also prints CPU of client and server, Redis memory a
-metric, and cost a metric.
+For each number of metrics, a new store has full rings. The baseline reads the same rings with redis-py's pipeline and
+computes ``np.std(axis=1)`` of an array of that size. Also prints CPU of client and server, and memory in Redis and cost
+per metric.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def measure(metrics: int, rounds: int) -> float:
-    """Prints the figures of one size; returns the seconds of a write and evaluation of all."""
+    """Prints the figures of one size. Returns the seconds of one write and evaluation of all."""
     markets = [f"bench:pair{number}" for number in range(metrics // len(FIELDS))]
     with tempfile.TemporaryDirectory() as folder, StoreServer(Path(folder)) as server, connect(server.url) as redis:
         store, outbox = Store(redis, RING), Outbox(redis)
