@@ -1,8 +1,8 @@
 """Measures the cost of a fetch through ccxt, the share of a budget that gets used, and the markets a worker can track.
 
 A server with OKX's format runs in its own process. The baselines: for the CPU of a fetch, a bare ``requests`` GET of
-the same answer and ``json.loads``; for requests within a budget, the budget; for the markets a minute of 1, 2 and 4 worker
-processes, the number that ``--latency`` alone would allow.
+the same answer and ``json.loads``; for requests within a budget, the budget; for the markets a minute of 1, 2 and 4
+worker processes, the number that ``--latency`` alone would allow.
 """
 
 import argparse

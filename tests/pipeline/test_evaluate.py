@@ -22,8 +22,6 @@ from tracker.alerts.rules import DEFAULT_RULES, fresh_steps
 from tracker.models import Metric
 from tracker.series.ring import DAY
 
-# Evaluate
-
 
 def spiking(volume):
     """An hour and a half at a volume of 100, then ``volume`` in the slot in progress, all as final candles."""
@@ -106,9 +104,6 @@ def test_a_delisted_market_is_evaluated_until_its_samples_are_gone(store, redis)
     # then
     assert pipeline.leavers(store, ["exchange"]) == []
     assert store.standing(Metric("x:ab", "price")) is None
-
-
-# Real candles
 
 
 PAIRS = ["adabtc", "powrbtc", "zecbtc", "nxtbtc"]

@@ -29,9 +29,6 @@ from tracker.store.series import REFETCH, Store
 NOTHING = (math.nan, math.nan)
 
 
-# Fetch
-
-
 def test_the_first_fetch_is_the_backfill(store):
     exchange = Exchange(HandClock(START + 2 * DAY + 20), {"x:ab": every_minute(START, 2 * 1_440 + 1)})
     fetched(store, exchange)

@@ -22,9 +22,6 @@ def judged(*rows, covered=COVERED):
     return accept(rows, covered, 60, NOW)
 
 
-# accept
-
-
 def test_good_candles_are_taken_as_they_are():
     candles = judged((SLOT - 120, 0.1, 2), (SLOT, 3, 0))
     assert candles.slots.tolist() == [SLOT - 120, SLOT]
@@ -155,9 +152,6 @@ def test_whatever_the_rows_only_good_candles_come_out(rows):
     assert sum(candles.refused.values()) == len(candles.refused_slots)
 
 
-# fill
-
-
 def filled(rows, price, covered=COVERED, refused=(), until=SLOT):
     slots, values = np.array([slot for slot, *_ in rows], np.int64), np.array([row[1:] for row in rows], float)
     candles = Candles(slots, values.reshape(-1, 2), covered, refused_slots=frozenset(refused))
@@ -198,9 +192,6 @@ def test_a_candle_newer_than_the_slot_asked_in_is_kept():
     assert filled([(SLOT, 5.0, 1.0)], math.nan, until=SLOT - 6_000) == {SLOT: (5.0, 1.0)}
 
 
-# resume
-
-
 def resumed(*rows):
     """``rows``: (price, volume) of the newest slots, oldest first, the last one SLOT."""
     found = resume(np.array(rows, float).T, SLOT - 60 * np.arange(len(rows) - 1, -1, -1), len(rows) - 1)
@@ -232,9 +223,6 @@ def test_a_single_stored_slot_is_asked_for_with_the_one_before():
     found = resumed(NOTHING, NOTHING, (2, 9))
     assert found[0] == -1 and math.isnan(found[1])
     assert resumed((2, 9), NOTHING) == (-1, 2.0)
-
-
-# Together
 
 
 @given(

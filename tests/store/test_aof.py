@@ -1,4 +1,4 @@
-"""What is good in damaged append-only files is kept, and nothing else."""
+"""The good parts of damaged append-only files are kept, and nothing else."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tracker.store import aof
 
 
 def command(*words: bytes) -> bytes:
-    """As a server writes it into its file."""
+    """A command as the server writes it to its file."""
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
@@ -27,8 +27,8 @@ MULTI, EXEC = command(b"MULTI"), command(b"exec")
     [
         (b"", b""),
         (A + B + C, A + B + C),
-        (A + bytes(500) + B + C, A + B + C),  # the hole that a short write leaves
-        (A + B[:40] + bytes(500) + C, A + C),  # a second short write has cut into what was good
+        (A + bytes(500) + B + C, A + B + C),  # a short write left a hole
+        (A + B[:40] + bytes(500) + C, A + C),  # a second short write cut into a good command
         (A + B + bytes(500), A + B),
         (A + B + C[:-1], A + B),
         (A + B + b"*", A + B),
@@ -39,8 +39,8 @@ MULTI, EXEC = command(b"MULTI"), command(b"exec")
         (A + MULTI + B + C + EXEC + A, A + MULTI + B + C + EXEC + A),
         (A + MULTI + B, A),
         (A + MULTI + B + bytes(9) + C + EXEC + A, A + A),  # the middle of a transaction
-        (A + MULTI[:-4] + B + C + EXEC + A, A + A),  # its beginning
-        (A + MULTI + B + EXEC[:-4] + C + A, A + C + A),  # its end
+        (A + MULTI[:-4] + B + C + EXEC + A, A + A),  # the beginning of a transaction
+        (A + MULTI + B + EXEC[:-4] + C + A, A + C + A),  # the end of a transaction
         (A + bytes(9) + C + MULTI + B + EXEC, A + C + MULTI + B + EXEC),
         (A + MULTI + B + EXEC + bytes(9) + C + EXEC + B, A + MULTI + B + EXEC + B),
         (A + EXEC + B, A + B),
@@ -58,7 +58,7 @@ def test_a_hole_anywhere_costs_the_command_it_is_in_at_most(arguments: list[list
     hole = bytes(draw.draw(st.integers(1, 100)))
     ends = [len(b"".join(commands[: n + 1])) for n in range(len(commands))]
     hit = next((n for n, end in enumerate(ends) if end - len(commands[n]) < at < end), None)
-    # Zeros in the middle of a command may stand where a string of zeros was cut: that command may look whole.
+    # Zeros inside a command may replace a string of zeros that was cut out. That command then looks whole.
     expected = b"".join(each for n, each in enumerate(commands) if n != hit)
     assert rescued(data[:at] + hole + data[at:]) == expected
 
@@ -70,7 +70,7 @@ def test_any_bytes_can_be_read(data: bytes) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """As a server leaves them: a snapshot, and two increments since."""
+    """The files that a server leaves: a snapshot, and two increments after it."""
     folder = tmp_path / "appendonlydir"
     folder.mkdir()
     (folder / "appendonly.aof.3.base.rdb").write_bytes(b"VALKEY080...")
@@ -83,7 +83,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def mended(files: Path, good: bool = True, **options: bool) -> tuple[aof.Mended, bytes, str]:
-    """What came of it, the commands in the new files, and their list."""
+    """Mends ``files``. Returns (the result, the commands in the new files, the manifest)."""
     target = files.with_suffix(".new")
     found = aof.mend(files, target, lambda path: good, **options)
     return found, (target / "appendonly.aof.1.incr.aof").read_bytes(), (target / "appendonly.aof.manifest").read_text()
@@ -143,7 +143,7 @@ def test_increments_can_be_left_out(files: Path) -> None:
 def test_files_are_put_aside_and_a_few_sets_of_them_kept(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(6):
         aof.mend(files, files.with_suffix(".new"), lambda path: True)
-        aside = aof.swap(files, files.with_suffix(".new"), 1_700_000_000 + number // 2)  # two in a second
+        aside = aof.swap(files, files.with_suffix(".new"), 1_700_000_000 + number // 2)  # two sets in a second
         assert aof.kept_sets(files.parent)[-1] == aside
     assert len(aof.kept_sets(files.parent)) == aof.SETS
     assert (files / "appendonly.aof.1.incr.aof").read_bytes() == A + B + C

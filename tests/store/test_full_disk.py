@@ -1,4 +1,4 @@
-"""The embedded store survives a full disk: it goes on as soon as there is room, with all that it acknowledged."""
+"""The embedded store survives a full disk: it goes on once there is room, and keeps all that it acknowledged."""
 
 import os
 import random
@@ -18,7 +18,7 @@ from tests.support.servers import wait_for
 from tests.support.stack import alive
 from tracker.store import aof
 
-pytestmark = pytest.mark.slow  # starts processes of its own
+pytestmark = pytest.mark.slow  # starts processes
 
 
 class Disk:
@@ -51,7 +51,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def write(redis: Redis, rng: random.Random, number: int) -> bool:
-    """Writes as workers do: a ring, a table and a transaction. Whether it was acknowledged."""
+    """Writes as workers do: a ring, a table and a transaction. Returns whether the server acknowledged it."""
     with suppress(RedisError):
         redis.setrange(f"dt1:ring:k:{number % 50}", rng.randrange(1_000) * 18, rng.randbytes(rng.randrange(18, 9_000)))
         with redis.pipeline(transaction=True) as pipe:
@@ -63,12 +63,12 @@ def write(redis: Redis, rng: random.Random, number: int) -> bool:
 
 
 def outage(guarded: Guarded, disk: Disk, rng: random.Random) -> tuple[float, int]:
-    """The disk is full, the store or its guard is killed; (seconds until it can be written to, acknowledged writes)."""
+    """Fills the disk and kills the store or its guard. Returns (seconds until a write works, acknowledged writes)."""
     guarded.rewrite()
     guarded.redis.delete("first", "second")
     acknowledged = sum(write(guarded.redis, rng, number) for number in range(rng.randrange(50, 200)))
     full_when_killed = rng.random() < 0.3
-    for again in range(rng.randrange(1, 4)):  # an error that comes again
+    for again in range(rng.randrange(1, 4)):  # the error comes again
         disk.fill()
         number = 1_000 * (again + 1)
         while write(guarded.redis, rng, number) or guarded.persistence("aof_last_write_status") == "ok":
@@ -77,7 +77,7 @@ def outage(guarded: Guarded, disk: Disk, rng: random.Random) -> tuple[float, int
         if not full_when_killed:
             disk.free()
             until = time.monotonic() + rng.uniform(0, 1.5)
-            for _ in range(500):  # not more than fits on the disk
+            for _ in range(500):  # no more than the disk has room for
                 if time.monotonic() < until:
                     write(guarded.redis, rng, number := number + 1)
     assert guarded.process

@@ -1,4 +1,4 @@
-"""The embedded store survives a full disk and damaged files: it starts within seconds, with all that can be had."""
+"""The embedded store survives a full disk and damaged files: it starts within seconds with all that is left."""
 
 import re
 import signal
@@ -18,7 +18,7 @@ from tracker.store.keeper import is_good_snapshot
 from tracker.store.keys import Keys
 from tracker.store.series import REFETCH, Store
 
-pytestmark = pytest.mark.slow  # starts processes of its own
+pytestmark = pytest.mark.slow  # starts processes
 
 KEYS = 400
 
@@ -41,7 +41,7 @@ def filled(guarded: Guarded) -> Path:
 
 
 def held(guarded: Guarded) -> list[int]:
-    """The numbers of the keys that are there."""
+    """The numbers of the stored keys."""
     return sorted(int(key.removeprefix(b"key:")) for key in guarded.redis.scan_iter("key:*", 1_000))
 
 
@@ -58,7 +58,7 @@ def with_garbage(path: Path) -> None:
 
 
 def with_unknown_command(path: Path) -> None:
-    """Whole, and still no command."""
+    """Adds a command that is whole but unknown."""
     path.write_bytes(path.read_bytes() + b"*1\r\n$7\r\nNOTHING\r\n")
 
 
@@ -80,7 +80,7 @@ def manifest(path: Path) -> Path:
 
 ALL, HALF = range(KEYS), KEYS // 2
 DAMAGE: dict[str, tuple[Callable[[Path], object], range, int]] = {
-    # name: what is done to the increment, the keys that must be there, how many of these may be missing
+    # name: (the damage to the increment, the keys that must be stored, how many of these may be missing)
     "a hole of zeros": (with_hole, ALL, 0),
     "zeros at the end": (lambda path: path.write_bytes(path.read_bytes() + bytes(5_000)), ALL, 0),
     "a cut end": (lambda path: path.write_bytes(path.read_bytes()[:-5]), ALL, 1),
@@ -103,7 +103,7 @@ def test_damaged_files_are_put_aside_and_all_that_is_good_is_loaded(guarded: Gua
     missing = set(expected) - set(held(guarded))
     assert len(missing) <= may_miss
     if name == "a cut end":
-        return  # the server cuts on by itself
+        return  # the server cuts off the end by itself
     wait_for(lambda: repairs.latest(guarded.redis), "it is noted")
     note = repairs.latest(guarded.redis)
     assert "could not load its files" in note
@@ -111,7 +111,7 @@ def test_damaged_files_are_put_aside_and_all_that_is_good_is_loaded(guarded: Gua
     assert str(aside) in note
     assert guarded.says(f"store: {note}")
 
-    # ... and the next start is as any other.
+    # The next start is like any other.
     guarded.redis.set("later", 1)
     assert guarded.stop() == 0
     guarded.start()
@@ -157,7 +157,7 @@ def test_files_of_another_server_are_mended_by_a_command(guarded: Guarded, capsy
 def test_another_fault_than_of_its_files_leaves_them_alone(guarded: Guarded) -> None:
     filled(guarded)
     before = {path: path.read_bytes() for path in guarded.files.iterdir()}
-    # The socket's path is taken by a folder: the server ends before it loads.
+    # A folder is in the place of the socket, so the server ends before it loads.
     (guarded.folder / f"{guarded.environment['STORE_PORT']}.sock" / "x").mkdir(parents=True)
     guarded.launch()
     assert guarded.process and guarded.process.wait(30) == 1

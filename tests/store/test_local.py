@@ -1,4 +1,4 @@
-"""The embedded store is reached by its Unix socket where there is one."""
+"""Clients connect to the embedded store by its Unix socket if it has one."""
 
 import socket
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_the_embedded_store_is_reached_by_its_socket_where_there_is_one(tmp_path
         with connect(settings.redis_url, local=path) as redis:
             assert redis.ping() and family(RawPipeline(redis)) == socket.AF_UNIX
 
-            server.kill()  # which leaves the socket behind
+            server.kill()  # leaves the socket behind
             server.command = server.command[: server.command.index("--unixsocket")]
             server.start()
             assert path.exists() and redis.ping() and family(RawPipeline(redis)) == socket.AF_INET

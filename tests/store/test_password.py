@@ -1,4 +1,4 @@
-"""The embedded store's password: who makes it, who can read it, and that every part finds it."""
+"""The embedded store's password: its making, its readers, and its use by every part."""
 
 import os
 import subprocess
@@ -18,11 +18,11 @@ from tracker.errors import SettingsError
 from tracker.settings import load
 from tracker.store import embedded
 
-pytestmark = pytest.mark.slow  # starts processes of its own
+pytestmark = pytest.mark.slow  # starts processes
 
 
 def stranger(port: int, password: str | None = None) -> Redis:
-    """A client of the port who fails at once."""
+    """A client of the port that fails at once."""
     return Redis(port=port, password=password, retry=Retry(NoBackoff(), 0))
 
 
@@ -44,7 +44,7 @@ def test_nobody_reaches_the_store_by_its_port_without_the_password(tmp_path: Pat
 def test_only_its_user_can_read_the_password(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        (tmp_path / "store").mkdir()  # an earlier version made it, readable by all
+        (tmp_path / "store").mkdir()  # an earlier version made the folder, readable by all
         with StoreServer(tmp_path) as server:
             password = (tmp_path / "store" / "password").read_text()
             assert len(password) >= 43

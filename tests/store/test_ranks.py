@@ -19,9 +19,6 @@ def rank(store, name, field="volume"):
     return standing and standing[1].text
 
 
-# Ranks and summaries
-
-
 def test_the_largest_deviation_has_rank_1(store):
     save(store, "volume", bntbtc=100, goldbtc=200, cbceth=300)
     assert [rank(store, name) for name in ("bntbtc", "goldbtc", "cbceth")] == ["3/3", "2/3", "1/3"]
@@ -29,7 +26,7 @@ def test_the_largest_deviation_has_rank_1(store):
 
 
 def test_fields_are_ranked_apart(store):
-    # given: some saved together, some apart
+    # given: some are saved together, some alone
     metrics = [Metric("x:a", "volume"), Metric("x:a", "price"), Metric("x:b", "volume"), Metric("x:b", "price")]
     settled(store, metrics, describe(np.array([spread(stddev) for stddev in (100, 2, 200, 1)]), 60), NOW)
     save(store, "price", c=3)
@@ -84,12 +81,12 @@ def test_a_summary_says_what_was_computed(store):
 
 
 def test_the_coefficient_of_variation_has_ranks_of_its_own(store):
-    # given deviations against the means
+    # given deviations and means that rank differently
     rows = np.array([spread(100, mean=1_000), spread(200, mean=10_000), np.zeros(RING.rows)])
     metrics = [Metric(f"x:{name}", "volume") for name in ("small", "large", "silent")]
     # when
     settled(store, metrics, describe(rows, 60), NOW)
-    # then: one whose mean is 0 has none
+    # then: a metric with a mean of 0 has no rank by cv
     assert [store.standing(metric).rank.text for metric in metrics] == ["2/3", "1/3", "3/3"]
     assert [store.standing(metric).cv_rank for metric in metrics] == [Rank(1, 2), Rank(2, 2), None]
 
@@ -131,7 +128,7 @@ def test_a_view_is_what_the_parts_say(store):
 
 
 def begin_saves(store):
-    """Two, of which the second takes back some of the first."""
+    """Begins two saves. The second one removes a part of the first."""
     for name, price in (("ab", 1), ("bc", None)):
         rows = np.array([spread(price or np.nan), spread(2), spread(3), spread(4)])
         metrics = [Metric(f"x:{market}", field) for field in ("price", "volume") for market in name]
@@ -139,7 +136,7 @@ def begin_saves(store):
 
 
 def saved(redis):
-    """All that is stored, as it is."""
+    """The bytes of all that is stored, by key."""
     return {key: redis.dump(key) for key in redis.scan_iter()}
 
 
@@ -149,7 +146,7 @@ def test_saves_that_are_begun_and_settled_later_store_what_those_do_that_are_wai
         store.settle([begun])
     expected = saved(redis)
     redis.flushall()
-    # when others are asked meanwhile
+    # when other commands are sent meanwhile
     saves = []
     for begun in begin_saves(store):
         saves.append(begun)
@@ -170,7 +167,7 @@ def test_a_begun_save_that_fails_is_told_when_they_are_settled(store, redis):
 
 def test_saves_that_were_begun_when_the_server_was_killed_are_not_lost(tmp_path):
     with StoreServer(tmp_path) as server, connect(server.url, tries=4) as redis:
-        # given a server that has carried out none of them
+        # given a server that has not done any of the saves
         store = Store(redis, RING)
         assert store.ranked("price") == 0
         server.process.send_signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""The raw pipeline to the store: right replies, whole again after a restart, and quick to say that it is away."""
+"""The raw pipeline to the store: right replies, also after a restart, and a quick error while the store is away."""
 
 import signal
 import socketserver
@@ -24,7 +24,7 @@ GET: Command = ("GET", "text")
 
 
 def after_the_pause(raw: RawPipeline, command: Command) -> object:
-    """The first reply to ``command``: for a short pause after a failure, every request fails at once."""
+    """The first reply to ``command``. Retries: after a failure, every request fails at once for a short pause."""
 
     def reply() -> object:
         with suppress(StoreError):
@@ -113,9 +113,6 @@ def test_those_who_work_with_one_client_share_its_line(store_server: StoreServer
         assert RawPipeline.of(redis) is not RawPipeline.of(other)
 
 
-# Begun, and finished later
-
-
 @pytest.mark.parametrize("order", [*permutations(range(3))], ids=str)
 @pytest.mark.parametrize("between", [False, True], ids=["", "with others between"])
 def test_what_is_begun_has_its_own_replies_whatever_is_finished_first(
@@ -151,7 +148,7 @@ def test_an_error_is_raised_by_its_own_finish_only(redis: Redis) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_what_was_begun_when_the_server_was_killed_is_sent_again(tmp_path: Path, when: str) -> None:
     with StoreServer(tmp_path) as server, connect(server.url, tries=4) as redis:
-        # given a server that has carried nothing out
+        # given a server that has not run the commands
         raw = RawPipeline(redis)
         raw.ask([("PING",)])
         stopped(server) if when == "after" else server.kill()
@@ -182,16 +179,13 @@ def test_a_finish_that_failed_leaves_nothing_over_to_be_sent_when_it_is_out_of_d
 
 
 def stopped(server: StoreServer) -> None:
-    """The server still receives, and does nothing."""
+    """Stops the server: it still receives, and does nothing."""
     assert server.process
     server.process.send_signal(signal.SIGSTOP)
 
 
-# Faults
-
-
 class Loading(socketserver.BaseRequestHandler):
-    """A server that is loading its data, and soon is ready."""
+    """A server that is loading its data and is ready soon."""
 
     refusals = 0
 
@@ -232,7 +226,7 @@ class OutOfTime(Exception):
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """As Celery's: a signal, whose handler raises."""
+    """A time limit like Celery's: the handler of a signal raises."""
 
     def end(*_: object) -> None:
         raise OutOfTime
@@ -258,7 +252,7 @@ def test_commands_that_a_time_limit_cut_off_are_nobodys(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, connect(server.url) as redis:
         raw = RawPipeline(redis)
         raw.ask([("ECHO", "old")])
-        large = bytes(30_000_000)  # more than the system buffers for a server that does not read
+        large = bytes(30_000_000)  # more than the system buffers while the server does not read
         stopped(server)
         with time_limit(0.5):
             raw.ask([("SET", "a", large)])
@@ -266,9 +260,6 @@ def test_commands_that_a_time_limit_cut_off_are_nobodys(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGCONT)
         assert raw.ask([("ECHO", "new")]) == [b"new"]
         assert not redis.exists("a")
-
-
-# Large replies
 
 
 STRINGS = st.lists(

@@ -1,4 +1,4 @@
-"""Series, watch lists, ticks and statuses in the store, and what it says when it is away."""
+"""Series, watch lists, ticks and statuses in the store, and its errors while it is away."""
 
 import threading
 import time
@@ -18,11 +18,9 @@ from tracker.sources.guard import SourceGuard
 from tracker.store.connection import connect
 from tracker.store.series import Store
 
-# Series
-
 
 def test_a_full_ring_takes_at_most_13_5_kB_a_metric(store, redis):
-    # given: written in parts, a new one first
+    # given: a ring that is written in parts, the first one as new
     market = f"{'e' * 16}:{'p' * 16}"
     slots = RING.slots(NOW)
     values = np.random.default_rng(1).uniform(1, 2, (len(slots), 2))
@@ -53,7 +51,7 @@ def test_nothing_to_write_writes_nothing(store):
 
 
 def test_writers_of_one_new_ring_lose_nothing_of_each_other(store_server, store):
-    # given: each has slots of its own, and none knows of the ring
+    # given: each writer has its own slots, and none knows that there is a ring
     slots = RING.slots(NOW)
     writers = 8
     barrier = threading.Barrier(writers)
@@ -75,7 +73,7 @@ def test_writers_of_one_new_ring_lose_nothing_of_each_other(store_server, store)
 
 
 def write_rings(store):
-    """Rings of some of five markets, each with samples of its own; all five."""
+    """Writes rings of some of five markets, each with other samples. Returns all five markets."""
     markets = [f"x:{name}" for name in "abcde"]
     for number in (0, 1, 3):
         samples = np.column_stack([spread(1, mean=number + 2.0), spread(number)])
@@ -84,7 +82,7 @@ def write_rings(store):
 
 
 def walked(store, walk):
-    """The markets of a walk, whose windows must be theirs."""
+    """The markets of a walk. Asserts that each window is its market's."""
     found = []
     for some, windows in walk:
         np.testing.assert_array_equal(windows.values, store.windows(some, NOW).values)
@@ -95,7 +93,7 @@ def walked(store, walk):
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 100])
 def test_a_walk_finds_what_windows_do(store, count):
     markets = write_rings(store)
-    for order in (markets, markets[::-1], ["x:a", "x:b", "x:d"], ["x:c"], []):  # some have no ring, or all, or none
+    for order in (markets, markets[::-1], ["x:a", "x:b", "x:d"], ["x:c"], []):  # some have no ring
         assert walked(store, store.walk(order, NOW, count)) == order
 
 
@@ -116,9 +114,6 @@ def test_a_walk_goes_on_after_a_restart(tmp_path):
         server.kill()
         server.start()
         assert walked(store, walk) == markets[2:]
-
-
-# Watch lists
 
 
 def test_a_watch_list_is_replaced_as_a_whole(store):
@@ -143,9 +138,6 @@ def test_a_fetch_finds_its_market_on_the_list_of_its_source_and_the_newest_slots
     np.testing.assert_array_equal(newest.values, store.windows([btc.id], NOW).values[:, :, -64:])
     assert store.newest("two", btc.id, NOW, 64)[0] is None
     assert store.newest("one", "k:other", NOW, 64)[0] is None
-
-
-# Ticks and statuses
 
 
 def test_the_first_task_to_claim_a_tick_has_it(store):
@@ -205,9 +197,6 @@ def test_a_status_counts_refusals_and_keeps_the_last_error(store):
     assert store.status("two") == {}
 
 
-# Faults
-
-
 BUSY = SourceError("http_429", "", wait=1)
 EVERY_CALL = {
     "newest": lambda store: store.newest("one", "x:a", NOW, 2),
@@ -256,11 +245,11 @@ def test_a_key_of_another_type_is_a_store_error(store, redis):
 
 
 def test_a_server_that_restarts_is_waited_for(tmp_path):
-    # given a client that has spoken to a server
+    # given a client that is connected to a server
     with StoreServer(tmp_path) as server, connect(server.url) as redis:
         store = Store(redis, RING)
         store.write("one", "x:a", RING.slots(NOW), np.ones((RING.rows, 2)), NOW, new=True)
-        # when it is killed and comes back while the client is calling
+        # when the server is killed and comes back during a call
         server.kill()
         back = threading.Timer(0.5, server.start)
         back.start()

@@ -1,4 +1,4 @@
-"""How far this machine's clock may differ from the store's, and what is done about more."""
+"""The store's clock replaces this machine's clock if they differ by more than is tolerated."""
 
 from collections.abc import Iterator
 

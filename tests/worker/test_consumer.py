@@ -72,9 +72,6 @@ def test_nothing_is_sent_where_nothing_waits(dispatcher: Dispatcher) -> None:
     assert producer.sent == ["a"]
 
 
-# When it is stopped
-
-
 @pytest.fixture
 def seen() -> Iterator[list[str]]:
     """What happens; SIGTERM stops."""
