@@ -1,4 +1,4 @@
-"""Evaluating: alerts, each once, and real candles replayed minute by minute."""
+"""Evaluating: each alert comes once, and real candles are replayed minute by minute."""
 
 import math
 
@@ -30,7 +30,7 @@ def spiking(volume):
 
 @pytest.mark.parametrize(("volume", "alerts"), [(301.0, 1), (300.0, 0)])
 def test_a_volume_above_three_times_its_hour_alerts(store, redis, volume, alerts):
-    # given: the slot in progress as the exchange will show it, half of its final volume
+    # given: the slot in progress with half of its final volume
     exchange = Exchange(HandClock(START + 5_420), {"x:ab": spiking(2 * volume)})
     fetched(store, exchange)
     # when
@@ -46,7 +46,7 @@ def test_evaluating_twice_makes_one_alert(store, redis):
     fetched(store, exchange)
     [alert] = evaluated(store, redis, ["x:ab"], START + 5_420)
     assert evaluated(store, redis, ["x:ab"], START + 5_420) == []
-    # nor does the finished candle make another
+    # and the finished candle makes no other alert
     exchange.clock.time += 60
     fetched(store, exchange)
     assert evaluated(store, redis, ["x:ab"], START + 5_480) == []
@@ -69,7 +69,7 @@ def test_a_slot_that_is_older_than_that_alerts_if_samples_are_that_far_apart(sto
 
 
 def test_many_markets_are_evaluated_as_each_would_be(store, redis):
-    # given more than fit into a chunk, one without samples
+    # given more markets than fit into a chunk, one without samples
     ids = [f"x:m{number}" for number in range(pipeline.CHUNK + 3)]
     exchange = Exchange(HandClock(START + 6_030), {id: every_minute(START, 60 + at) for at, id in enumerate(ids)})
     exchange.trades[ids[3]] = {}
@@ -107,15 +107,15 @@ def test_a_delisted_market_is_evaluated_until_its_samples_are_gone(store, redis)
 
 
 PAIRS = ["adabtc", "powrbtc", "zecbtc", "nxtbtc"]
-REPLAY_FROM = 1_516_424_100 + 30 * 3_600  # the file's first candle in all pairs is older
+REPLAY_FROM = 1_516_424_100 + 30 * 3_600  # every pair's first candle is older
 MINUTES = 240
 
 
 def rising_edges(series, first_alerting):
-    """Alerts (slot, value, baseline) of the mission's rule on minutes seen once, 30 s after they open.
+    """The alerts (slot, value, baseline) of the default rule, if each minute is seen once, 30 s after it opens.
 
-    ``series``: slot -> (value when seen in progress, final value), every minute. Written out in plain loops: of what is
-    seen at a time, the two closed minutes before the one in progress and itself can alert, an hour apart at least.
+    ``series``: slot -> (value seen in progress, final value), for every minute. Written in plain loops. At a time, the
+    slot in progress and the two closed ones before it can alert. Two alerts are an hour apart at least.
     """
     slots = sorted(series)
     final = [series[slot][1] for slot in slots]
@@ -159,7 +159,7 @@ def test_real_candles_replayed_minute_by_minute(store, redis):
         whole = expected(trades, slots, now)
         np.testing.assert_array_equal(window(store, now, market), whole)
         assert any(int(slot) not in trades for slot in slots) or market == "real:adabtc"
-        # and the summaries equal numpy's
+        # and the summaries equal numpy's results
         for column, field in enumerate(("price", "volume")):
             summary, rank, _ = store.standing(Metric(market, field))
             closed = whole[:-1, column]
@@ -171,7 +171,7 @@ def test_real_candles_replayed_minute_by_minute(store, redis):
         spread = {market: expected(exchange.trades[market], slots, now)[:-1, field].std() for market in markets}
         ranking = store.ranking(("price", "volume")[field])
         assert [metric.rpartition(":")[0] for metric in ranking] == sorted(spread, key=spread.get, reverse=True)
-    # and the alerts are those of plain loops
+    # and the alerts equal those of the plain loops
     found = {(alert.metric, alert.slot): alert for alert in alerts}
     assert len(found) == len(alerts)
     computed = {}

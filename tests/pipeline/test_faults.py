@@ -1,4 +1,4 @@
-"""Sources that fail or say what is wrong, samples that are a day old, and catalogues."""
+"""Sources that fail or answer wrongly, samples that are a day old, and catalogues."""
 
 import math
 

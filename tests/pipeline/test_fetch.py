@@ -1,4 +1,4 @@
-"""Fetching: what is stored is what the source's final candles say, whatever happened on the way."""
+"""Fetching: the store agrees with the source's final candles, whatever happens on the way."""
 
 import math
 import threading
@@ -47,7 +47,7 @@ def test_a_fetch_repeated_changes_nothing(store, redis):
     for _ in range(3):
         fetched(store, exchange)
     assert redis.get(key) == before
-    # and an ordinary one asks for two slots
+    # and an ordinary fetch asks for two slots
     assert exchange.asked[1:] == [("x:ab", START + 420)] * 3
 
 
@@ -126,13 +126,13 @@ def test_a_market_that_never_traded_is_missing(store):
 
 
 def test_a_source_that_falls_silent_on_a_known_market_is_no_fault_of_ours(store):
-    # given a market with history, of which the source suddenly knows nothing
+    # given a market with a past, which the source suddenly forgets
     exchange = Exchange(HandClock(START + 110), {"x:ab": every_minute(START, 200)})
     fetched(store, exchange)
     trades, exchange.trades["x:ab"] = exchange.trades["x:ab"], {}
     exchange.clock.time += 300
     fetched(store, exchange)
-    # when it knows again
+    # when the source knows it again
     exchange.trades["x:ab"] = trades
     exchange.clock.time += 60
     fetched(store, exchange)
@@ -142,7 +142,7 @@ def test_a_source_that_falls_silent_on_a_known_market_is_no_fault_of_ours(store)
 
 @pytest.mark.parametrize("minutes", [5, 62, 64, 100, 600])
 def test_candles_that_a_source_held_back_are_stored_when_they_come(store, minutes):
-    # given a source whose newest candles stay the same for a while, as a stuck cache's, and that is asked meanwhile
+    # given a source whose newest candles stay the same for a while, like a stuck cache, and fetches meanwhile
     exchange = Exchange(HandClock(START + 3_000), {"x:ab": every_minute(START, 2_000)})
     fetched(store, exchange)
     for _ in range(minutes):
@@ -153,7 +153,7 @@ def test_candles_that_a_source_held_back_are_stored_when_they_come(store, minute
     exchange.late = 0
     exchange.clock.time += 60
     fetched(store, exchange)
-    # then the silence it pretended is gone
+    # then the slots without a trade, which were inferred, are gone
     assert_final(store, exchange)
 
 
@@ -194,7 +194,7 @@ def test_two_fetches_of_one_market_at_once_make_the_same_as_one(store_server, st
 @pytest.mark.parametrize("late", [0, 30, 90, 600])
 @pytest.mark.parametrize("held_up", [31, 60, 600, 7_200])
 def test_an_answer_that_was_held_up_leaves_nothing_unfinished_or_older(store, late, held_up):
-    # given a fetch of a source that is a little late; once it has its answer, its process is stopped for a while
+    # given a fetch of a source that is a little late, and whose process stops for a while after the answer
     exchange = Exchange(HandClock(START + 4_000), {"x:ab": every_minute(START, 2_000)})
     fetched(store, exchange)
     exchange.clock.time += 640
@@ -207,7 +207,7 @@ def test_an_answer_that_was_held_up_leaves_nothing_unfinished_or_older(store, la
             fetched(store, exchange)
 
     exchange.meanwhile = meanwhile
-    # when it goes on and writes, and others fetch after it
+    # when it continues and writes, and others fetch after it
     fetched(store, exchange)
     exchange.clock.time += 60
     fetched(store, exchange)
@@ -238,7 +238,7 @@ def test_an_answer_of_yesterday_does_no_harm(store):
     ),
 )
 def test_whatever_the_fetches_the_ring_ends_as_the_final_candles(store_server, trades, fetches):
-    """``fetches``: (seconds passed, seconds the source is late); what a source has shown it does not forget."""
+    """``fetches``: (seconds passed, seconds the source is late). A source never forgets what it has shown."""
     final = {START + 60 * at: (float(price), float(volume)) for at, (price, volume) in sorted(trades.items())}
     final[START + 60 * 301] = (5.0, 5.0)
     with connect(store_server.url) as redis:
@@ -252,7 +252,7 @@ def test_whatever_the_fetches_the_ring_ends_as_the_final_candles(store_server, t
             known = max(known, clock.time - late)
             exchange.late = clock.time - known
             fetched(store, exchange)
-        # when it is asked once more, after its last candle has closed
+        # when the source is asked again after its last candle has closed
         exchange.late = 0
         clock.time = max(clock.time, START + 60 * 302) + 30
         fetched(store, exchange)
@@ -268,7 +268,7 @@ def test_whatever_the_fetches_the_ring_ends_as_the_final_candles(store_server, t
     behind=st.sampled_from([0, 0, 0, 1.4, 7, 75]),
 )
 def test_no_value_that_was_called_final_changes(store_server, trades, fetches, behind):
-    """``fetches``: (seconds passed, seconds until its answer is stored); ``behind``: seconds of the source's clock."""
+    """``fetches``: (seconds passed, seconds until the answer is stored); ``behind``: seconds the source's clock lags."""
     truth = {START + 60 * at: (float(price), float(volume)) for at, (price, volume) in sorted(trades.items())}
     with connect(store_server.url) as redis:
         redis.flushall()
@@ -294,24 +294,24 @@ def test_no_value_that_was_called_final_changes(store_server, trades, fetches, b
             exchange.meanwhile = lambda held_up=held_up: wait(held_up)
             fetched(store, exchange)
             look()
-        # then what was called final is what the source says in the end
+        # then the final samples are the ones that the source has in the end
         for slot, (price, volume) in called_final.items():
             assert truth.get(slot, (price, 0.0)) == (price, volume)
 
 
 def test_a_slot_that_has_ended_is_final_once_its_source_was_asked_again(store, redis):
-    # given a market that was asked for early in a minute, which is over by now
+    # given a market that was fetched early in a minute that is now over
     exchange = Exchange(HandClock(START + 605), {"x:ab": every_minute(START, 100)})
     fetched(store, exchange)
     exchange.clock.time += 60
     values, [final] = store.windows(["x:ab"], exchange.clock.now())
     assert final == 1_439 and values[1, 0, final] == every_minute(START, 100)[START + 600][1] / 2
-    # when it is evaluated, then the slot is shown, and counts for nothing
+    # when it is evaluated, then the slot is shown but does not count
     evaluated(store, redis, ["x:ab"], exchange.clock.now())
     summary = store.standing(Metric("x:ab", "volume")).summary
     assert (summary.slot, summary.last) == (START + 600, values[1, 0, final])
     assert summary.mean == np.nanmean(values[1, 0, :final])
-    # and once it was asked for again
+    # and when it is fetched again
     fetched(store, exchange)
     evaluated(store, redis, ["x:ab"], exchange.clock.now())
     values, [final] = store.windows(["x:ab"], exchange.clock.now())
@@ -320,14 +320,14 @@ def test_a_slot_that_has_ended_is_final_once_its_source_was_asked_again(store, r
 
 
 def test_a_late_write_of_an_unfinished_slot_is_not_final_and_heals(store):
-    # given a slot that is final, written over by a process that was stopped between its answer and its write
+    # given a final slot, overwritten by a process that stopped between its answer and its write
     exchange = Exchange(HandClock(START + 630), {"x:ab": every_minute(START, 100)})
     fetched(store, exchange)
     exchange.clock.time += 300
     fetched(store, exchange)
     store.write("exchange", "x:ab", np.array([START + 600]), np.array([[1.0, 2.0]]), START + 630)
     assert store.windows(["x:ab"], exchange.clock.now()).final[0] == 1_440 - 5
-    # when it is fetched again
+    # when the market is fetched again
     fetched(store, exchange)
     # then
     assert exchange.asked[-1] == ("x:ab", START + 600)

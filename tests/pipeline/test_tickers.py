@@ -1,4 +1,4 @@
-"""Breadth: the prices of all markets of a source from one answer, without volumes."""
+"""Prices of all markets of a source from one answer, without volumes."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ MANY = [Market(f"x:pair{number:05}", "a", "b") for number in range(10_000)]
 
 
 class Bulk:
-    """A source that says ``prices`` of all markets; ``asked`` counts."""
+    """A source with the ``prices`` of all markets. ``asked`` counts its requests."""
 
     skew = None
 
@@ -73,7 +73,7 @@ def test_a_price_that_comes_after_its_slot_s_end_changes_nothing(store: Store) -
     store.watch("x", MANY[:1])
     start = time.time() // 60 * 60
     pipeline.sample(store, "x", Bulk({MANY[0].id: 10.0}), Clock(start + 59, 0))
-    times = iter([start + 59.5, start + 60.5])  # when it is asked, and when its answer is there
+    times = iter([start + 59.5, start + 60.5])  # the times of the request and of the answer
 
     class Slow(Clock):
         def now(self) -> float:

@@ -1,4 +1,4 @@
-"""Which candles of an answer are taken, and how the slots between them are filled."""
+"""The candles of an answer that are taken, the filling of the slots between them, and where a fetch resumes."""
 
 import math
 
@@ -70,7 +70,7 @@ def test_a_bad_number_costs_its_candle_alone(price, volume, reason):
     assert candles.slots.tolist() == [SLOT - 120, SLOT]
     assert candles.refused == {reason: 1}
     assert candles.refused_slots == {SLOT - 60}
-    # and alone it is the whole answer
+    # and if it is the only candle, the whole answer is refused
     with pytest.raises(SourceError) as refusal:
         judged((SLOT - 60, price, volume))
     assert refusal.value.reason == reason
@@ -193,7 +193,7 @@ def test_a_candle_newer_than_the_slot_asked_in_is_kept():
 
 
 def resumed(*rows):
-    """``rows``: (price, volume) of the newest slots, oldest first, the last one SLOT."""
+    """``rows``: (price, volume) of the newest slots, oldest first; the last row is of SLOT."""
     found = resume(np.array(rows, float).T, SLOT - 60 * np.arange(len(rows) - 1, -1, -1), len(rows) - 1)
     return found and ((found[0] - SLOT) // 60, found[1])
 
@@ -231,7 +231,7 @@ def test_a_single_stored_slot_is_asked_for_with_the_one_before():
 )
 def test_whatever_the_fetches_the_series_ends_as_the_final_candles(trades, fetches):
     """``trades``: slots after the start -> (price, volume); ``fetches``: (seconds passed, seconds late)."""
-    # given a source that shows what it knew some seconds ago, its newest candle unfinished, and knows more each time
+    # given a source that lags by some seconds, with an unfinished newest candle, and knows more at each fetch
     start = SLOT - SLOT % 86_400
     final = {start + 60 * at: (float(p), float(v)) for at, (p, v) in trades.items()} | {start + 2_520: (5.0, 5.0)}
     stored = {}

@@ -1,4 +1,4 @@
-"""The ring: what is written is read back for exactly 24 hours, whatever the order of the writes."""
+"""The ring: a written value can be read for exactly 24 hours, in whatever order the writes come."""
 
 from itertools import pairwise
 
@@ -34,18 +34,18 @@ def writes(draw, most=12):
 
 
 def runs(ring, values, now):
-    """What ``encode`` says of {slot: values}."""
+    """The runs of ``encode`` for {slot: values}."""
     return ring.encode(np.array(list(values), np.int64), np.array(list(values.values())).reshape(-1, 2), now)
 
 
 def put(stored, offset, run):
-    """SETRANGE on a string that is long enough."""
+    """Does what SETRANGE does with a string that is long enough."""
     assert offset >= 0 and offset + len(run) <= len(stored)
     stored[offset : offset + len(run)] = run
 
 
 def read(ring, stored, now):
-    """{slot: values} of what is present in the window."""
+    """{slot: values} of the samples in the window."""
     window = ring.decode([bytes(stored)], now).values[:, 0].T
     present = ~np.isnan(window[:, 0])
     return dict(zip(ring.slots(now)[present].tolist(), map(tuple, window[present].tolist()), strict=True))
@@ -84,7 +84,7 @@ def test_runs_of_several_writers_may_interleave(case, data):
 
 @given(writes(), st.data())
 def test_a_write_that_was_held_up_may_hide_a_sample_but_never_becomes_another_slots(case, data):
-    # given: bytes that were made at one time and reach the store at any later one
+    # given: bytes that are made at one time and reach the store at any later time
     step, made = case
     ring = Ring(step)
     stored, now = bytearray(ring.size), made[-1][0]
@@ -101,7 +101,7 @@ def test_a_write_that_was_held_up_may_hide_a_sample_but_never_becomes_another_sl
 
 @given(writes(), st.data())
 def test_final_are_the_first_slots_up_to_the_last_that_was_written_as_final_before_one_that_was_not(case, data):
-    # given writes of which each says from which slot on it is not final
+    # given writes that each say from which slot on they are not final
     step, made = case
     ring, written = Ring(step), {}
     stored = bytearray(ring.size)
@@ -150,7 +150,7 @@ def test_a_tail_is_the_end_of_the_window(step, now, data):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_write_across_the_ring_s_end_wraps(step):
-    # given a slot in the last row and one in the first
+    # given a slot in the last row and a slot in the first row
     ring = Ring(step)
     last = (int(NOW) // (step * ring.rows) + 1) * step * ring.rows - step
     values = {last - step: (1.0, 2.0), last: (3.0, 4.0), last + step: (5.0, 6.0)}
@@ -186,7 +186,7 @@ def test_a_slot_outside_of_the_window_is_not_written(age):
 def test_neighbouring_slots_are_one_write():
     ring = Ring()
     for first, second in pairwise(runs(ring, {int(slot): (1.0, 1.0) for slot in ring.slots(NOW)}, NOW)):
-        assert first[0] > 0 and second[0] == 0  # the only break is the ring's end
+        assert first[0] > 0 and second[0] == 0  # only the ring's end separates the runs
 
 
 @pytest.mark.parametrize("stored", [None, b"", bytes(17), bytes(18), bytes(Ring().size), bytes(Ring().size + 100)])

@@ -1,4 +1,4 @@
-"""Mean, deviation and last value of windows agree with numpy, also with gaps and far from zero."""
+"""Mean, deviation and last value of windows equal numpy's, also with gaps and far from zero."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def windows(draw):
     else:
         values = 10 ** random.uniform(-8, 12, (rows, columns))
     if draw(st.booleans()):
-        values[:, -1] = 10 ** random.uniform(-8, 12, rows)  # the slot in progress may be of quite another size
+        values[:, -1] = 10 ** random.uniform(-8, 12, rows)  # the slot in progress may have a quite different size
     values[random.random((rows, columns)) < draw(st.sampled_from([0, 0.01, 0.5, 0.95]))] = np.nan
     values[:, -2] = np.where(np.isnan(values[:, -2]), scale[:, 0], values[:, -2])
     return values
@@ -58,7 +58,7 @@ def test_mean_and_deviation_agree_with_numpy(values):
     st.sampled_from([0, 0.3, 0.95]),
 )
 def test_a_deviation_is_right_far_from_zero_and_whatever_the_last_sample_is(seed, offset, spread, last, gaps):
-    # given a large offset with a tiny spread, and perhaps a last sample of quite another size
+    # given a large offset with a tiny spread, and perhaps a last sample of a quite different size
     random = np.random.default_rng(seed)
     values = 10**offset * (1 + 10**spread * random.uniform(-1, 1, (3, COLUMNS)))
     values[random.random(values.shape) < gaps] = np.nan
@@ -143,11 +143,11 @@ def test_before_rules_see_it_a_window_loses_what_is_not_final_but_the_newest_sam
 
 
 def test_a_spike_leaves_no_error_once_it_has_left_the_window():
-    # given a day of ordinary values with one a million times as large
+    # given a day of ordinary values and a value a million times larger
     random = np.random.default_rng(1)
     series = random.uniform(90, 110, 3 * COLUMNS)
     series[1_000] *= 1e6
-    # when the window moves over it and on
+    # when the window moves over that value and beyond
     found = [describe(series[None, at : at + COLUMNS], 60).stddev[0] for at in (0, 1_000, 1_001, 1_500)]
     # then
     expected = [series[at : at + COLUMNS - 1].std() for at in (0, 1_000, 1_001, 1_500)]
@@ -208,4 +208,4 @@ def test_a_sample_that_is_older_than_an_hour_has_not_changed_within_it():
     found = describe(values, 60)
     assert np.isnan(found.change_1h[0]) and found.change_24h[0] == 0.25
     values[0, [0, 700, COLUMNS - 61]] = np.nan, np.nan, 8.0
-    assert np.isnan(describe(values, 60).change_1h[0])  # it would be one of a sample against itself
+    assert np.isnan(describe(values, 60).change_1h[0])  # it would compare a sample with itself

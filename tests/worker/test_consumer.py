@@ -1,4 +1,4 @@
-"""The events of tasks that a worker sends in batches, and when it is stopped."""
+"""Sending events of tasks in batches, and stopping a worker."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tracker.worker.stopping import between_events
 
 
 class Producer:
-    """Sends to a list, after something else has happened."""
+    """Sends to a list, after a call of ``meanwhile``."""
 
     def __init__(self, meanwhile: Callable[[], Any]) -> None:
         self.meanwhile, self.sent = meanwhile, []
@@ -74,7 +74,7 @@ def test_nothing_is_sent_where_nothing_waits(dispatcher: Dispatcher) -> None:
 
 @pytest.fixture
 def seen() -> Iterator[list[str]]:
-    """What happens; SIGTERM stops."""
+    """A list of what happened; SIGTERM adds ``stopped``."""
     found: list[str] = []
     before = signal.signal(signal.SIGTERM, lambda *_: found.append("stopped"))
     yield found
@@ -143,7 +143,7 @@ class Request:
 
 @pytest.fixture(params=["active_requests", "reserved_requests"])
 def running(request: pytest.FixtureRequest) -> Iterator[set[Request]]:
-    """The requests of a worker that has one: it runs, or it was given to a child and is about to."""
+    """A set of a worker's requests, with one that runs or that a child is about to run."""
     requests: set[Request] = getattr(state, request.param)
     taken = Request()
     requests.add(taken)

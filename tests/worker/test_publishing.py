@@ -1,4 +1,4 @@
-"""Tasks are published through Celery: what their messages carry, and what an outage, a fork and threads do."""
+"""Publishing tasks through Celery: their messages, and the effects of an outage, a fork and threads."""
 
 import multiprocessing
 import subprocess
@@ -25,7 +25,7 @@ CALLS = [("simulator", [f"kraken:pair{number}"]) for number in range(3)]
 
 
 def made(url: str, **settings: object) -> Celery:
-    """An app with our settings at another broker, and a task named as one of ours."""
+    """An app with our settings and another broker, and a task with the name of ours."""
     app = Celery("another", broker=url, set_as_current=False)
     names = (
         "task_queues",
@@ -38,7 +38,7 @@ def made(url: str, **settings: object) -> Celery:
 
     @app.task(name="tracker.tasks.fetch", shared=False)
     def fetch(name: str, markets: list[str]) -> None:
-        """What the task does is of no interest."""
+        """Does nothing."""
 
     return app
 
@@ -76,7 +76,7 @@ def test_messages_carry_their_arguments_and_times(redis: Redis, fetch: Task) -> 
 
 
 def test_many_messages_take_a_few_round_trips(redis: Redis, fetch: Task) -> None:
-    publish(fetch, CALLS)  # which connects, and declares the queues
+    publish(fetch, CALLS)  # connects, and declares the queues
     before = redis.info("commandstats")
     publish(fetch, CALLS * 100)
     after = redis.info("commandstats")

@@ -1,4 +1,4 @@
-"""While the store fails, a log has one line a minute for it; faults of our own keep their stack."""
+"""While the store fails, a log gets one line a minute for it. Our own faults keep their stack."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The list of refused messages, and what a message may be."""
+"""The list of refused messages, and the longest time from a message to the end of its task."""
 
 import pytest
 from redis import Redis
