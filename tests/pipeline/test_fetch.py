@@ -268,7 +268,7 @@ def test_whatever_the_fetches_the_ring_ends_as_the_final_candles(store_server, t
     behind=st.sampled_from([0, 0, 0, 1.4, 7, 75]),
 )
 def test_no_value_that_was_called_final_changes(store_server, trades, fetches, behind):
-    """``fetches``: (seconds passed, seconds until the answer is stored); ``behind``: seconds the source's clock lags."""
+    """``fetches``: (seconds passed, seconds until the answer is stored); ``behind``: seconds its clock lags."""
     truth = {START + 60 * at: (float(price), float(volume)) for at, (price, volume) in sorted(trades.items())}
     with connect(store_server.url) as redis:
         redis.flushall()

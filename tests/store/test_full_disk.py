@@ -117,7 +117,7 @@ def test_after_a_write_error_the_file_is_made_anew_as_often_as_it_takes(disk: Di
             disk.fill()
             wait_for(lambda: not set_big(guarded.redis), "a write fails")
             disk.free()
-            wait_for(lambda times=times: guarded.log.read_text().count(words) == times, "it is made anew")
+            wait_for(lambda times=times: guarded.log.read_text().count(words) == times, "it is rewritten")
             assert aof.intact(guarded.files)
         guarded.server.kill()
         wait_for(guarded.keep_up, "it is back")
