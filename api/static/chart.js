@@ -1,10 +1,10 @@
 /** The chart view of one market: heading, numbers, plots, table of values and an alert's explanation. */
 
 import { get } from "./api.js";
-import { el, fill, say } from "./dom.js";
+import { el, fill } from "./dom.js";
 import { explanation } from "./explain.js";
 import * as format from "./format.js";
-import * as kept from "./kept.js";
+import { heading } from "./heading.js";
 import { followMarket } from "./market.js";
 import { numbers } from "./numbers.js";
 import { plots } from "./plots.js";
@@ -12,7 +12,6 @@ import { poll } from "./poll.js";
 import { table } from "./table.js";
 import * as url from "./url.js";
 
-const FIELDS = ["price", "volume"];
 const MARKERS = 200;
 /** The closest zoom shows this many slots. */
 const NARROWEST = 5;
@@ -20,7 +19,7 @@ const KEYS = "Drag or scroll to zoom, Shift and drag to pan, double-click for al
 
 /** Shows in `root` the metric that the address names. Returns {update(state), restyle, stop}. */
 export function chart(root, { utc }) {
-  const figure = plots({ utc, show, all: () => url.go({ range: "24h", from: "", to: "" }, { replace: true }) });
+  const figure = plots({ utc, show: (from, to) => zoom(market, shown.field, from, to), all: showAll });
   const values = table();
   const title = heading();
   const stats = el("dl", { class: "stats" });
@@ -69,37 +68,18 @@ export function chart(root, { utc }) {
   function fail(error) {
     if (market && error.status !== 404) return;
     [message.hidden, body.hidden] = [false, true];
-    fill(message, el("h2", {}, error.status === 404 ? "There is no such metric" : "This metric cannot be shown"),
-      el("p", {}, error.message), el("p", {}, "Press / to find another one."));
+    fill(message, excuse(error));
   }
 
   function render() {
     const row = market.fields[shown.field];
-    const range = visible();
+    const range = visible(row, shown);
     document.title = `${format.short(row.last)} ${format.unit(row.unit)} · ${format.pairName(market)} ${shown.field} · data-tracker`;
     title.name(market);
     numbers(stats, row, utc());
     figure.draw(market, shown.field, range);
     figure.mark(alerts, shown.alert);
     values.update({ market, range, utc });
-  }
-
-  /** The first and last slot to show. A range moves on with the newest slot; from and to are fixed. */
-  function visible() {
-    const [start, end] = ends(market.fields[shown.field]);
-    const [from, to] = [Number(shown.from), Number(shown.to)];
-    if (from && to > from && to > start) return [Math.max(from, start), Math.min(to, end)];
-    return [Math.max(start, end - url.RANGES[shown.range]), end];
-  }
-
-  function show(from, to) {
-    const { step } = market;
-    const [start, end] = ends(market.fields[shown.field]);
-    const width = Math.min(end - start, Math.max(NARROWEST * step, to - from));
-    if (width >= end - start) return url.go({ range: "24h", from: "", to: "" }, { replace: true });
-    const slot = (time) => Math.round(time / step) * step;
-    const first = slot(Math.min(Math.max(start, from), end - width));
-    url.go({ from: String(first), to: String(first + slot(width)) }, { replace: true });
   }
 
   return {
@@ -115,48 +95,28 @@ export function chart(root, { utc }) {
 
 const ends = ({ start, step, values }) => [start, start + (values.length - 1) * step];
 
-/** The chart's heading: name, star, field, range, "Add to grid". Returns {node, choose(shown), name(market)}. */
-function heading() {
-  const title = el("h1", { tabindex: -1 });
-  const star = el("button", { class: "icon", on: { click: toggle } });
-  const choices = (label, names, pick) => el("div", { class: "segments", role: "group", "aria-label": label },
-    names.map((each) => el("button", { on: { click: () => pick(each) } }, each)));
-  const fields = choices("Metric", FIELDS, (field) => url.go({ metric: `${format.parts(metric).market}:${field}` }));
-  const ranges = choices("Time shown", Object.keys(url.RANGES), (range) => url.go({ range, from: "", to: "" }));
-  const add = el("button", { on: { click: addPane } }, "Add to grid");
-  let metric = "";
+const showAll = () => url.go({ range: "24h", from: "", to: "" }, { replace: true });
 
-  const press = (group, chosen) => {
-    for (const button of group.children) button.setAttribute("aria-pressed", String(button.textContent === chosen));
-  };
-
-  function choose(shown) {
-    metric = shown.metric;
-    press(fields, shown.field);
-    press(ranges, shown.from ? "" : shown.range);
-    star.setAttribute("aria-label", `Star ${metric}`);
-    light(kept.starred().includes(metric));
-  }
-
-  function light(on) {
-    say(star, on ? "★" : "☆");
-    star.setAttribute("aria-pressed", String(on));
-  }
-
-  function toggle() {
-    const on = star.getAttribute("aria-pressed") !== "true";
-    kept.star(metric, on);
-    light(on);
-  }
-
-  function addPane() {
-    kept.keepPanes([...kept.panes().filter((id) => id !== metric), metric]);
-    url.go({ view: "grid", panes: "" });
-  }
-
-  return {
-    node: el("header", { class: "title" }, el("div", { class: "names" }, title, star), fields, ranges, add),
-    choose,
-    name: (market) => fill(title, format.pairName(market), el("small", {}, market.exchange)),
-  };
+/** The first and last slot of `series` to show. A range moves on with the newest slot; from and to are fixed. */
+function visible(series, { range, ...fixed }) {
+  const [start, end] = ends(series);
+  const [from, to] = [Number(fixed.from), Number(fixed.to)];
+  if (from && to > from && to > start) return [Math.max(from, start), Math.min(to, end)];
+  return [Math.max(start, end - url.RANGES[range]), end];
 }
+
+/** Shows the time between `from` and `to`, in whole slots: at least NARROWEST of them, at most all. */
+function zoom({ step, fields }, field, from, to) {
+  const [start, end] = ends(fields[field]);
+  const width = Math.min(end - start, Math.max(NARROWEST * step, to - from));
+  if (width >= end - start) return showAll();
+  const slot = (time) => Math.round(time / step) * step;
+  const first = slot(Math.min(Math.max(start, from), end - width));
+  url.go({ from: String(first), to: String(first + slot(width)) }, { replace: true });
+}
+
+const excuse = ({ status, message }) => [
+  el("h2", {}, status === 404 ? "There is no such metric" : "This metric cannot be shown"),
+  el("p", {}, message),
+  el("p", {}, "Press / to find another one."),
+];

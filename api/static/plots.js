@@ -1,23 +1,23 @@
-/** Price above volume over the same time: the two panes of a market, their readouts, alerts on them, and a caption. */
+/** Price above volume over the same time. The two plots share the crosshair, the gestures and the caption. */
 
 import { el, fill, say } from "./dom.js";
 import * as format from "./format.js";
 import { gestures } from "./gestures.js";
+import { marker, place } from "./markers.js";
 import { pane } from "./pane.js";
-import { baseline, extent, gaps, slots } from "./series.js";
-import * as url from "./url.js";
+import { caption, limit, readout } from "./readout.js";
+import { baseline, slots } from "./series.js";
 
 const KINDS = { price: "line", volume: "bars" };
-/** The default rule fires above this many times the mean of the hour before. */
-const FACTOR = 3;
 
 /** Returns {node, draw(market, field, range), mark(alerts, open), restyle, stop}; `show(from, to)` and `all` change the range. */
 export function plots({ utc, show, all }) {
-  const caption = el("figcaption", { id: "caption" });
+  const note = el("figcaption", { id: "caption" });
   const spoken = el("p", { class: "sr-only", role: "status" });
-  const views = Object.fromEntries(Object.entries(KINDS).map(([field, kind]) => [field, view(field, kind)]));
+  const views = Object.fromEntries(Object.keys(KINDS).map((name) => [name, view(name, { utc, moved, zoomed: show })]));
+  const every = Object.values(views);
   const node = el("figure", { class: "plots", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-describedby": "caption keys" },
-    Object.values(views).map((each) => each.node), caption, spoken);
+    every.map((each) => each.node), note, spoken);
   let market = null;
   let field = "price";
   let range = null;
@@ -26,40 +26,21 @@ export function plots({ utc, show, all }) {
   gestures(node, { visible: () => range, show, all, step, center: () => (cursor === null ? (range[0] + range[1]) / 2 : at(cursor)) });
 
   const at = (index) => market.fields[field].start + index * market.step;
-
-  function view(name, kind) {
-    const readout = el("p", { class: "readout", "data-readout": name });
-    const plot = el("div", { class: "plot" });
-    const markers = el("div", { class: "markers" });
-    const made = { node: el("div", { class: "pane", "data-pane": name }, readout, plot), readout, markers, drawing: null, mean: [], beyond: 0 };
-    made.open = () => {
-      made.drawing ??= pane(plot, { kind, utc, sync: "chart", timeline: name === "volume", moved, zoomed: show, drawn: () => place(made) });
-      made.drawing.plot.over.append(markers);
-    };
-    made.resized = new ResizeObserver(() => made.drawing?.resize());
-    made.resized.observe(plot);
-    return made;
-  }
+  const read = () => every.forEach((each) => each.read(cursor));
 
   function draw(next, selected, shown) {
-    if (next !== market) for (const [name, each] of Object.entries(views)) each.mean = baseline(next.fields[name]);
     if (next.id !== market?.id) cursor = null;
     [market, field, range] = [next, selected, shown];
     node.dataset.field = field;
     node.setAttribute("aria-label", `${format.pairName(market)} on ${market.exchange}, the last 24 hours`);
-    for (const [name, each] of Object.entries(views)) {
-      const series = market.fields[name];
-      each.open();
-      each.beyond = each.drawing.draw(slots(series), series.values,
-        { baseline: each.mean, limit: each.mean.map((value) => value && value * FACTOR), range });
-    }
+    for (const [name, each] of Object.entries(views)) each.draw(market.fields[name], range);
     read();
-    say(caption, described(market.fields[field], range, utc()));
+    say(note, caption(market.fields[field], range, utc()));
   }
 
   function moved(index) {
     cursor = index;
-    if (market) read();
+    read();
   }
 
   /** Moves the crosshair by `by` slots, and scrolls if it leaves the time shown. */
@@ -69,97 +50,77 @@ export function plots({ utc, show, all }) {
     const [time, value, width] = [at(cursor), values[cursor], range[1] - range[0]];
     if (time < range[0]) show(time, time + width);
     if (time > range[1]) show(time - width, time);
-    const { plot } = views[field].drawing;
-    plot.setCursor({ left: plot.valToPos(time, "x"), top: 10 });
+    views[field].point(time);
     say(spoken, `${format.moment(time, utc())}: ${format.amount(value, unit)}`);
   }
 
-  /** Fills the readouts with the values at the crosshair, or with the newest ones. */
-  function read() {
-    for (const [name, { readout, mean, beyond }] of Object.entries(views)) {
-      const row = market.fields[name];
-      const index = cursor ?? row.values.findLastIndex((value) => value !== null);
-      fill(readout, el("b", {}, name), reading(row, index, utc()), bounds(mean[index]),
-        beyond > 0 && el("span", { class: "muted" }, `${beyond} ${beyond === 1 ? "bar reaches" : "bars reach"} beyond the top`));
-    }
-  }
-
-  /** A button on the chart for each of `alerts`; `open` is the id of the one that is explained. */
-  function mark(alerts, open) {
-    if (!market) return;
-    for (const [name, each] of Object.entries(views)) {
-      const own = alerts.filter((alert) => format.parts(alert.metric).field === name);
-      fill(each.markers, own.map((alert) => marker(alert, alert.id === open, market.fields[name].unit, utc())));
-      place(each);
-    }
-  }
-
   function restyle() {
-    for (const each of Object.values(views)) {
-      each.drawing?.destroy();
-      each.drawing = null;
-    }
+    for (const each of every) each.erase();
     if (market) draw(market, field, range);
   }
 
-  function stop() {
-    for (const each of Object.values(views)) {
-      each.resized.disconnect();
-      each.drawing?.destroy();
-    }
+  return {
+    node,
+    draw,
+    mark: (alerts, open) => every.forEach((each) => each.mark(alerts, open)),
+    restyle,
+    stop: () => every.forEach((each) => each.stop()),
+  };
+}
+
+/**
+ * The plot of one field, below its readout and under its markers. `moved` and `zoomed` are those of `pane`.
+ * Nothing is shown before the first `draw(row, range)`; after `erase()`, the next one takes the theme's colours anew.
+ */
+function view(field, { utc, moved, zoomed }) {
+  const words = el("p", { class: "readout", "data-readout": field });
+  const plot = el("div", { class: "plot" });
+  const markers = el("div", { class: "markers" });
+  let drawing = null;
+  let row = null;
+  let mean = [];
+  let beyond = 0;
+
+  const resized = new ResizeObserver(() => drawing?.resize());
+  resized.observe(plot);
+
+  const follow = () => drawing && place(markers, drawing.plot);
+
+  function open() {
+    const made = pane(plot, { kind: KINDS[field], utc, sync: "chart", timeline: field === "volume", moved, zoomed, drawn: follow });
+    made.plot.over.append(markers);
+    return made;
   }
 
-  return { node, draw, mark, restyle, stop };
-}
-
-function reading({ values, start, step, closed, final, unit }, index, utc) {
-  if (index < 0) return el("span", { class: "value" }, "no samples");
-  const value = values[index] === null ? "no sample" : format.amount(values[index], unit, format.exact);
-  const state = index >= closed ? " · in progress" : index >= final && values[index] !== null && " · may still change";
-  return [el("span", { class: "value" }, value), el("time", {}, format.moment(start + index * step, utc), state)];
-}
-
-function bounds(mean) {
-  if (mean === null || mean === undefined) return null;
-  return [el("span", { class: "key baseline" }, `1 h mean ${format.number(mean)}`),
-    el("span", { class: "key limit" }, `${FACTOR} × mean ${format.number(mean * FACTOR)}`)];
-}
-
-/** The chart's caption: low, high, slots and gaps. */
-function described({ values, start, step, closed, unit }, [from, to], utc) {
-  const first = Math.max(0, Math.ceil((from - start) / step));
-  const part = values.slice(first, Math.floor((to - start) / step) + 1);
-  const found = extent(part);
-  if (!found) return "No samples in this time. Gaps fill by themselves when the source answers again.";
-  const when = (index) => format.clock(start + (first + index) * step, utc);
-  const missing = gaps(part.slice(0, closed - first));
-  const lost = missing.reduce((sum, [a, b]) => sum + b - a + 1, 0) * step;
-  return [
-    `low ${format.amount(found.low, unit)} at ${when(found.lowAt)}`,
-    `high ${format.amount(found.high, unit)} at ${when(found.highAt)}`,
-    `${format.number(found.count)} of ${format.number(part.length)} slots`,
-    lost && `${missing.length} ${missing.length === 1 ? "gap" : "gaps"} of ${format.duration(lost)} in all`,
-  ].filter(Boolean).join(" · ");
-}
-
-function marker(alert, open, unit, utc) {
-  const apart = (event) => event.stopPropagation(); // pressing a marker must not start a drag
-  return el("button", {
-    class: `marker ${alert.state}`, "data-slot": alert.slot, "data-value": alert.value, "aria-current": open ? "true" : null,
-    "aria-label": `Alert ${alert.rule}, ${format.moment(alert.slot, utc)}: ${format.amount(alert.value, unit)}`,
-    on: { click: () => url.go({ alert: alert.id, metric: alert.metric }), mousedown: apart, pointerdown: apart },
-  });
-}
-
-/** Moves a pane's markers to their alerts' positions. */
-function place({ drawing, markers }) {
-  if (!drawing) return;
-  const { plot } = drawing;
-  const { min, max } = plot.scales.x;
-  for (const node of markers.children) {
-    const slot = Number(node.dataset.slot);
-    node.hidden = slot < min || slot > max;
-    node.style.left = `${plot.valToPos(slot, "x")}px`;
-    node.style.top = `${Math.min(plot.over.clientHeight, Math.max(0, plot.valToPos(Number(node.dataset.value), "y")))}px`;
+  function draw(next, range) {
+    if (next !== row) mean = baseline(next);
+    row = next;
+    drawing ??= open();
+    beyond = drawing.draw(slots(row), row.values, { baseline: mean, limit: mean.map(limit), range });
   }
+
+  function mark(alerts, opened) {
+    if (!row) return;
+    const own = alerts.filter((alert) => format.parts(alert.metric).field === field);
+    fill(markers, own.map((alert) => marker(alert, alert.id === opened, row.unit, utc())));
+    follow();
+  }
+
+  function erase() {
+    drawing?.destroy();
+    drawing = null;
+  }
+
+  return {
+    node: el("div", { class: "pane", "data-pane": field }, words, plot),
+    draw,
+    read: (cursor) => row && fill(words, readout(field, row, cursor, { mean, beyond }, utc())),
+    mark,
+    point: (time) => drawing.plot.setCursor({ left: drawing.plot.valToPos(time, "x"), top: 10 }),
+    erase,
+    stop() {
+      resized.disconnect();
+      erase();
+    },
+  };
 }
