@@ -19,7 +19,7 @@ const KEYS = "Drag or scroll to zoom, Shift and drag to pan, double-click for al
 
 /** Shows in `root` the metric that the address names. Returns {update(state), restyle, stop}. */
 export function chart(root, { utc }) {
-  const figure = plots({ utc, show: (from, to) => zoom(market, shown.field, from, to), all: showAll });
+  const figure = plots({ utc, show: (from, to) => market && zoom(market, shown.field, from, to), all: showAll });
   const values = table();
   const title = heading();
   const stats = el("dl", { class: "stats" });
@@ -68,7 +68,7 @@ export function chart(root, { utc }) {
   function fail(error) {
     if (market && error.status !== 404) return;
     [message.hidden, body.hidden] = [false, true];
-    fill(message, excuse(error));
+    fill(message, failure(error));
   }
 
   function render() {
@@ -115,7 +115,7 @@ function zoom({ step, fields }, field, from, to) {
   url.go({ from: String(first), to: String(first + slot(width)) }, { replace: true });
 }
 
-const excuse = ({ status, message }) => [
+const failure = ({ status, message }) => [
   el("h2", {}, status === 404 ? "There is no such metric" : "This metric cannot be shown"),
   el("p", {}, message),
   el("p", {}, "Press / to find another one."),

@@ -1,4 +1,4 @@
-"""The chart of the selected metric: what it says, how it zooms, how it stays up to date."""
+"""The chart of a metric: its numbers and texts, how it zooms, how it stays up to date."""
 
 import re
 
@@ -41,13 +41,13 @@ def test_gaps_are_told_and_drawn_as_gaps(page: Page, filled: Board) -> None:
     missing = GAP.stop - GAP.start
     expect(page.locator("figcaption")).to_contain_text("1 gap of 1 h 40 min in all")
     assert missing == 100
-    # Nothing of the line's colour is painted in the middle of the gap, but there is where the line is.
+    # The line's colour is absent in the middle of the gap, and present beside it.
     assert painted(page, 650 / 1440) == 0
     assert painted(page, 300 / 1440) > 0
 
 
 def painted(page: Page, share: float) -> int:
-    """Pixels of the price line's colour in the column of its canvas at ``share`` of the plot's width."""
+    """Pixels of the price line's colour in one column of its canvas: at ``share`` (0 to 1) of the plot's width."""
     return page.evaluate(
         """(share) => {
           const canvas = document.querySelector("[data-pane=price] canvas");
@@ -234,3 +234,15 @@ def test_a_metric_that_is_not_there_says_what_to_do(page: Page, filled: Board) -
 
     expect(page.get_by_role("heading", name="There is no such metric")).to_be_visible()
     expect(page.locator(".message")).to_contain_text("Press / to find another one")
+
+
+def test_a_wheel_does_nothing_while_another_metric_loads(page: Page, filled: Board) -> None:
+    page.goto(BITCOIN)
+    expect(page.locator("[data-readout=price]")).to_contain_text("USD")
+    page.route(re.compile("markets/kraken:ethbtc"), lambda route: None)  # never answered
+    page.evaluate("history.pushState(null, '', '?metric=kraken:ethbtc:price'); dispatchEvent(new Event('popstate'))")
+    expect(page.locator(".chart.loading")).to_be_visible()
+
+    page.locator("[data-pane=price] .u-over").dispatch_event("wheel", {"deltaY": -100})
+
+    assert page.url.endswith("?metric=kraken:ethbtc:price")

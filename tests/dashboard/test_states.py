@@ -1,4 +1,4 @@
-"""First run, lost connection, dark, small, keyboard only, and what axe finds."""
+"""First run, lost connection, API key, themes, screen widths, touch, the keyboard, and accessibility checks by axe."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523, "bitfinex:dogbtc":
 BITCOIN = "?metric=kraken:btcusd:price"
 VIEWS = [BITCOIN, "?view=movers", "?view=heatmap", "?view=grid&panes=kraken:btcusd:price,kraken:ethbtc:volume"]
 
-#: What a view has when it has its numbers.
+#: Matches once a view shows its numbers.
 SHOWN = "#view canvas, #view td.sparks, #view .heat a"
 
 
@@ -26,6 +26,7 @@ def test_the_first_run_shows_how_far_it_is_and_opens_by_itself(page: Page, board
     expect(page.get_by_role("heading", name="Fetching the first 24 hours")).to_be_visible()
     expect(page.locator("#first")).to_contain_text("Waiting for the first catalogue")
     expect(page.locator("#first")).to_contain_text("check that a worker and a beat run")
+    expect(page.locator("#sources")).to_be_hidden()  # no empty box
 
     board.store.failed("simulator", 1_700_000_000, "timeout", "too slow")
     expect(page.locator("#first")).to_contain_text("simulator failed", timeout=15_000)
@@ -57,7 +58,7 @@ def is_lost_and_heals(page: Page, board: Board) -> None:
     expect(notice).to_contain_text("Connection lost.", timeout=90_000)
     expect(notice).to_contain_text("The server cannot be reached. No news since")
     expect(notice).to_contain_text("python -m tracker sources")
-    expect(page.locator("[data-readout=price]")).to_contain_text("USD")  # what was known stays to be seen
+    expect(page.locator("[data-readout=price]")).to_contain_text("USD")  # the last numbers stay visible
 
     board.start()
     board.put("kraken:btcusd", 71_234.5, 9)
@@ -74,7 +75,7 @@ def test_what_is_shown_while_the_store_is_away_is_marked(chrome: Browser, tmp_pa
         page.goto(BITCOIN)
         expect(page.locator("[data-readout=price]")).to_contain_text("USD")
 
-        for _ in range(6):  # asked for and answered: now the API has it, too
+        for _ in range(6):  # after some answers the API's cache has the series
             with page.expect_response(re.compile(r"markets/.*since=")):
                 pass
         server.kill()
