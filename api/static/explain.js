@@ -28,7 +28,7 @@ export function explanation(root, before, id, { utc }) {
     });
     if (deeds) deeds.take(alert);
     if (!root.contains(card)) fill(root, closer(), card, deeds && deeds.root);
-  }, (error) => fill(root, closer(), el("p", {}, error.status === 404 ? "This alert is no longer kept: alerts are kept for a week." : error.message)));
+  }, (error) => fill(root, closer(), el("p", {}, error.status === 404 ? "This alert was deleted: alerts are kept for a week." : error.message)));
   return { id, stop: poller.stop };
 }
 
@@ -40,7 +40,7 @@ function facts(alert, utc) {
     [limit ? `Limit: ${format.number(alert.factor)} × mean` : "Limit", format.number(limit ?? alert.factor)],
     ["Samples", format.number(alert.samples)],
     ["Slot", format.moment(alert.slot, utc)],
-    ["Found after", format.duration(alert.at - alert.slot)],
+    ["Detected after", format.duration(alert.at - alert.slot)],
   ];
   return [
     el("h2", {}, el("span", { class: `state ${alert.state}` },
@@ -70,7 +70,7 @@ function headline(alert) {
 }
 
 function definition(rule) {
-  if (!rule) return el("p", { class: "muted" }, "Its definition is not kept.");
+  if (!rule) return el("p", { class: "muted" }, "The definition of this rule was not stored.");
   const text = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
   return el("dl", { class: "facts" }, Object.entries(rule).filter(([, value]) => value !== null && value !== "").map(([name, value]) =>
     el("div", {}, el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, text(value)))));

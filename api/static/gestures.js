@@ -1,11 +1,12 @@
-/** Pointer, touch, wheel and keys change the time shown. This module knows nothing of what is drawn. */
+/** Changes the time shown by pointer, touch, wheel and keys. This module knows nothing about what is drawn. */
 
 const CLOSER = 0.8;
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 };
 
 /**
- * Listens on `figure`. `visible()`: [from, to], the time shown, or null; `show(from, to)`: show that; `all()`: show all;
- * `step(by)`: move the crosshair by so many slots; `center()`: the time to zoom in on by keys.
+ * Listens on `figure`. Times are in seconds. `visible()` returns the time shown as [from, to], or null before there is any.
+ * `show(from, to)` and `all()` change it. `step(by)` moves the crosshair by that many slots. `center()` returns the time
+ * that stays in place when a key zooms.
  */
 export function gestures(figure, { visible, show, all, step, center }) {
   figure.addEventListener("wheel", (event) => wheel(event, visible(), show), { passive: false });

@@ -13,5 +13,5 @@ export function keyForm(error, again) {
   };
   return el("div", { class: "message" }, el("h1", {}, "Enter an API key"), el("p", { role: "status" }, error.message),
     el("form", { class: "row", on: { submit } }, input, el("button", {}, "Use key")),
-    el("p", { class: "muted" }, "It is kept until this tab is closed. To make one, run python -m tracker keys create NAME."));
+    el("p", { class: "muted" }, "The key is kept until this tab is closed. To make one, run .venv/bin/python -m tracker keys create NAME."));
 }

@@ -13,9 +13,11 @@ const MANY = 60;
 const ROOM = 1.6;
 
 /**
- * Draws into `root`. `kind`: "line" or "bars"; `sync`: panes of the same name share the crosshair.
- * `moved(index or null)`: where the crosshair is; `zoomed(from, to)`: what was selected with the pointer.
- * Returns {plot, draw, resize, destroy}.
+ * Draws into `root`, and returns {plot, draw, resize, destroy}; `plot` is uPlot's object. The options:
+ * `kind`: "line" or "bars". `utc()`: whether times are UTC. `sync`: panes with the same name share the crosshair.
+ * `timeline`: whether times are written below the axis.
+ * `moved(index)`: the crosshair is at that slot now; null if it left the plot.
+ * `zoomed(from, to)`: the pointer selected these times, in seconds. `drawn()`: uPlot has drawn.
  */
 export function pane(root, { kind, utc, sync, timeline = true, moved = () => {}, zoomed = () => {}, drawn = () => {} }) {
   const color = palette(root);
@@ -28,7 +30,7 @@ export function pane(root, { kind, utc, sync, timeline = true, moved = () => {},
     { stroke: color.limit, width: 1.25, pxAlign: 0, dash: [5, 4], spanGaps: false, auto: false, points: { show: false } },
   ];
   const axis = { stroke: color.muted, font: "11px system-ui, sans-serif", grid: { stroke: color.grid, width: 1 }, ticks: { show: false } };
-  let [least, top] = [0, Infinity]; // what the axis of bars shows at least and at most
+  let [least, top] = [0, Infinity]; // bounds for the top of the bars' axis
   const plot = new UPlot(
     {
       ...size(root),
@@ -61,8 +63,9 @@ export function pane(root, { kind, utc, sync, timeline = true, moved = () => {},
   return {
     plot,
     /**
-     * Shows `values` at `slots`, both as long, and the lines `baseline` and `limit` or null; [from, to] of them, or all.
-     * Returns how many bars reach beyond the top.
+     * Draws one value for each of `slots` (times in seconds), and the lines `baseline` and `limit` if given: arrays of the
+     * same length with null for gaps. `range`, [from, to], is the time shown; by default all. Returns how many bars are
+     * higher than the axis.
      */
     draw(slots, values, { baseline, limit, range = [slots[0], slots[slots.length - 1]] } = {}) {
       const none = new Array(slots.length).fill(null);

@@ -55,7 +55,7 @@ function entry(source, utc) {
   return el("li", { "data-source": source.name, class: source.state },
     el("span", { class: "dot", "aria-hidden": "true" }), el("b", {}, source.name),
     el("span", { class: `state ${source.state}` }, source.state),
-    el("span", { class: "muted" }, slot ? `newest sample ${format.ago(slot)}` : `heard ${format.ago(source.last_success)}`),
+    el("span", { class: "muted" }, slot ? `newest sample ${format.ago(slot)}` : `last answer ${format.ago(source.last_success)}`),
     markets && el("span", { class: markets.stale ? "stale" : "muted" },
       `${format.number(markets.tracked)} markets${markets.stale ? `, ${format.number(markets.stale)} stale` : ""}`),
     budget?.limit ? meter(budget) : null,

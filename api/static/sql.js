@@ -47,7 +47,7 @@ export function sql(root) {
       if (query.value) return;
       query.value = state.sql || Object.values(EXAMPLES)[0];
       const size = await databaseSize();
-      say(told, opened ? "" : size ? `Run fetches the database first: ${format.number(size / 1e6, 2)} MB.` : `There is no ${DATABASE} beside this page.`);
+      say(told, opened ? "" : size ? `The first run downloads the database (${format.number(size / 1e6, 2)} MB).` : `There is no ${DATABASE} beside this page.`);
       run.disabled = !size;
       if (opened) execute();
     },

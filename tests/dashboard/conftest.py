@@ -44,7 +44,7 @@ def page(chrome: Browser, board: Board) -> Iterator[Page]:
 
 @pytest.fixture(autouse=True, scope="session")
 def quiet() -> None:
-    """The plain HTTP server does not tell of each request."""
+    """The HTTP server does not log each request."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
 
 

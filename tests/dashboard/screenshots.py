@@ -1,4 +1,4 @@
-"""Pictures of the dashboard for the documents, of the whole stack with its simulated exchange."""
+"""Takes the documents' pictures of the dashboard, from the whole stack with its simulated exchange."""
 
 import shutil
 import sys
@@ -13,15 +13,15 @@ from tests.support.servers import wait_for
 from tests.support.stack import ROOT, Stack
 
 FOLDER = ROOT / "docs" / "screenshots"
-#: Bytes of a picture: the repository keeps each version.
+#: Bytes of a picture at most: the repository keeps every version.
 LARGEST = 200_000
-#: Seconds to wait for the first alerts, which come with the samples of the coming minutes.
+#: Seconds to wait for the first alert. It takes the samples of some minutes.
 PATIENCE = 240
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A state of the page: its address and what must be there before it is taken."""
+    """A state of the page: its address, and the selector of what must be visible before the picture is taken."""
 
     name: str
     address: str

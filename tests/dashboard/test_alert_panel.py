@@ -1,4 +1,4 @@
-"""Alerts in the feed and on the chart: why each fired, and what people do about it."""
+"""Alerts in the list and on the chart: the explanation of each, and how people acknowledge and silence it."""
 
 import re
 import time
@@ -21,7 +21,7 @@ def filled(board: Board) -> None:
 
 
 def jump(board: Board) -> None:
-    """A volume ten times its mean, which the default rule alerts on."""
+    """Stores a volume of ten times its mean. The default rule alerts on it."""
     board.put("kraken:btcusd", 67_012.5, 130, DEFAULT_RULES)
 
 
@@ -51,6 +51,7 @@ def test_an_alert_opens_its_explanation_on_the_chart(page: Page, board: Board) -
     expect(card).to_contain_text(re.compile(r"Value\s*130"))
     expect(card).to_contain_text(re.compile(r"Limit: 3 × mean\s*3[89]"))
     expect(card).to_contain_text(re.compile(r"Samples\s*\d\d"))
+    expect(card).to_contain_text(re.compile(r"Detected after\s*\d+ s"))
     expect(card).to_contain_text("Deliveries")
     card.get_by_text("Rule above-3x-1h-mean").click()
     expect(card).to_contain_text(re.compile(r"factor\s*3"))
@@ -80,7 +81,7 @@ def test_an_alert_is_acknowledged_and_its_metric_silenced(page: Page, board: Boa
     expect(page.locator(".acknowledged")).to_contain_text(re.compile("Acknowledged by Ada at .*: looking"))
 
     page.get_by_label("Silence for").select_option("4 h")
-    page.evaluate("Date.now = () => 0")  # the reader's clock is wrong, by decades
+    page.evaluate("Date.now = () => 0")  # the browser's clock is decades behind
     with page.expect_response(re.compile("/v1/silences")) as answer:
         page.get_by_role("button", name="Silence this metric").click()
     silence = answer.value.json()
@@ -134,4 +135,4 @@ def test_an_alert_that_changes_leaves_what_was_opened_typed_and_answered(page: P
 
 def test_an_alert_that_is_gone_says_so(page: Page, board: Board) -> None:
     page.goto(f"{VOLUME}&alert=above-3x-1h-mean:kraken:btcusd:volume:1700000040")
-    expect(page.locator(".explain")).to_contain_text("no longer kept")
+    expect(page.locator(".explain")).to_contain_text("This alert was deleted")

@@ -1,4 +1,4 @@
-"""The static edition: the same page from files alone, behind the plainest of servers."""
+"""The static edition: the same page from files alone, behind Python's own http.server."""
 
 import functools
 import http.server
@@ -26,7 +26,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def edition(redis: Redis, store_server: StoreServer, chrome: Browser, tmp_path: Path) -> Iterator[Page]:
-    """A page of the edition, which is in a folder of its server: addresses must be relative."""
+    """A page of the edition. The edition is in a subfolder of its server, so addresses must be relative."""
     board = Board(store_server.url)
     board.fill(PRICES)
     export.write(create_app(load(board.variables)), tmp_path / "market")
@@ -69,14 +69,14 @@ def test_movers_sort_and_filter_as_with_the_api(edition: Page) -> None:
 
 def test_the_database_answers_sql_in_the_browser(edition: Page) -> None:
     edition.goto("?view=sql")
-    expect(edition.get_by_role("status").filter(has_text="Run fetches the database first")).to_be_visible()
+    expect(edition.get_by_role("status").filter(has_text="The first run downloads the database")).to_be_visible()
     edition.get_by_label("SQL").fill("SELECT market, count(*) AS samples FROM series GROUP BY market ORDER BY market")
     edition.get_by_role("button", name="Run").click()
 
     table = edition.get_by_role("region", name="Result")
     expect(table.get_by_role("row")).to_have_count(4)
     expect(table.get_by_role("row").nth(1)).to_contain_text("bitfinex:dogbtc")
-    expect(table.get_by_role("row").nth(1)).to_contain_text(re.compile("13(40|41)"))  # a minute may have begun
+    expect(table.get_by_role("row").nth(1)).to_contain_text(re.compile("13(40|41)"))  # a new minute may have begun
 
     edition.get_by_label("SQL").fill("SELECT nonsense")
     edition.keyboard.press("Control+Enter")

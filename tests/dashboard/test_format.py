@@ -15,7 +15,7 @@ ORIGIN = "http://dashboard.test/"
 
 @pytest.fixture(scope="module")
 def modules(chrome: Browser) -> Iterator[Page]:
-    """A page that has the modules and no server: its requests are answered by the app in this process."""
+    """A page with the modules but without a server: the app in this process answers its requests."""
     client = create_app(load({})).test_client()
     context = chrome.new_context(locale="en-US", timezone_id=ZONE)
     page = context.new_page()

@@ -26,7 +26,7 @@ def test_the_ranking_is_a_table_with_sparklines(page: Page) -> None:
     first = page.locator("table.movers tbody tr").first
     expect(first).to_contain_text("BTC/USD kraken")
     expect(first).to_contain_text("1/4")
-    expect(first.locator("svg path")).to_have_attribute("d", re.compile(r"^M0\.0 .*M"))  # in two parts: there is a gap
+    expect(first.locator("svg path")).to_have_attribute("d", re.compile(r"^M0\.0 .*M"))  # two parts: a gap parts them
     assert len(listed(page)) == 4
 
 

@@ -1,4 +1,4 @@
-"""Finding a metric: by typing, by the keyboard alone, and those one keeps coming back to."""
+"""Finding a metric: by typing, by the keyboard alone, among the starred and the recent ones."""
 
 import re
 
@@ -16,7 +16,7 @@ def filled(board: Board) -> None:
 
 
 def chosen(page: Page) -> str:
-    """The option that Enter takes, as assistive technology is told."""
+    """The id of the metric that Enter would choose, as screen readers get it."""
     id = page.get_by_role("combobox", name="Find a metric").get_attribute("aria-activedescendant")
     return id.removeprefix("option-")
 
@@ -28,7 +28,7 @@ def test_a_metric_is_found_and_opened_by_the_keyboard_alone(page: Page) -> None:
     page.keyboard.press("/")
     box = page.get_by_role("combobox", name="Find a metric")
     expect(box).to_be_focused()
-    box.fill("eth btc")  # at once: an answer to half of it would choose anew
+    box.fill("eth btc")  # all at once: an answer to half of it would change the chosen option
     expect(page.get_by_role("option")).to_have_count(2)
     expect(box).to_have_attribute("aria-expanded", "true")
     assert chosen(page) == "kraken:ethbtc:price"

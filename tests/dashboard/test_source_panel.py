@@ -1,4 +1,4 @@
-"""Where the samples come from, and whether they are as new as they should be."""
+"""The list of sources: state, newest sample and what is wrong."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.support.board import Board
 
 PRICES = {"kraken:btcusd": 67_012.5}
 BITCOIN = "?metric=kraken:btcusd:price"
-#: As GET /v1/sources answers when a source has seen better days.
+#: An entry of GET /v1/sources for a source that is blocked.
 DEGRADED = {
     "name": "kraken",
     "kind": "exchange",
@@ -38,7 +38,7 @@ def test_each_source_is_listed_with_its_state(page: Page) -> None:
 
     source = page.locator("[data-source=simulator]")
     expect(source.locator(".state")).to_have_text("ok")
-    expect(source).to_contain_text(re.compile(r"(heard|newest sample) \d+ (s|min) ago"))
+    expect(source).to_contain_text(re.compile(r"(last answer|newest sample) \d+ (s|min) ago"))
 
 
 def test_what_is_wrong_with_a_source_is_told(page: Page) -> None:
