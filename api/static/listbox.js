@@ -1,31 +1,43 @@
-/** The list of metrics below the search box. One option is active: Enter chooses it. */
+/** The list of metrics below the search box, with a line of text. One option is active: Enter chooses it. */
 
-import { el, fill } from "./dom.js";
+import { el, fill, say } from "./dom.js";
 import * as format from "./format.js";
 import * as kept from "./kept.js";
 
 /**
- * Returns {node, show(groups), move(by), active}. A group is [name, rows]; an empty name shows none. A click calls
- * `choose(id)`. `active()` is the id of the active metric, or undefined; `input` names its option to screen readers.
+ * Returns {node, show(groups, text), hide, hidden, move(by), active}. A group is [name, rows]; the name may be empty.
+ * A click calls `choose(id)`. `active()` is the id of the active metric, or undefined. The attributes of `input` tell
+ * screen readers which option is active and whether the list is shown.
  */
 export function listbox(input, choose) {
-  const node = el("ul", { id: "options", role: "listbox", "aria-label": "Metrics" });
+  const list = el("ul", { id: "options", role: "listbox", "aria-label": "Metrics" });
+  const told = el("p", { class: "told", role: "status" });
+  const node = el("div", { class: "popup", hidden: true }, list, told);
   let ids = [];
   let at = -1;
 
-  function show(groups) {
+  function show(groups, text) {
     ids = groups.flatMap(([, rows]) => rows.map((row) => row.id));
-    fill(node, groups.filter(([, rows]) => rows.length).map(([name, rows]) => [
+    fill(list, groups.filter(([, rows]) => rows.length).map(([name, rows]) => [
       name && el("li", { class: "group", role: "presentation" }, name),
       rows.map((row) => option(row, choose)),
     ]));
+    say(told, text);
+    node.hidden = false;
+    input.setAttribute("aria-expanded", "true");
     activate(ids.length ? 0 : -1);
   }
 
+  function hide() {
+    node.hidden = true;
+    input.setAttribute("aria-expanded", "false");
+    input.removeAttribute("aria-activedescendant");
+  }
+
   function activate(index) {
-    node.querySelector("[aria-selected=true]")?.setAttribute("aria-selected", "false");
+    list.querySelector("[aria-selected=true]")?.setAttribute("aria-selected", "false");
     at = index;
-    const chosen = ids[at] && node.querySelectorAll("[role=option]")[at];
+    const chosen = ids[at] && list.querySelectorAll("[role=option]")[at];
     if (!chosen) return input.removeAttribute("aria-activedescendant");
     chosen.setAttribute("aria-selected", "true");
     chosen.scrollIntoView({ block: "nearest" });
@@ -39,7 +51,7 @@ export function listbox(input, choose) {
     activate(Math.abs(by) === 1 ? (next + ids.length) % ids.length : Math.min(ids.length - 1, Math.max(0, next)));
   }
 
-  return { node, show, move, active: () => ids[at] };
+  return { node, show, hide, hidden: () => node.hidden, move, active: () => ids[at] };
 }
 
 function option(row, choose) {

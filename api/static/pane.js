@@ -21,14 +21,6 @@ const ROOM = 1.6;
  */
 export function pane(root, { kind, utc, sync, timeline = true, moved = () => {}, zoomed = () => {}, drawn = () => {} }) {
   const color = palette(root);
-  const series = [
-    {},
-    kind === "bars"
-      ? { stroke: color.bars, fill: color.bars, width: 0, paths: UPlot.paths.bars({ size: [0.8, 12], align: 1 }), points: { show: false } }
-      : { stroke: color.line, width: 1.5, pxAlign: 0, spanGaps: false, points: { show: alone, size: 4, fill: color.line } },
-    { stroke: color.baseline, width: 1.25, pxAlign: 0, spanGaps: false, points: { show: false } },
-    { stroke: color.limit, width: 1.25, pxAlign: 0, dash: [5, 4], spanGaps: false, auto: false, points: { show: false } },
-  ];
   const axis = { stroke: color.muted, font: "11px system-ui, sans-serif", grid: { stroke: color.grid, width: 1 }, ticks: { show: false } };
   let [least, top] = [0, Infinity]; // bounds for the top of the bars' axis
   const plot = new UPlot(
@@ -38,7 +30,7 @@ export function pane(root, { kind, utc, sync, timeline = true, moved = () => {},
       legend: { show: false },
       tzDate: (seconds) => (utc() ? UPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : new Date(seconds * 1000)),
       scales: { x: { time: true, auto: false }, y: { range: (_, low, high) => padded(low, Math.min(Math.max(high, least), top), kind) } },
-      series,
+      series: strokes(kind, color),
       axes: [
         { ...axis, show: timeline, size: 26, space: 64, values: (u, splits) => times(u, splits, utc()), gap: 6 },
         { ...axis, side: 1, size: AXIS, space: 34, gap: 8, values: (_, splits) => format.ticks(splits) },
@@ -81,6 +73,18 @@ export function pane(root, { kind, utc, sync, timeline = true, moved = () => {},
     resize: () => plot.setSize(size(root)),
     destroy: () => plot.destroy(),
   };
+}
+
+/** How uPlot draws the four arrays of its data: slots, values, baseline, limit. */
+function strokes(kind, color) {
+  return [
+    {},
+    kind === "bars"
+      ? { stroke: color.bars, fill: color.bars, width: 0, paths: UPlot.paths.bars({ size: [0.8, 12], align: 1 }), points: { show: false } }
+      : { stroke: color.line, width: 1.5, pxAlign: 0, spanGaps: false, points: { show: alone, size: 4, fill: color.line } },
+    { stroke: color.baseline, width: 1.25, pxAlign: 0, spanGaps: false, points: { show: false } },
+    { stroke: color.limit, width: 1.25, pxAlign: 0, dash: [5, 4], spanGaps: false, auto: false, points: { show: false } },
+  ];
 }
 
 /** The current theme's colours. */

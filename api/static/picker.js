@@ -1,7 +1,7 @@
 /** The search box for metrics. Keys: / focuses it; arrows, Enter and Escape work in it. */
 
 import { get } from "./api.js";
-import { el, fill, say } from "./dom.js";
+import { el, fill } from "./dom.js";
 import * as format from "./format.js";
 import * as kept from "./kept.js";
 import { listbox } from "./listbox.js";
@@ -12,11 +12,9 @@ const MOVES = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 };
 
 /** Puts the search box in `root`. Calls `pick(id)` with the chosen metric. */
 export function picker(root, pick) {
-  const told = el("p", { class: "told", role: "status" });
   const input = box();
   const list = listbox(input, choose);
-  const popup = el("div", { class: "popup", hidden: true }, list.node, told);
-  fill(root, input, el("kbd", { "aria-hidden": "true" }, "/"), popup);
+  fill(root, input, el("kbd", { "aria-hidden": "true" }, "/"), list.node);
   let timer = 0;
   let asking = null;
 
@@ -24,19 +22,13 @@ export function picker(root, pick) {
     asking?.abort();
     const { signal } = (asking = new AbortController());
     const { groups, text } = await matches(input.value.replaceAll("/", "").trim(), signal); // ids have btcusd for BTC/USD
-    if (signal.aborted) return;
-    popup.hidden = false;
-    input.setAttribute("aria-expanded", "true");
-    list.show(groups);
-    say(told, text);
+    if (!signal.aborted) list.show(groups, text);
   }
 
   function close() {
     clearTimeout(timer);
     asking?.abort();
-    popup.hidden = true;
-    input.setAttribute("aria-expanded", "false");
-    input.removeAttribute("aria-activedescendant");
+    list.hide();
   }
 
   function leave() {
@@ -58,8 +50,8 @@ export function picker(root, pick) {
 
   function press(event) {
     const by = MOVES[event.key];
-    if (by) popup.hidden ? search() : list.move(by);
-    else if (event.key === "Enter" && !popup.hidden && list.active()) choose(list.active());
+    if (by) list.hidden() ? search() : list.move(by);
+    else if (event.key === "Enter" && !list.hidden() && list.active()) choose(list.active());
     else if (event.key === "Escape") escape();
     else return;
     event.preventDefault();
