@@ -19,26 +19,21 @@ const KEYS = "Drag or scroll to zoom, Shift and drag to pan, double-click for al
 
 /** Shows in `root` the metric that the address names. Returns {update(state), restyle, stop}. */
 export function chart(root, { utc }) {
-  const figure = plots({ utc, show: (from, to) => market && zoom(market, shown.field, from, to), all: showAll });
-  const values = table();
-  const title = heading();
-  const stats = el("dl", { class: "stats" });
   const alertCard = el("div", { class: "explain", hidden: true });
-  const message = el("div", { class: "message", hidden: true });
-  const body = el("div", { class: "chart" }, title.node, stats, alertCard, figure.node, values.node, el("p", { id: "keys", class: "hint" }, KEYS));
-  fill(root, message, body);
-
+  const view = picture(root, alertCard, { utc, show: (from, to) => market && zoom(market, shown.field, from, to) });
   let shown = {};
   let market = null;
   let alerts = [];
   let followers = [];
   let opened = null;
 
+  const render = () => view.draw(market, shown, alerts);
+
   function update(state) {
     const next = { ...state, ...format.parts(state.metric) };
     const moved = next.market !== shown.market;
     shown = next;
-    title.choose(shown);
+    view.choose(shown);
     if (moved) follow();
     else if (market) render();
     opened = explanation(alertCard, opened, state.alert, { utc });
@@ -48,30 +43,50 @@ export function chart(root, { utc }) {
     for (const each of followers) each.stop();
     market = null;
     alerts = [];
-    body.classList.add("loading");
-    followers = [
-      followMarket(shown.market, take, fail),
-      poll((options) => get("alerts", { market: shown.market, limit: MARKERS }, options), (answer) => {
-        alerts = answer.alerts;
-        figure.mark(alerts, shown.alert);
-      }),
-    ];
+    view.load();
+    followers = [followMarket(shown.market, take, fail), followAlerts(shown.market, mark)];
   }
 
   function take(news) {
     market = news;
-    body.classList.remove("loading");
-    [message.hidden, body.hidden] = [true, false];
+    view.loaded();
     render();
   }
 
-  function fail(error) {
-    if (market && error.status !== 404) return;
-    [message.hidden, body.hidden] = [false, true];
-    fill(message, failure(error));
+  function mark(news) {
+    alerts = news;
+    view.mark(alerts, shown.alert);
   }
 
-  function render() {
+  function fail(error) {
+    if (!market || error.status === 404) view.fail(error);
+  }
+
+  return {
+    update,
+    restyle: view.restyle,
+    stop() {
+      for (const each of followers) each.stop();
+      view.stop();
+      opened?.stop();
+    },
+  };
+}
+
+/**
+ * Fills `root` with heading, numbers, `alertCard`, plots and table; after `fail(error)` with a message instead.
+ * `draw(market, shown, alerts)` shows a market. Call `load()` before another one is fetched, and `loaded()` when it is there.
+ */
+function picture(root, alertCard, { utc, show }) {
+  const figure = plots({ utc, show, all: showAll });
+  const values = table();
+  const title = heading();
+  const stats = el("dl", { class: "stats" });
+  const message = el("div", { class: "message", hidden: true });
+  const body = el("div", { class: "chart" }, title.node, stats, alertCard, figure.node, values.node, el("p", { id: "keys", class: "hint" }, KEYS));
+  fill(root, message, body);
+
+  function draw(market, shown, alerts) {
     const row = market.fields[shown.field];
     const range = visible(row, shown);
     document.title = `${format.short(row.last)} ${format.unit(row.unit)} · ${format.pairName(market)} ${shown.field} · data-tracker`;
@@ -82,16 +97,24 @@ export function chart(root, { utc }) {
     values.update({ market, range, utc });
   }
 
+  function loaded() {
+    body.classList.remove("loading");
+    [message.hidden, body.hidden] = [true, false];
+  }
+
+  function fail(error) {
+    [message.hidden, body.hidden] = [false, true];
+    fill(message, failure(error));
+  }
+
   return {
-    update,
-    restyle: figure.restyle,
-    stop() {
-      for (const each of followers) each.stop();
-      figure.stop();
-      opened?.stop();
-    },
+    choose: title.choose, draw, fail, load: () => body.classList.add("loading"), loaded,
+    mark: figure.mark, restyle: figure.restyle, stop: figure.stop,
   };
 }
+
+const followAlerts = (market, take) =>
+  poll((options) => get("alerts", { market, limit: MARKERS }, options), (answer) => take(answer.alerts));
 
 const ends = ({ start, step, values }) => [start, start + (values.length - 1) * step];
 
