@@ -32,8 +32,8 @@ from tracker.alerts.outbox import Outbox
 from tracker.models import Market
 from tracker.pipeline import evaluate
 from tracker.series.ring import Ring
+from tracker.store.api_keys import Keys
 from tracker.store.connection import connect
-from tracker.store.keys import Keys
 from tracker.store.series import Store
 
 ROOT = Path(__file__).parent.parent

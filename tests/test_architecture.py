@@ -77,7 +77,7 @@ ARROWS: dict[str, set[str]] = {
 #: Library -> the rooms that alone may know it.
 LIBRARIES = {
     "click": {"tracker.commands"},
-    "celery": {"tracker.tasks", "tracker.worker", "tracker.commands", "celeryconfig"},
+    "celery": {"tracker.tasks", "tracker.worker", "celeryconfig"},
     "kombu": {"tracker.tasks", "tracker.worker", "celeryconfig"},
     "flask": {"api", "api.v1", "api.serving", "api.pages"},
     "apiflask": {"api", "api.v1", "api.serving", "api.pages"},

@@ -16,8 +16,8 @@ from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
 from tracker.models import FIELDS, VOLUME, Candles, Catalogue, Market, Metric
 from tracker.series import candles, stats
-from tracker.series.ring import DAY, Ring
-from tracker.sources import Source, heard, watchlist
+from tracker.series.ring import WINDOW, Ring
+from tracker.sources import Source, kept_answers, watchlist
 from tracker.sources.watchlist import Wanted
 from tracker.store.series import Store
 
@@ -45,7 +45,7 @@ def refresh(
     """
     try:
         taken = {market for each in earlier for market in store.watched(each)}
-        with heard.kept(store.redis, name):
+        with kept_answers.kept(store.redis, name):
             markets = _wanted(store, name, source, now, wanted, taken)
     except MustWait as wait:
         store.note(name, waiting=f"its catalogue is not read yet: {wait}")
@@ -72,7 +72,7 @@ def _wanted(
         watchlist.require_whole(len(listed), int(status.get("catalogue", 0)))
     except SourceError:
         since = float(status.get("catalogue_refused_since", now))
-        if not listed or now - since < DAY:
+        if not listed or now - since < WINDOW:
             store.note(name, catalogue_refused_since=since)
             raise
     store.note(name, catalogue=len(listed))
@@ -170,13 +170,13 @@ def evaluate(
         metrics = [Metric(market, field) for field in FIELDS for market in some]
         values, final = window.reshape(len(metrics), store.ring.rows), np.tile(final, len(FIELDS))
         saves.append(store.begin_save(metrics, stats.describe(values, store.ring.step, final), now))
-        stats.settle(values, final)
+        stats.drop_unsettled(values, final)
         ids = tuple(metric.id for metric in metrics)
         open_rows = {row for row, id in enumerate(ids) if id in firing}
         rows = sorted(open_rows.union(rules.screen(values, ids, series, store.ring.step, fresh).tolist()))
         checked += [ids[row] for row in rows]
         windows.append(values[rows])
-    store.settle(saves)
+    store.finish(saves)
     if checked:
         recorder.check(series, checked, np.concatenate(windows), store.ring.first(now), store.ring.step, fresh)
     return recorder.found

@@ -18,7 +18,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from api.serving import limits, problems
 from tracker.errors import StoreError
 from tracker.settings import Settings
-from tracker.store.keys import SCOPES, Key, Keys, is_public, match
+from tracker.store.api_keys import SCOPES, Key, Keys, is_public, match
 from tracker.store.series import Store
 
 Headers = list[tuple[str, str]]

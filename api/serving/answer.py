@@ -1,4 +1,8 @@
-"""A rendered answer: its bytes in every coding that a client accepted, with their header fields."""
+"""A rendered answer: its bytes in every coding that a client accepted, with their header fields.
+
+Where each header of an answer is set: Content-Type and Content-Encoding here; ETag, Vary, Cache-Control and Age in
+cache.py; security and CORS in access.py; RateLimit-* in limits.py; Retry-After in access.py and problems.py.
+"""
 
 import gzip
 import math

@@ -6,9 +6,9 @@ media type. A kept answer is served while both of these hold:
 - The window has not moved, because the slot has not ended.
 - The store's *version* of the data is the one that the answer was rendered from. The slot is not enough, because each
   fetch changes the value of the slot in progress. The version of metrics is their stored summaries: each evaluation
-  writes them with a new time. The version of a list is a counter that each evaluation raises. A process asks for the
-  version of an answer at most once in UNASKED seconds. So popular answers cost the store almost nothing, and they are
-  at most that much behind.
+  writes them with a new time. The version of a list is a counter that each evaluation and each new watch list
+  raises. A process asks for the version of an answer at most once in UNASKED seconds. So popular answers cost the store
+  almost nothing, and they are at most that much behind.
 
 While the store is away, a kept answer is served for at most STALE seconds, marked stale.
 

@@ -13,7 +13,7 @@ from tests.support.tracked import RING, Tracked, market
 from tracker import pipeline
 from tracker.alerts.outbox import Outbox
 from tracker.client import Client, ClientError
-from tracker.store.keys import Keys
+from tracker.store.api_keys import Keys
 
 pytestmark = pytest.mark.slow  # starts processes of its own
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.support.board import Board
 from tests.support.browser import eager
 from tracker.alerts.rules import DEFAULT_RULES
-from tracker.store.keys import Keys
+from tracker.store.api_keys import Keys
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523}
 VOLUME = "?metric=kraken:btcusd:volume"

@@ -11,7 +11,7 @@ from redis import Redis
 from tests.support.board import Board, running
 from tests.support.browser import eager
 from tests.support.servers import StoreServer
-from tracker.store.keys import Keys
+from tracker.store.api_keys import Keys
 
 PRICES = {"kraken:btcusd": 67_012.5, "kraken:ethbtc": 0.0523, "bitfinex:dogbtc": 5.4e-05}
 BITCOIN = "?metric=kraken:btcusd:price"

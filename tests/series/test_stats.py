@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.series.stats import describe, mean_present, settle
+from tracker.series.stats import describe, drop_unsettled, mean_present
 
 COLUMNS = 1_441
 
@@ -135,7 +135,7 @@ def test_a_slot_that_is_not_final_is_in_no_statistic(final):
 def test_before_rules_see_it_a_window_loses_what_is_not_final_but_the_newest_sample():
     values = np.tile(np.arange(1.0, 7.0), (4, 1))
     values[2, -1] = values[3, -3:] = np.nan
-    settle(values, np.array([5, 3, 2, 2]))
+    drop_unsettled(values, np.array([5, 3, 2, 2]))
     np.testing.assert_array_equal(values[0], [1, 2, 3, 4, 5, 6])
     np.testing.assert_array_equal(values[1], [1, 2, 3, np.nan, np.nan, 6])
     np.testing.assert_array_equal(values[2], [1, 2, np.nan, np.nan, 5, np.nan])

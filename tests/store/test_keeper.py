@@ -14,8 +14,8 @@ from tests.support.stack import alive
 from tracker.commands.cli import main
 from tracker.series.ring import Ring
 from tracker.store import aof, repairs
+from tracker.store.api_keys import Keys
 from tracker.store.keeper import is_good_snapshot
-from tracker.store.keys import Keys
 from tracker.store.series import REFETCH, Store
 
 pytestmark = pytest.mark.slow  # starts processes

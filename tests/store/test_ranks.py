@@ -143,7 +143,7 @@ def saved(redis):
 def test_saves_that_are_begun_and_settled_later_store_what_those_do_that_are_waited_for(store, redis):
     # given
     for begun in begin_saves(store):
-        store.settle([begun])
+        store.finish([begun])
     expected = saved(redis)
     redis.flushall()
     # when other commands are sent meanwhile
@@ -151,7 +151,7 @@ def test_saves_that_are_begun_and_settled_later_store_what_those_do_that_are_wai
     for begun in begin_saves(store):
         saves.append(begun)
         assert store.ranked("volume") == len(saves) + 1
-    store.settle(saves)
+    store.finish(saves)
     # then
     assert len(expected) == 7
     assert saved(redis) == expected
@@ -162,7 +162,7 @@ def test_a_begun_save_that_fails_is_told_when_they_are_settled(store, redis):
     redis.set("dt1:summary:volume", "no hash")
     last = store.begin_save([Metric("x:a", "volume")], describe(spread(1)[None], 60), NOW)
     with pytest.raises(StoreError, match="WRONGTYPE"):
-        store.settle([first, last])
+        store.finish([first, last])
 
 
 def test_saves_that_were_begun_when_the_server_was_killed_are_not_lost(tmp_path):
@@ -175,7 +175,7 @@ def test_saves_that_were_begun_when_the_server_was_killed_are_not_lost(tmp_path)
         # when
         server.kill()
         server.start()
-        store.settle(saves)
+        store.finish(saves)
         # then
         assert store.ranking("price") == ["x:c:price", "x:a:price"]
         assert store.ranking("volume") == ["x:c:volume", "x:b:volume", "x:a:volume"]

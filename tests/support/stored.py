@@ -24,7 +24,7 @@ def write_slot(store: Store, markets: Sequence[str], slot: int, values: np.ndarr
 
 
 def settled(store, metrics, stats, now):
-    store.settle([store.begin_save(metrics, stats, now)])
+    store.finish([store.begin_save(metrics, stats, now)])
 
 
 def save(store, field, **stddevs):

@@ -15,8 +15,8 @@ from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.stack import CLEAN, ROOT
 from tracker.alerts.outbox import Outbox
 from tracker.series.ring import Ring
+from tracker.store.api_keys import Keys
 from tracker.store.connection import connect
-from tracker.store.keys import Keys
 from tracker.store.series import Store
 
 SECRETS = {

@@ -16,7 +16,7 @@ from tracker.clock import utc
 from tracker.errors import TrackerError
 from tracker.models import FIELDS, Candles, Metric, matches
 from tracker.series import candles
-from tracker.series.ring import DAY
+from tracker.series.ring import DAY, WINDOW
 from tracker.settings import Settings
 from tracker.simulator.feeds import Replay
 from tracker.store.connection import connect
@@ -119,7 +119,7 @@ def of_files(folder: Path) -> Past:
 def run(past: Past, rule: SeriesRule) -> list[Tally]:
     """What ``rule`` does on every metric of ``past``."""
     count, slots = past.values.shape
-    width = DAY // past.step
+    width = WINDOW // past.step
     padded = np.hstack([np.full((count, width), np.nan), past.values])
     tallies = [Tally(metric, np.full(slots, np.nan)) for metric in past.metrics]
     for column in range(slots):

@@ -10,7 +10,7 @@ from tracker.errors import TrackerError
 from tracker.plain import plain
 
 if TYPE_CHECKING:
-    from tracker.store.keys import Keys
+    from tracker.store.api_keys import Keys
 
 
 @click.group()
@@ -46,8 +46,8 @@ def revoke(settings: Any, id: str) -> None:
 
 
 def _keys(settings: Any) -> "Keys":
+    from tracker.store.api_keys import Keys
     from tracker.store.connection import connect
-    from tracker.store.keys import Keys
 
     return Keys(connect(settings.redis_url, tries=1, patience=3))
 

@@ -134,7 +134,7 @@ def flower(settings: Any) -> None:
 @configured
 def api(settings: Any) -> None:
     """Run the API and the dashboard."""
-    from tracker.store.keys import check_start
+    from tracker.store.api_keys import check_start
 
     make_password(settings)
     check_start(settings)

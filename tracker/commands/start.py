@@ -25,10 +25,10 @@ from tracker.commands import leftovers
 from tracker.commands.become import ROOT, absolute_paths
 from tracker.commands.progress import show
 from tracker.errors import SettingsError, StoreError, TrackerError
-from tracker.series.ring import DAY
+from tracker.series.ring import WINDOW
 from tracker.settings import FLOWER_HIDDEN, Settings, load
 from tracker.sources import budget
-from tracker.store import embedded, keys, repairs
+from tracker.store import api_keys, embedded, repairs
 from tracker.store.connection import connect, server_version
 from tracker.store.keeper import die_with_parent
 from tracker.worker import deadline
@@ -154,7 +154,7 @@ def _check_store(settings: Settings) -> None:
 
 def _check_access(settings: Settings, folder: Path) -> None:
     """Refuses an API that others can reach without a key. Runs the embedded store to look for keys."""
-    if not keys.needs_one(settings):
+    if not api_keys.needs_one(settings):
         return
     store = None
     if not settings.redis_given:
@@ -166,7 +166,7 @@ def _check_access(settings: Settings, folder: Path) -> None:
     try:
         if store:
             _wait_for_store(settings, folder, store)
-        keys.check_start(settings)
+        api_keys.check_start(settings)
     finally:
         if store:
             store.terminate()
@@ -183,7 +183,7 @@ def _check_candles(settings: Settings, folder: Path) -> None:
     except (ValueError, OSError) as error:
         at = "" if settings.simulator_at is None else f" SIMULATOR_AT={settings.simulator_at}"
         raise SettingsError(f"SIMULATOR_CANDLES='{settings.simulator_candles}'{at}: {error}") from error
-    if feed.end + DAY < replace(settings.clock, start=start).now():
+    if feed.end + WINDOW < replace(settings.clock, start=start).now():
         raise TrackerError(f"the replay in {folder} has ended: delete that folder to begin anew")
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from tracker.models import FIELDS
 
 DAY = 86_400
+#: Seconds of a series that are kept.
+WINDOW = DAY
 HOUR = 3_600
 #: The columns of all fields.
 COLUMNS = range(len(FIELDS))
@@ -44,7 +46,7 @@ class Ring:
 
     @cached_property
     def rows(self) -> int:
-        return DAY // self.step + 1
+        return WINDOW // self.step + 1
 
     @cached_property
     def row_type(self) -> np.dtype:
@@ -61,7 +63,7 @@ class Ring:
 
     def first(self, now: float) -> int:
         """The oldest closed slot of the window."""
-        return self.slot(now) - DAY
+        return self.slot(now) - WINDOW
 
     def slots(self, now: float) -> np.ndarray:
         """The slots in a ring at ``now``: int64 (rows,), oldest first. The last one is in progress."""
@@ -146,7 +148,7 @@ def _expected(first: int, step: int) -> np.ndarray:
     recognises it.
     """
     ring = Ring(step)
-    cycles = ring._cycles(ring.slots(first + DAY))
+    cycles = ring._cycles(ring.slots(first + WINDOW))
     cycles[-1] |= OPEN
     return cycles
 

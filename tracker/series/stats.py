@@ -55,7 +55,7 @@ def describe(values: np.ndarray, step: int, final: np.ndarray | None = None) -> 
     return Stats(at, last, mean_1h, mean, stddev, _change(at, last, values, hour), _change(at, last, values, 0), cv)
 
 
-def settle(values: np.ndarray, final: np.ndarray) -> None:
+def drop_unsettled(values: np.ndarray, final: np.ndarray) -> None:
     """Sets slots that are not final to NaN in ``values`` (n, rows), except each row's newest sample.
 
     The first ``final`` (n,) slots are final. Rules rely on this: only the newest sample of a row may still change.

@@ -16,7 +16,7 @@ import urllib3
 from tracker import http
 from tracker.clock import wall
 from tracker.errors import SourceError
-from tracker.sources import Pay, free, heard
+from tracker.sources import Pay, free, kept_answers
 
 #: Most bytes of an unpacked answer. Parsed JSON may take 30 times that. The largest real one, 20,000 markets, has 4 MB.
 LARGEST = 8_000_000
@@ -61,10 +61,10 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
         """Sends the request and reads the whole answer. Ignores all options: some would loosen the limits.
 
-        An answer that an interrupted refresh has kept (see heard.py) is used again, without a request or a payment.
+        An answer that an interrupted refresh has kept (see kept_answers.py) is used again. It costs nothing.
         """
-        url, known = str(request.url), _named(request) if heard.is_kept() else ""
-        if body := heard.recall(known):
+        url, known = str(request.url), _named(request) if kept_answers.is_kept() else ""
+        if body := kept_answers.recall(known):
             return _again(request, body)
         self.pay(url)
         bounds = (http.CONNECT_TIMEOUT, http.READ_TIMEOUT)
@@ -79,7 +79,7 @@ class Session(requests.Session):
         self._dated = response.headers.get("Date", ""), (sent + wall()) / 2
         response.raw = io.BytesIO(body)
         if response.status_code == 200:
-            heard.note(known, body)
+            kept_answers.note(known, body)
         return response
 
     @property

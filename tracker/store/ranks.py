@@ -35,7 +35,7 @@ class Ranks(Stored):
     def begin_save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> Batch:
         """Begins to store the summaries and rank entries of ``metrics`` (n). A metric without samples loses both.
 
-        They are stored once ``settle`` has returned.
+        They are stored once ``finish`` has returned.
         """
         packed = self._packed(stats, now)
         scores = {rank_key: stats.stddev.tolist(), cv_key: stats.cv.tolist()}
@@ -48,7 +48,7 @@ class Ranks(Stored):
             commands += hashed(summary_key(field), ids, [packed[row] for row in rows])
         return self._raw.begin([*commands, ("INCR", VERSION)])
 
-    def settle(self, saves: Iterable[Batch]) -> None:
+    def finish(self, saves: Iterable[Batch]) -> None:
         """Waits for all of ``saves``."""
         for save in saves:
             self._raw.finish(save)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tracker.models import FIELDS, PRICE, Market, Metric, Standing
-from tracker.series.ring import DAY, HOUR, Windows
+from tracker.series.ring import HOUR, WINDOW, Windows
 from tracker.store.connection import PREFIX
 from tracker.store.layout import (
     STANDING,
@@ -27,7 +27,7 @@ from tracker.store.sources import Sources
 #: Hash, market -> slot from which it is fetched again, because stored samples may be lost (repairs.py).
 REFETCH = f"{PREFIX}:refetch"
 #: A ring outlives its window by an hour, so that a market that comes back still differs from a new one.
-RING_LIFE = DAY + HOUR
+RING_LIFE = WINDOW + HOUR
 #: Bytes of a block that is freed before many rings are read. From then on glibc keeps up to twice as much freed memory
 #: for the next chunk. Otherwise every chunk gets fresh pages from the kernel, which costs half as much CPU again.
 FREED = 1 << 23

@@ -23,8 +23,8 @@ from tests.support.servers import StoreServer, free_port, wait_for_room
 from tests.support.tracked import Tracked
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.settings import load
-from tracker.store import keys
-from tracker.store.keys import Keys, check_start
+from tracker.store import api_keys
+from tracker.store.api_keys import Keys, check_start
 
 ROOT = Path(__file__).parents[3]
 URL = "/v1/metrics"
@@ -56,7 +56,7 @@ def test_a_key_is_stored_as_a_digest_and_shown_once(stored: Keys, redis: Redis) 
 
     assert text[12:].encode() not in dump and text not in repr(key) and key.digest not in repr(key)
     assert (key.id, key.name, key.scope, key.created) == (text[3:11], "charts", "read", 1_700_000_000.0)
-    assert keys.match(stored.all(), text) == key
+    assert api_keys.match(stored.all(), text) == key
 
 
 def test_only_the_whole_key_is_the_key(stored: Keys) -> None:
@@ -73,18 +73,18 @@ def test_only_the_whole_key_is_the_key(stored: Keys) -> None:
         text + "\n",
         " " + text,
     ):
-        assert keys.match(known, wrong) is None
+        assert api_keys.match(known, wrong) is None
 
 
 def test_a_revoked_key_is_none(stored: Keys) -> None:
     text = stored.create("a", "admin", 0)
     assert stored.revoke(text[3:11])
     assert not stored.revoke(text[3:11])
-    assert keys.match(stored.all(), text) is None
+    assert api_keys.match(stored.all(), text) is None
 
 
 def test_there_are_no_more_keys_than_can_be_read_often(stored: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "MOST", 1)
+    monkeypatch.setattr(api_keys, "MOST", 1)
     stored.create("a", "read", 0)
     with pytest.raises(TrackerError, match="revoke some"):
         stored.create("b", "read", 0)
@@ -100,7 +100,7 @@ def test_keys_are_made_listed_and_revoked_by_command(store_server: StoreServer, 
     text = run("create", "my dashboard", "--scope", "admin").stdout.strip()
     listed = run("list").stdout
 
-    assert keys.match(Keys(redis).all(), text)
+    assert api_keys.match(Keys(redis).all(), text)
     assert listed.split()[:2] == [text[3:11], "admin"] and listed.endswith("my dashboard\n") and text not in listed
     assert run("revoke", text[3:11]).returncode == 0 and run("list").stdout == ""
     gone = run("revoke", text[3:11])

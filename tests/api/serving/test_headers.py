@@ -11,7 +11,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from api import create_app
 from tests.support.tracked import Tracked
-from tracker.store.keys import Keys
+from tracker.store.api_keys import Keys
 
 METRIC = "metrics/kraken:ethbtc:volume"
 PATHS = ["/", "/v1", "/v1/metrics", f"/v1/{METRIC}", f"/latest/{METRIC}", "/v1/silences", "/v1/deliveries/redrive"]

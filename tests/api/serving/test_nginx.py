@@ -18,7 +18,7 @@ from tests.support.site import nginx
 from tests.support.tracked import RING, Tracked, market, spread
 from tracker import pipeline
 from tracker.alerts.outbox import Outbox
-from tracker.store.keys import Keys
+from tracker.store.api_keys import Keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.program("nginx"), pytest.mark.program("openssl")]
 

@@ -17,7 +17,7 @@ from redis import Redis
 from tests.support.programs import lacking
 from tests.support.served import served
 from tests.support.servers import StoreServer, wait_for
-from tracker.store.keys import Keys
+from tracker.store.api_keys import Keys
 
 pytestmark = pytest.mark.slow  # starts processes of its own
 

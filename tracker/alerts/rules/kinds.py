@@ -20,7 +20,7 @@ from tracker.alerts.rules.base import (
 )
 from tracker.alerts.tables import Expected, duration
 from tracker.models import Alert
-from tracker.series.ring import DAY, HOUR
+from tracker.series.ring import DAY, HOUR, WINDOW
 
 Direction = Literal["up", "down", "both"]
 
@@ -203,7 +203,7 @@ class Zscore(SeriesRule):
 
     @property
     def window(self) -> int:
-        return DAY
+        return WINDOW
 
     @property
     def measure(self) -> tuple[object, ...]:
