@@ -33,7 +33,7 @@ def test_what_is_expected_names_every_source_that_is_written_by_hand() -> None:
 @pytest.mark.parametrize("code", ["import celeryconfig", "import tracker.__main__"])
 def test_workers_beats_and_commands_do_not_start_with_one(code: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", code, "variables"],
+        [sys.executable, "-c", code, "sources"],
         cwd=ROOT, env=CLEAN | {"SOURCES": "mtgox"}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1

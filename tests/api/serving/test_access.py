@@ -181,7 +181,7 @@ def test_a_public_start_needs_a_key_or_to_be_told_so(store_server: StoreServer, 
 
 @pytest.mark.slow
 def test_a_public_start_without_a_store_is_refused() -> None:
-    with pytest.raises(StoreError, match="is not known"):
+    with pytest.raises(StoreError, match="does not say if there is one"):
         check_start(load({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "BIND_ADDRESS": "0.0.0.0"}))
 
 
