@@ -94,7 +94,9 @@ def visit(chrome: Browser, url: str, html: str | None) -> tuple[float, int]:
 
 def files_size() -> int:
     """Compressed bytes of the dashboard's files that a first visit loads."""
-    names = [name for name in dashboard.names() if not name.startswith(("vendor/sql.js", "docs"))]
+    names = [
+        name for name in dashboard.names() if not name.startswith("vendor/sql.js") and not dashboard.DOCS.match(name)
+    ]
     return sum(len(dashboard.file(name).coded("gzip").body) for name in names)
 
 
