@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: Newest slots read to find where a fetch resumes. Older slots are read only if these have no trade.
 TAIL = 64
 #: Markets whose windows are read and computed together: few enough for a core's cache, see store/raw.py.
-CHUNK = 64
+CHUNK = 128
 EVERYTHING = Wanted()
 #: Seconds after a slot's end until an answer has all of it: an exchange needs a moment to close a candle.
 SETTLING = 1

@@ -15,9 +15,8 @@ What was measured (CPU; 2 cores, Python 3.11, redis-py 8.1 with hiredis, embedde
 - One slot written to 5,000 markets: 7 ms, with redis-py's pipeline 18 ms.
 - One slot written and 10,000 metrics evaluated, client and server (bench.store, minima on a loaded machine): 143 to
   165 ms. A parser of our own that left large replies where they were received took 135 to 159 ms, which was not worth
-  its code. Two things made it needless: one MGET for 64 rings, since larger chunks leave the core's cache (CHUNK in
-  pipeline.py), and memory that is kept for the next chunk (FREED in series.py). Without the latter it is 220 ms and
-  more. redis-py's pipeline adds about 20 ms.
+  its code. Two things made it needless: one MGET for a chunk of rings (CHUNK in pipeline.py), and memory that is kept
+  for the next chunk (FREED in series.py). Without the latter it is 220 ms and more. redis-py's pipeline adds 20 ms.
 """
 
 import threading
