@@ -99,7 +99,7 @@ def due(store: Store, name: str, markets: Sequence[str], affordable: int | None)
 
 
 def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) -> None:
-    """Stores all candles of ``market`` since its last stored slot. Counts and logs faults of the source.
+    """Stores all candles of ``market`` from where ``candles.resume`` says. Counts and logs faults of the source.
 
     Raises MustWait if the budget did not allow all requests. The answers so far are stored; fetch the rest later.
     """

@@ -41,18 +41,18 @@ app = Celery("tracker", events="tracker.worker.events:Events", task_cls="tracker
 app.now = now
 app.config_from_object("celeryconfig")
 
-#: Tasks that a tick makes at most. Up to so many markets each have a task of their own. To publish and to take a task
-#: costs a worker more than to fetch a market does: with more markets a task, 2,000 markets cost a third.
+#: The most tasks that a tick makes. Up to this many markets, each has a task of its own. Publishing and taking a task
+#: costs more CPU than fetching a market, so several markets in a task cut the cost of 2,000 markets to a fifth.
 TASKS_A_TICK = 100
 #: After so many seconds a fetch task starts no further market; a new task gets the rest of its batch. The soft time
 #: limit ends a last market that takes long.
 FETCH_BUDGET = 12
-#: Markets in one evaluation after a source sent the prices of all its markets in one answer.
+#: With FEED=tickers, the most markets in one evaluate task.
 EVALUATED_AT_ONCE = 500
 #: Seconds that a fetch may wait in a worker's memory for its source. Well below the visibility timeout. A later tick
 #: fetches a market that must wait longer.
 LONGEST_WAIT = 60
-#: Sweeps add no notices to a queue in which this many wait, so that it does not grow while no worker takes them.
+#: A sweep fills the notify queue up to this many messages, so that it does not grow while no worker takes them.
 SWEEP = 1_000
 
 
@@ -71,7 +71,7 @@ def keep_secrets(logger: logging.Logger, loglevel: int, **_: Any) -> None:
 def prepare(**_: Any) -> None:
     """Reads the rules and imports the sources before the fork.
 
-    A child that starts while the file of rules is bad still has the rules of its worker's start.
+    If the rules file is broken later, a new child uses the rules that its worker read at its start.
     """
     skew.keep(settings())
     rulebook()
@@ -115,7 +115,7 @@ def source(name: str) -> GuardedSource:
 
 @app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def refresh_markets(self: Task, name: str) -> None:
-    """Makes the catalogue of the source ``name`` its watch list, and has markets that left evaluated a last time."""
+    """Makes the catalogue of the source ``name`` its watch list. Has markets that left it evaluated."""
     try:
         markets = refreshed(name)
     except MustWait as wait:
@@ -154,7 +154,8 @@ def schedule_fetches(self: Task, name: str) -> None:
 def fetch(self: Task, name: str, markets: list[str]) -> None:
     """Fetches ``markets`` one by one, then publishes their evaluation.
 
-    A new task gets the markets for which the time, or the source's budget, was too short.
+    If the time or the source's budget runs out, a new task gets the remaining markets. If the wait would be too long,
+    a later tick fetches them.
     """
     started = time.monotonic()
     done: list[str] = []
@@ -249,7 +250,7 @@ def sweep() -> None:
 def first_tick(sender: Any, **_: Any) -> None:
     """Ticks as soon as a beat starts. Its schedule alone would wait for an interval."""
     for name in settings().sources:
-        with suppress(StoreError):  # a probe is due within the hour all the same
+        with suppress(StoreError):  # if this fails, the source is probed within the hour anyway
             SourceGuard(store().redis, name).reconsider(wall())
         try:
             chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
@@ -271,5 +272,5 @@ def publish_notices(rows: Sequence[str]) -> None:
 
 
 def life(name: str) -> float:
-    """Seconds until the next tick does the work of a task for the source ``name``: it expires then."""
+    """A task for the source ``name`` expires after this many seconds. The next tick does its work."""
     return max(settings().intervals.of(name) / settings().clock.speed, 5)

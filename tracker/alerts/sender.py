@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between the tries of a row. They double each time, from FIRST to LONGEST.
 FIRST, LONGEST = 1, 600
-#: One success wakes so many rows of its channel, and each of them wakes others.
+#: A success wakes this many waiting rows of its channel. Each of their successes wakes as many.
 WOKEN = 20
 #: A row is dead after so many workers have died while they sent it.
 DEATHS = 8
@@ -78,7 +78,7 @@ def trial(channel: str, now: float) -> Notice:
 
 
 def _due_notice(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token: str) -> Notice | None:
-    """The notice to send now; None if there is none to send now, which the row then says."""
+    """The notice to send now; None if not, and the row's state then says why."""
     if row.event == DIGEST:
         return _digest(outbox, row)
     alert = outbox.get(row.alert)

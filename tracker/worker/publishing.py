@@ -10,7 +10,7 @@ from kombu.exceptions import BatchPublishError, ChannelError, OperationalError
 
 from tracker.errors import StoreError
 
-#: The reply code of a broker that has no such queue. To Redis an empty queue is none.
+#: The reply code of a broker that has no such queue. Redis deletes empty queues, so it means a length of 0.
 NOT_FOUND = 404
 
 
@@ -50,7 +50,7 @@ def queue_length(app: Celery, name: str) -> int:
 
 
 def _declare_queues(app: Celery, producer: Producer) -> None:
-    """Declares all queues, once a connection: kombu forgets what was declared when it connects again."""
+    """Declares all queues, once per connection: kombu forgets what was declared when it connects again."""
     if not producer.connection.declared_entities:
         for queue in app.conf.task_queues:
             producer.maybe_declare(queue)
@@ -58,7 +58,7 @@ def _declare_queues(app: Celery, producer: Producer) -> None:
 
 @contextmanager
 def _cause_of_failed_batch() -> Iterator[None]:
-    """Raises what broke a batch: kombu reconnects and tries again after a connection's error, not a batch's."""
+    """Raises the cause of a failed batch: kombu tries again after the errors of a connection only."""
     try:
         yield
     except BatchPublishError as error:
