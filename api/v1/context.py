@@ -1,6 +1,9 @@
-"""The current app's settings, store and table of all metrics, and the time."""
+"""The current app's settings, store and table of all metrics, the time, and the refusal of an unknown metric."""
 
-from flask import current_app
+from typing import NoReturn
+
+from apiflask import abort
+from flask import current_app, url_for
 
 from api.v1.table import Tables
 from tracker.settings import Settings
@@ -25,3 +28,8 @@ def tables() -> Tables:
 def now() -> float:
     """Unix seconds on the tracker's clock."""
     return settings().clock.now()
+
+
+def refuse_unknown(why: str) -> NoReturn:
+    """Ends the request with a 404 that says ``why``, and where all metrics are listed."""
+    abort(404, detail=f"{why}. {url_for('v1.metrics.list_metrics')} lists the metrics.")

@@ -3,8 +3,8 @@
 from http import HTTPStatus
 from typing import Any
 
-from apiflask import APIBlueprint, abort
-from flask import Response, jsonify, url_for
+from apiflask import APIBlueprint
+from flask import Response, jsonify
 
 from api.serving import cache
 from api.serving.answer import CachePolicy
@@ -29,13 +29,14 @@ def market(id: str, query: schemas.SeriesQuery) -> Response:
     Values and statistics are of this moment. Ranks are from the last evaluation.
     """
     if not MARKET_ID.fullmatch(id):
-        wrong = f"{id[:80]!r} is not a market id: expected exchange:pair in lower case, e.g. kraken:btcusd"
-        abort(404, detail=f"{wrong}. {url_for('v1.metrics.list_metrics')} lists the metrics.")
+        context.refuse_unknown(
+            f"{id[:80]!r} is not a market id: expected exchange:pair in lower case, e.g. kraken:btcusd"
+        )
     now, store = context.now(), context.store()
     metrics = [Metric(id, field) for field in FIELDS]
     view = store.view(id, metrics, context.settings().sources, now)
     if not view.market and not any(view.standings):
-        abort(404, detail=f"There is no market {id}. {url_for('v1.metrics.list_metrics')} lists the metrics.")
+        context.refuse_unknown(f"There is no market {id}")
     window = cut(view.values, view.final, store.ring, now, query)
     answer: dict[str, Any] = {"id": id} | window.place
     for metric, standing, whole, shown in zip(metrics, view.standings, view.values, window.values, strict=True):

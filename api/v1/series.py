@@ -7,8 +7,8 @@ others, and says what is wrong with a bad one. Both get their bytes from ``answe
 import re
 from http import HTTPStatus
 
-from apiflask import APIBlueprint, abort
-from flask import Response, request, url_for
+from apiflask import APIBlueprint
+from flask import Response, request
 from pydantic import ValidationError
 
 from api.serving import cache
@@ -61,11 +61,11 @@ def series(id: str, query: schemas.SeriesQuery) -> Response:
     try:
         metric = Metric.parse(id)
     except BadId as error:
-        abort(404, detail=f"{error}. {url_for('v1.metrics.list_metrics')} lists the metrics.")
+        context.refuse_unknown(str(error))
     type = best_type(request.headers.get("Accept", ""))
     found = answer(metric, query, type, context.store(), context.settings())
     if not found:
-        abort(404, detail=f"There is no metric {metric.id}. {url_for('v1.metrics.list_metrics')} lists the metrics.")
+        context.refuse_unknown(f"There is no metric {metric.id}")
     cache.keep(found.keep)
     return Response(found.body, content_type=type)
 

@@ -18,7 +18,8 @@ from redis import Redis
 from tracker.alerts.waiting import PROBE, Waiting
 from tracker.models import DIGEST, FIRING, RESOLVED, Attempt, Delivery
 from tracker.series.ring import DAY
-from tracker.store.connection import PREFIX, translated
+from tracker.store.connection import PREFIX, transact, translated
+from tracker.store.layout import DUE
 
 #: Alerts and their rows are kept for so many seconds.
 LIFE = 7 * DAY
@@ -32,7 +33,6 @@ GIVE_UP = 6 * 3_600
 #: One sweep makes so many rows of an ended silence due.
 RELEASED = 10_000
 
-DUE = f"{PREFIX}:due"
 DEAD = f"{PREFIX}:dead"
 HOLDING = f"{PREFIX}:held"
 T = TypeVar("T")
@@ -290,20 +290,14 @@ class Deliveries:
             pipe.zadd(DEAD, {row.id: self.now()})
 
     def _change(self, keys: Sequence[str], change: Callable[[Any, Any], T], read: Read | None = None) -> T:
-        """A transaction: what ``change`` adds to the pipeline, given the hash at the first of ``keys``, or ``read``.
-
-        It is repeated until none of ``keys`` changes meanwhile, and after a lost connection. So ``change`` must
-        recognise its own work.
-        """
+        """``transact``: ``change`` gets a pipeline and the hash at the first of ``keys``, or what ``read`` gives."""
 
         def work(pipe: Any) -> T:
             stored = read(pipe) if read else pipe.hgetall(keys[0])
             pipe.multi()
             return change(pipe, stored)
 
-        with translated():
-            done: T = self.redis.transaction(work, *keys, value_from_callable=True)
-            return done
+        return transact(self.redis, work, *keys)
 
 
 def _key(id: str) -> str:

@@ -16,14 +16,14 @@ from redis import Redis
 from tracker.alerts.deliveries import LIFE, Deliveries
 from tracker.clock import wall
 from tracker.models import FIRING, RESOLVED, Alert, Delivery
-from tracker.store.connection import PREFIX, translated
+from tracker.store.connection import PREFIX, transact, translated
+from tracker.store.layout import ALERTS
 from tracker.store.raw import RawPipeline
 
 #: At most so many alerts are kept, for LIFE at most.
 KEPT = 10_000
 #: ``walk`` reads so many alerts at a time.
 PAGE = 200
-ALERTS = f"{PREFIX}:alerts"
 FIRING_NOW = f"{PREFIX}:firing"
 
 
@@ -64,9 +64,7 @@ class Outbox:
                 self.deliveries.add(pipe, row)
             return True
 
-        with translated():
-            done: bool = self.redis.transaction(work, fired, value_from_callable=True)
-            return done
+        return transact(self.redis, work, fired)
 
     def firing(self) -> dict[str, int]:
         """The alerts that are not resolved: ``rule:metric`` -> slot."""
@@ -101,9 +99,7 @@ class Outbox:
                 self.deliveries.add(pipe, row)
             return [row.id for row in rows]
 
-        with translated():
-            done: list[str] = self.redis.transaction(work, _alert_key(id), FIRING_NOW, value_from_callable=True)
-            return done
+        return transact(self.redis, work, _alert_key(id), FIRING_NOW)
 
     def acknowledge(self, id: str, by: str, comment: str, at: float) -> bool:
         """Notes that the person ``by`` has taken the alert on; False if the alert is not stored."""

@@ -12,9 +12,9 @@ from redis import Redis
 
 from tracker.errors import TrackerError
 from tracker.models import matches
-from tracker.store.connection import PREFIX, translated
+from tracker.store.connection import translated
+from tracker.store.layout import SILENCES
 
-KEY = f"{PREFIX}:silences"
 #: At most so many silences at a time: each notice is compared with all of them.
 MOST = 200
 
@@ -41,22 +41,22 @@ class Silences:
             raise TrackerError(f"there are {MOST} silences already: remove some, or let one match more")
         silence = Silence(token_hex(6), match, until, reason)
         with translated():
-            self.redis.hset(KEY, silence.id, json.dumps(asdict(silence)))
+            self.redis.hset(SILENCES, silence.id, json.dumps(asdict(silence)))
         return silence
 
     def all(self, now: float) -> list[Silence]:
         """The silences in force, the first to end first; removes those that have ended."""
         with translated():
-            stored = [json.loads(each) for each in self.redis.hvals(KEY)]
+            stored = [json.loads(each) for each in self.redis.hvals(SILENCES)]
             found = [Silence(**each | {"match": tuple(each["match"])}) for each in stored]
             if ended := [silence.id for silence in found if silence.until <= now]:
-                self.redis.hdel(KEY, *ended)
+                self.redis.hdel(SILENCES, *ended)
         return sorted((each for each in found if each.until > now), key=lambda each: (each.until, each.id))
 
     def remove(self, id: str) -> bool:
         """Removes the silence; False if there was none of that id."""
         with translated():
-            return bool(self.redis.hdel(KEY, id))
+            return bool(self.redis.hdel(SILENCES, id))
 
     def covering(self, metric: str, now: float) -> Silence | None:
         """A silence for ``metric``, or None. Of several, the one that ends first."""

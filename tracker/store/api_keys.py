@@ -18,13 +18,13 @@ from redis import Redis
 
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.settings import Settings
-from tracker.store.connection import PREFIX, connect, translated
+from tracker.store.connection import connect, translated
+from tracker.store.layout import API_KEYS
 
 #: The scopes of a key. Each scope includes the scopes before it.
 SCOPES = ("read", "admin")
 #: Keys at most, because the API often reads all of them.
 MOST = 1_000
-_HASH = f"{PREFIX}:keys"
 _KEY = re.compile(r"dt-([0-9a-f]{8})-[A-Za-z0-9_-]{43}")
 
 
@@ -52,21 +52,21 @@ class Keys:
         if len(self.all()) >= MOST:
             raise TrackerError(f"there are {MOST} keys already: revoke some")
         with translated():
-            if not self.redis.hsetnx(_HASH, key.id, orjson.dumps(asdict(key))):
+            if not self.redis.hsetnx(API_KEYS, key.id, orjson.dumps(asdict(key))):
                 return self.create(name, scope, now)  # one in four billion
         return text
 
     def all(self) -> dict[str, Key]:
         """All keys by id, the oldest first."""
         with translated():
-            stored = self.redis.hvals(_HASH)
+            stored = self.redis.hvals(API_KEYS)
         keys = sorted((Key(**orjson.loads(each)) for each in stored), key=lambda key: key.created)
         return {key.id: key for key in keys}
 
     def revoke(self, id: str) -> bool:
         """Revokes a key; returns whether it existed. The API refuses it after about a second."""
         with translated():
-            return bool(self.redis.hdel(_HASH, id))
+            return bool(self.redis.hdel(API_KEYS, id))
 
 
 def match(keys: Mapping[str, Key], text: str) -> Key | None:

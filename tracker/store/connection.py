@@ -1,9 +1,9 @@
 """Opens the connection to the store, translates its errors, and names the prefix of all keys."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import Redis, RedisError
 from redis.backoff import ExponentialBackoff
@@ -14,6 +14,7 @@ from tracker.store.failfast import FailFast
 from tracker.store.local import LocalConnection
 
 PREFIX = "dt1"
+T = TypeVar("T")
 
 
 def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, local: Path | None = None) -> Redis:
@@ -54,3 +55,15 @@ def translated() -> Iterator[None]:
         yield
     except RedisError as error:
         raise StoreError(f"the store does not answer as it should: {str(error).rstrip('.')}") from error
+
+
+def transact(redis: Redis, work: Callable[[Any], T], *keys: str) -> T:
+    """Returns what ``work`` returns. ``work`` gets a pipeline: it reads, calls ``multi``, then adds its commands.
+
+    It is repeated until none of ``keys`` changes meanwhile, and after a lost connection. So it must recognise its own
+    work. Raises StoreError.
+    """
+    client: Any = redis  # redis-py's types do not know that this returns what ``work`` returns
+    with translated():
+        done: T = client.transaction(work, *keys, value_from_callable=True)
+        return done

@@ -13,17 +13,16 @@ from redis import Redis
 
 from tracker.series.ring import DAY
 from tracker.store.connection import PREFIX, translated
+from tracker.store.layout import ALERTS, API_KEYS, DUE, SILENCES
 from tracker.store.raw import RawPipeline
 from tracker.store.series import REFETCH
 
-#: The keys of alerts, as in alerts/outbox.py, alerts/silences.py and alerts/deliveries.py.
-ALERTS, SILENCES, DUE = f"{PREFIX}:alerts", f"{PREFIX}:silences", f"{PREFIX}:due"
 REPAIRED = f"{PREFIX}:repaired"
 #: Seconds that the report of a repair is kept.
 LIFE = 7 * DAY
 #: What no exchange gives back, and the command that counts it.
 COUNTED = {
-    "API keys": ("HLEN", f"{PREFIX}:keys"),
+    "API keys": ("HLEN", API_KEYS),
     "silences": ("HLEN", SILENCES),
     "alerts": ("XLEN", ALERTS),
     "notices to be sent": ("ZCARD", DUE),
