@@ -186,5 +186,9 @@ def test_whatever_is_answered_it_is_good_or_a_source_error(server: type[Exchange
 
     hold()
     answering(source, json.dumps(said[call]).encode(), 200)
+    try:
+        ask(source, market)
+    except SourceError as error:  # the last wrong answer may have said that no allowance is left: that refuses one call
+        assert error.reason == "allowance_spent"
     judge(ask(source, market))  # a good answer still works afterwards
     assert taken > EXAMPLES / 50
