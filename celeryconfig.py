@@ -17,7 +17,7 @@ except SettingsError as error:
     sys.exit(plain(str(error)))
 
 # Wait for the broker however long its outage: a worker that gives up needs a person.
-broker_url = _settings.redis_url
+broker_url = _settings.broker_url
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_transport_options = {

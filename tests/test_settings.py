@@ -1,6 +1,5 @@
 """What settings read from the environment: defaults, good values, and what is said of bad ones."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,10 @@ from tracker.variables import Allowed, PerSource
 DEFAULTS = {
     "redis_given": "",
     "redis_url": "redis://127.0.0.1:6390/0",
+    "redis_password": "",
+    "sentinel_password": "",
+    "broker_given": "",
+    "broker_url": "redis://127.0.0.1:6390/0",
     "store_port": 6_390,
     "store_password": "",
     "data_dir": Path("var"),
@@ -84,8 +87,16 @@ def test_every_variable_says_what_it_means():
 
 GOOD = {
     ("REDIS_URL", "redis://:pw@db.example:6379/1"): ("redis_url", "redis://:pw@db.example:6379/1"),
-    ("REDIS_URL", "rediss://db.example"): ("redis_url", "rediss://db.example"),
-    ("REDIS_URL", "rediss://db/0?ssl_cert_reqs=none"): ("redis_url", "rediss://db/0?ssl_cert_reqs=none"),
+    ("REDIS_URL", "rediss://db.example"): ("redis_url", "rediss://db.example:6379/0"),
+    ("REDIS_URL", "rediss://db/0?ssl_cert_reqs=none"): ("redis_url", "rediss://db:6379/0?ssl_cert_reqs=none"),
+    ("REDIS_URL", "unix:///run/redis.sock"): ("redis_url", "unix:///run/redis.sock"),
+    ("REDIS_URL", "redis+sentinel://:pw@a,b:26380/2?master=m"): (
+        "redis_url",
+        "redis+sentinel://:pw@a:26379,b:26380/2?master=m",
+    ),
+    ("REDIS_URL", "redis+cluster://a:7001,b"): ("redis_url", "redis+cluster://a:7001,b:6379"),
+    ("BROKER_URL", "amqps://me:pw@mq.example/tasks"): ("broker_url", "amqps://me:pw@mq.example/tasks"),
+    ("BROKER_URL", "redis://mq.example"): ("broker_url", "redis://mq.example:6379/0"),
     ("STORE_PORT", "7000"): ("redis_url", "redis://127.0.0.1:7000/0"),
     ("SIMULATOR_PORT", "7001"): ("simulator_url", "http://127.0.0.1:7001"),
     ("SOURCES", "cryptowatch, simulator"): ("sources", ("cryptowatch", "simulator")),
@@ -127,11 +138,19 @@ def test_a_good_value_is_taken(variable, expected):
 
 
 BAD = [
-    ("REDIS_URL", "localhost:6379", "redis:// or rediss:// and names a host"),
-    ("REDIS_URL", "unix:///run/redis.sock", "redis:// or rediss://"),  # no broker for Celery
+    ("REDIS_URL", "localhost:6379", "a URL that begins with one of redis://, rediss://, unix://"),
+    ("REDIS_URL", "unix://run/redis.sock", "a socket with its whole path"),
+    ("REDIS_URL", "redis://a,b", "of one host"),
+    ("REDIS_URL", "redis://host/cache", "whose database is a number"),
+    ("REDIS_URL", "redis+sentinel://a:26379/0", "names the master"),
+    ("REDIS_URL", "redis+cluster://a:7001/1", "a cluster without a database"),
+    ("REDIS_URL", "redis://a/0?ssl_cert_reqs=none", "after a scheme that begins with rediss"),
+    ("BROKER_URL", "rabbit", "a URL such as amqp://"),
+    ("BROKER_URL", "amqp://me\n@host", "a URL such as amqp://"),
+    ("BROKER_URL", "redis+cluster://a", "redis:// or unix:// or redis+sentinel://"),
     ("REDIS_URL", "redis://", "names a host"),
-    ("REDIS_URL", "redis://host:port", "names a host"),
-    ("REDIS_URL", "redis://[::1", "names a host"),
+    ("REDIS_URL", "redis://host:port", "written host:port"),
+    ("REDIS_URL", "redis://[::1", "written host:port"),
     ("REDIS_URL", "http://host", "redis://"),
     ("REDIS_URL", "redis://host/0?db=1", "no options but those of TLS"),
     ("STORE_PORT", "0", "a whole number from 1 to 65535"),
@@ -210,7 +229,7 @@ BAD = [
     ("STORE_PASSWORD", "hunter2\nport 1", "letters, digits"),
     ("STORE_PASSWORD", 'hunter"2', "letters, digits"),
 ]
-SECRET = {"REDIS_URL", "STORE_PASSWORD", "CRYPTOWATCH_KEY", "SIMULATOR_KEYS", "FLOWER_BASIC_AUTH"}
+SECRET = {field.metadata["name"] for field in module.fields(module.Settings) if field.metadata["secret"]}
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), BAD)
@@ -241,8 +260,8 @@ def test_a_secret_is_in_no_message_and_no_cause(value, tmp_path):
 def test_a_secret_is_not_in_what_settings_show_of_themselves():
     url, login = "redis://:hunter2@host", "me:hunter2"
     settings = load(
-        {"REDIS_URL": url, "FLOWER_BASIC_AUTH": login}
-        | dict.fromkeys(SECRET - {"REDIS_URL", "FLOWER_BASIC_AUTH"}, "hunter2")
+        {"REDIS_URL": url, "BROKER_URL": url, "FLOWER_BASIC_AUTH": login}
+        | dict.fromkeys(SECRET - {"REDIS_URL", "BROKER_URL", "FLOWER_BASIC_AUTH"}, "hunter2")
     )
     assert "hunter2" not in repr(settings)
 
@@ -261,38 +280,13 @@ def test_flower_is_on_the_network_only_with_a_password_or_when_told_so(variables
     assert load(variables).flower_bind == bind
 
 
-def test_a_variable_may_be_given_by_file(tmp_path):
-    (tmp_path / "key").write_text("  secret key\n")
-    assert load({"CRYPTOWATCH_KEY_FILE": str(tmp_path / "key")}).cryptowatch_key == "secret key"
-
-
-def test_a_value_given_twice_is_taken_from_the_environment(tmp_path):
-    (tmp_path / "port").write_text("1")
-    assert load({"API_PORT": "2", "API_PORT_FILE": str(tmp_path / "port")}).api_port == 2
-
-
-def test_an_empty_file_is_the_default(tmp_path):
-    (tmp_path / "port").write_text("\n")
-    assert load({"API_PORT_FILE": str(tmp_path / "port")}).api_port == 8_000
-
-
-def test_a_bad_value_in_a_file_is_refused_like_any(tmp_path):
-    (tmp_path / "port").write_text("many\n")
-    with pytest.raises(SettingsError, match="API_PORT='many': expected a whole number"):
-        load({"API_PORT_FILE": str(tmp_path / "port")})
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"1" * 1_000_001, "a pipe", "a folder"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
-    path = tmp_path / "port"
-    if content == "a pipe":
-        os.mkfifo(path)
-    elif content == "a folder":
-        path.mkdir()
-    elif content:
-        path.write_bytes(content)
-    with pytest.raises(SettingsError, match=r"API_PORT_FILE='.*port': expected a readable text file"):
-        load({"API_PORT_FILE": str(path)})
+def test_the_passwords_of_the_store_may_be_given_apart_from_its_url(tmp_path):
+    (tmp_path / "password").write_text("hunter@2\n")
+    files = {"REDIS_PASSWORD_FILE": str(tmp_path / "password"), "SENTINEL_PASSWORD_FILE": str(tmp_path / "password")}
+    settings = load({"REDIS_URL": "redis+sentinel://me@a/0?master=m"} | files)
+    assert settings.redis_url == "redis+sentinel://me:hunter%402@a:26379/0?master=m&sentinel_password=hunter%402"
+    assert load({"REDIS_URL": "redis://:own@a"} | files).redis_url == "redis://:own@a:6379/0"
+    assert load({"BROKER_URL": "redis://a"} | files).broker_url == "redis://a:6379/0"
 
 
 def test_settings_cannot_be_changed():

@@ -5,25 +5,22 @@ Any variable may come from a file: ``REDIS_URL_FILE=/run/secrets/redis`` reads R
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import quote
 
 from tracker.clock import Clock
+from tracker.environment import read, refuse, variable
 from tracker.errors import SettingsError
-from tracker.files import Unreadable, read_text
+from tracker.redis_address import CLUSTER, SCHEMES, SENTINEL, SERVER, SOCKET, parse
 from tracker.series.ring import Ring
 from tracker.variables import (
-    SHOWN,
-    Parser,
     PerSource,
-    Unusable,
     address,
     aliases,
     allowed,
+    broker,
     globs,
     key,
     logins,
@@ -43,13 +40,6 @@ from tracker.variables import (
     yes_or_no,
 )
 
-
-def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool = False) -> Any:
-    """A field of Settings. Its value is ``parse`` of the text in the environment variable ``name``."""
-    metadata = {"name": name, "default": default, "parse": parse, "meaning": meaning, "secret": secret}
-    return field(repr=not secret, metadata=metadata)
-
-
 PORT = number(1, 65_535)
 HTTP = url("http", "https")
 FLOWER_HIDDEN = "for this machine only; FLOWER_BASIC_AUTH=user:password opens it to others"
@@ -60,7 +50,25 @@ class Settings:
     """All configuration, validated. Made by ``load``."""
 
     redis_given: str = variable(
-        "REDIS_URL", "", or_empty(redis, ""), "Redis or Valkey server, 7 or newer; empty: the embedded one", secret=True
+        "REDIS_URL",
+        "",
+        or_empty(redis(SERVER, SOCKET, SENTINEL, CLUSTER), ""),
+        "the store: Redis or Valkey, 7 or newer, one server, with sentinels or a cluster; empty: the embedded one",
+        secret=True,
+    )
+    redis_password: str = variable(
+        "REDIS_PASSWORD", "", key, "password of the store at REDIS_URL, if that URL has none", secret=True
+    )
+    sentinel_password: str = variable(
+        "SENTINEL_PASSWORD", "", key, "password of the sentinels themselves, if their URL has none", secret=True
+    )
+    broker_given: str = variable(
+        "BROKER_URL",
+        "",
+        or_empty(broker, ""),
+        "the broker, which holds the tasks: a URL of Redis, sentinels, RabbitMQ (amqp://) or another broker that "
+        "Celery supports; empty: the store",
+        secret=True,
     )
     store_port: int = variable("STORE_PORT", "6390", PORT, "port of the embedded store")
     store_password: str = variable(
@@ -211,12 +219,29 @@ class Settings:
 
     @property
     def redis_url(self) -> str:
-        """The URL of the store, with its password. Raises SettingsError if the password file cannot be read."""
+        """The URL of the store, with its passwords. Raises SettingsError if the password file cannot be read."""
         if self.redis_given:
-            return self.redis_given
+            return self._with_passwords(self.redis_given, self.redis_password)
         password = self.store_password or _kept(self.password_file)
-        access = f":{quote(password, safe='')}@" if password else ""
-        return f"redis://{access}127.0.0.1:{self.store_port}/0"
+        return replace(parse(f"redis://127.0.0.1:{self.store_port}/0"), password=password).url
+
+    @property
+    def broker_url(self) -> str:
+        """The URL of the broker, with its passwords; the store's unless BROKER_URL is set. Raises as ``redis_url``."""
+        if not self.broker_given:
+            return self.redis_url
+        return self._with_passwords(self.broker_given)
+
+    def _with_passwords(self, url: str, password: str = "") -> str:
+        """Adds the passwords that the URL of a Redis lacks."""
+        if url.partition("://")[0] not in SCHEMES:
+            return url
+        address = parse(url)
+        return replace(
+            address,
+            password=address.password or password,
+            sentinel_password=address.sentinel_password or (self.sentinel_password if address.master else ""),
+        ).url
 
     @property
     def password_file(self) -> Path:
@@ -271,11 +296,11 @@ def socket_name(port: int) -> str:
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Reads the Settings. Raises SettingsError with the variable, its value (unless secret) and what was expected."""
-    loaded = Settings(**{field.name: _value(environment, **field.metadata) for field in fields(Settings)})
+    loaded = read(Settings, environment)
     for each in fields(Settings):
         value = getattr(loaded, each.name)
         if isinstance(value, PerSource) and (unknown := sorted(value.own.keys() - set(loaded.sources))):
-            _refuse(each.metadata["name"], repr(f"{unknown[0]:.60}=..."), f"a source out of SOURCES: {loaded.sources}")
+            refuse(each.metadata["name"], repr(f"{unknown[0]:.60}=..."), f"a source out of SOURCES: {loaded.sources}")
     return loaded
 
 
@@ -283,24 +308,6 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
 def settings() -> Settings:
     """The Settings of this process, read once."""
     return load()
-
-
-def _value(environment: Mapping[str, str], name: str, default: str, parse: Parser, meaning: str, secret: bool) -> Any:
-    text = environment.get(name) or _from_file(environment, name) or default
-    try:
-        return parse(text)
-    except Unusable as expected:
-        _refuse(name, "(secret)" if secret else repr(text)[:SHOWN], str(expected))
-
-
-def _from_file(environment: Mapping[str, str], name: str) -> str:
-    file = environment.get(f"{name}_FILE")
-    if not file:
-        return ""
-    try:
-        return read_text(Path(file)).strip()
-    except Unreadable as error:
-        _refuse(f"{name}_FILE", repr(file)[:SHOWN], f"a readable text file: it {error}")
 
 
 def _kept(file: Path) -> str:
@@ -312,7 +319,3 @@ def _kept(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         expected = f"a password in {file} that this user can read ({type(error).__name__})"
         raise SettingsError(f"STORE_PASSWORD='': expected {expected}") from None
-
-
-def _refuse(name: str, value: str, expected: str) -> NoReturn:
-    raise SettingsError(f"{name}={value}: expected {expected}")

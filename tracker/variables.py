@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+from tracker import redis_address
 
 Parser = Callable[[str], Any]
 #: What is expected instead of an unusable value of SOURCES.
@@ -66,11 +68,28 @@ def url(*schemes: str) -> Parser:
     return parse
 
 
-def redis(text: str) -> str:
-    parsed: str = url("redis", "rediss")(text)
-    if not all(name.startswith("ssl_") for name in parse_qs(urlsplit(parsed).query, keep_blank_values=True)):
-        raise Unusable("a URL with no options but those of TLS, ssl_...: Celery takes no other")
-    return parsed
+def redis(*kinds: str) -> Parser:
+    """Parses the URL of a Redis of one of ``kinds``; see redis_address.py."""
+
+    def parse(text: str) -> str:
+        try:
+            found = redis_address.parse(text)
+        except ValueError as error:
+            raise Unusable(str(error)) from None
+        if found.kind not in kinds:
+            raise Unusable(f"a URL that begins with {' or '.join(f'{kind}://' for kind in kinds)}")
+        return found.url
+
+    return parse
+
+
+def broker(text: str) -> str:
+    """Checks the URL of a broker. Celery knows more of them than Redis and RabbitMQ; celeryconfig checks the scheme."""
+    if text.partition("://")[0] in redis_address.SCHEMES:
+        return str(redis(redis_address.SERVER, redis_address.SOCKET, redis_address.SENTINEL)(text))
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.]*://", text) or not text.isprintable():
+        raise Unusable("a URL such as amqp://user:password@host:5672/")
+    return text
 
 
 def or_empty(parse: Parser, empty: Any) -> Parser:

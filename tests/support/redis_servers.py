@@ -1,0 +1,160 @@
+"""Servers of Redis as an operator may run them: with replicas and sentinels, and as a cluster. Each on a free port."""
+
+import contextlib
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from redis import Redis, RedisError
+
+from tests.support.servers import free_port, wait_for
+from tracker.store.embedded import binary
+
+#: Milliseconds after which servers and sentinels take a silent one for dead.
+SILENT = 1_500
+
+
+class Server:
+    """A server with ``options``. It can be killed and started again on its data."""
+
+    def __init__(self, folder: Path, *options: str, port: int = 0, configuration: str = ""):
+        self.port = port or free_port()
+        self.folder = folder / str(self.port)
+        self.folder.mkdir(parents=True)
+        self.file = self.folder / "server.conf"
+        self.file.write_text(configuration)
+        self.options = options
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def client(self) -> Redis:
+        return Redis(port=self.port, socket_timeout=5)
+
+    def start(self) -> Self:
+        self.process = subprocess.Popen(
+            [str(binary()), str(self.file), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+             *self.options], stdout=(self.folder / "log").open("ab"), stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        wait_for(self.answers, f"the server on port {self.port} answers")
+        return self
+
+    def answers(self) -> bool:
+        with contextlib.suppress(RedisError), self.client as client:
+            return bool(client.ping())
+        return False
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+class Servers:
+    """Several servers that are started and ended together."""
+
+    servers: list[Server]
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.start()
+
+    def kill(self) -> None:
+        for server in self.servers:
+            server.kill()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
+
+
+APPEND = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--repl-diskless-sync-delay", "0")
+
+
+class Replicated(Servers):
+    """A master with a replica, and three sentinels that make the replica the master when the master is gone."""
+
+    NAME = "tracker"
+
+    def __init__(self, folder: Path, replicas: int = 1):
+        master = Server(folder, *APPEND)
+        follow = ("--replicaof", f"127.0.0.1 {master.port}")
+        self.data = [master, *(Server(folder, *APPEND, *follow) for _ in range(replicas))]
+        watch = (
+            f"sentinel monitor {self.NAME} 127.0.0.1 {master.port} 2\n"
+            f"sentinel down-after-milliseconds {self.NAME} {SILENT}\n"
+            f"sentinel failover-timeout {self.NAME} 5000\n"
+        )
+        self.sentinels = [Server(folder, "--sentinel", configuration=watch) for _ in range(3)]
+        self.servers = [*self.data, *self.sentinels]
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        self.url = f"redis+sentinel://{hosts}/0?master={self.NAME}"
+
+    def start(self) -> None:
+        super().start()
+        wait_for(self._in_sync, "the replicas follow, and the sentinels know each other")
+
+    def _in_sync(self) -> bool:
+        with self.data[0].client as client:
+            online = [each for name, each in client.info("replication").items()
+                      if name.startswith("slave") and each["state"] == "online"]  # fmt: skip
+        known = [sentinel.client.sentinel_master(self.NAME) for sentinel in self.sentinels]
+        return len(online) == len(self.data) - 1 and all(
+            each["num-other-sentinels"] == 2 and each["num-slaves"] == len(online) for each in known
+        )
+
+    @property
+    def master(self) -> Server:
+        """The server that the sentinels name at the moment."""
+        _, port = self.sentinels[0].client.sentinel_get_master_addr_by_name(self.NAME)
+        return next(server for server in self.data if server.port == port)
+
+
+class Cluster(Servers):
+    """A cluster: ``shards`` masters, each with one replica. ``servers``: the masters first."""
+
+    def __init__(self, folder: Path, shards: int = 3, replicas: int = 1):
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(SILENT),
+                   "--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0",
+                   *APPEND)  # fmt: skip
+        ports = []
+        while len(ports) < shards * (1 + replicas):
+            ports.append(free_port())  # the bus listens 10,000 above, which is below 42,000
+        self.servers = [Server(folder, *options, port=port) for port in ports]
+        self.shards = shards
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers[:3])
+
+    def start(self) -> None:
+        super().start()
+        first, *others = self.servers
+        for other in others:
+            other.client.execute_command("CLUSTER MEET", "127.0.0.1", first.port)
+        wait_for(lambda: all(self._knows_all(server) for server in self.servers), "the nodes know each other")
+        edges = [16_384 * shard // self.shards for shard in range(self.shards + 1)]
+        for shard, server in enumerate(self.servers[: self.shards]):
+            server.client.execute_command("CLUSTER ADDSLOTSRANGE", edges[shard], edges[shard + 1] - 1)
+        for place, server in enumerate(self.servers[self.shards :]):
+            master = self.servers[place % self.shards].client.execute_command("CLUSTER MYID").decode()
+            wait_for(lambda: self._follows(server, master), "a replica follows its master")  # noqa: B023
+        wait_for(lambda: all(self._ready(server) for server in self.servers), "the cluster is ready")
+
+    def _knows_all(self, server: Server) -> bool:
+        return int(server.client.execute_command("CLUSTER INFO")["cluster_known_nodes"]) == len(self.servers)
+
+    def _follows(self, server: Server, master: str) -> bool:
+        with contextlib.suppress(RedisError):
+            server.client.execute_command("CLUSTER REPLICATE", master)
+            return True
+        return False
+
+    def _ready(self, server: Server) -> bool:
+        replication = server.client.info("replication")
+        linked = replication["role"] == "master" or replication["master_link_status"] == "up"
+        return linked and server.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok"
