@@ -197,6 +197,8 @@ class Loading(socketserver.BaseRequestHandler):
                 self.request.sendall(self.answer(command))
 
     def answer(self, command: list[bytes]) -> bytes:
+        if command[0] == b"HELLO":
+            return b"%1\r\n$5\r\nproto\r\n:3\r\n"
         if command[0] != b"GET":
             return b"+PONG\r\n" if command[0] == b"PING" else b"+OK\r\n"
         if Loading.refusals:
@@ -209,7 +211,7 @@ def test_a_server_that_is_loading_is_waited_for_as_one_that_is_away() -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Loading) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        with connect(f"redis://127.0.0.1:{server.server_address[1]}/0?protocol=2", tries=3) as redis:
+        with connect(f"redis://127.0.0.1:{server.server_address[1]}/0", tries=3) as redis:
             raw = RawPipeline(redis)
             Loading.refusals = 2
             assert raw.ask([GET]) == [b"x"]
