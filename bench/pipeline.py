@@ -76,14 +76,14 @@ class Bench:
         """One tick, until all markets are evaluated."""
         from tracker import tasks
 
-        for key in self.redis.scan_iter("dt1:tick:*"):
+        for key in self.redis.scan_iter("{dt1}:tick:*"):
             self.redis.delete(key)
         return self.measure(lambda: tasks.schedule_fetches.delay("simulator"))
 
     def backfill(self) -> None:
         """Ticks until every market is ranked: the fetches of a tick expire after an interval."""
         began = time.monotonic()
-        while self.redis.zcard("dt1:rank:price") < self.markets:
+        while self.redis.zcard("{dt1}:rank:price") < self.markets:
             self.tick()
             assert time.monotonic() < began + 1_200, "not all markets were backfilled"
         print(f"backfill of {self.markets:,} markets took {time.monotonic() - began:.0f} s", flush=True)

@@ -208,7 +208,7 @@ def workers(url: str, processes: int, latency: float, count: int) -> None:
 
 def tick(store: Store, environment: dict[str, str], worker: psutil.Process | None = None) -> tuple[float, float]:
     """Fetches every watched market once: (seconds, CPU seconds of the worker)."""
-    for key in store.redis.scan_iter("dt1:tick:*"):
+    for key in store.redis.scan_iter("{dt1}:tick:*"):
         store.redis.delete(key)
     markets, asked = list(store.watched("okx")), time.time()
     subprocess.run([sys.executable, "-c", TICK], cwd=ROOT, env=environment, check=True)

@@ -101,7 +101,7 @@ def test_a_fetch_that_must_wait_long_is_left_to_a_later_tick(
     store_server: StoreServer, redis: Redis, store: Store
 ) -> None:
     [market] = watch(store, 1)
-    redis.set("dt1:pause:simulator", "too many requests", ex=600)
+    redis.set("{dt1}:pause:simulator", "too many requests", ex=600)
     code = f"from tracker.tasks import fetch; print(fetch.apply(args=('simulator', [{market!r}])).state)"
     environment = CLEAN | {"REDIS_URL": store_server.url}
     done = subprocess.run(

@@ -151,12 +151,12 @@ def test_the_newest_attempts_are_kept(rows, clock):
 
 
 def test_rows_live_as_long_as_their_alert(rows, redis, clock):
-    for key in redis.scan_iter("dt1:delivery:*"):
+    for key in redis.scan_iter("{dt1}:delivery:*"):
         assert LIFE - 60 < redis.ttl(key) <= LIFE
         redis.delete(key)  # a week later
     clock.time += GRACE
     assert rows.due(10) == []
-    assert redis.zcard("dt1:due") == 0
+    assert redis.zcard("{dt1}:due") == 0
 
 
 def test_many_at_once_send_each_row_once(store_server, outbox, clock):

@@ -122,11 +122,11 @@ def test_a_silence_that_ends_after_its_alerts_are_forgotten_leaves_nothing_behin
     id = world.silence(1_000)
     row = world.record()
     world.deliver(row)
-    redis.delete(f"dt1:delivery:{row}", f"dt1:alert:{ALERT.id}")  # a week later
+    redis.delete(f"{{dt1}}:delivery:{row}", f"{{dt1}}:alert:{ALERT.id}")  # a week later
     world.silences.remove(id)
     world.run(20)
     assert world.told == []
-    assert redis.keys("dt1:held*") == [] and redis.zcard("dt1:due") == 0
+    assert redis.keys("{dt1}:held*") == [] and redis.zcard("{dt1}:due") == 0
 
 
 def test_a_firing_notice_that_is_redriven_after_its_end_is_followed_by_it(world):
@@ -171,7 +171,7 @@ def test_nobody_is_told_twice_and_whoever_was_told_hears_the_end(redis, data):
             assert told == ["firing"]
         else:
             assert told in ([], ["firing", "resolved"])
-    assert redis.zcard("dt1:due") == 0 and redis.keys("dt1:held*") == []
+    assert redis.zcard("{dt1}:due") == 0 and redis.keys("{dt1}:held*") == []
 
 
 def storm(world, count):

@@ -86,13 +86,13 @@ def test_an_unknown_alert_is_none(outbox):
 def test_an_alert_whose_life_is_over_is_not_listed(outbox, redis):
     outbox.record(ALERT, 60)
     outbox.record(later(60), 60)
-    redis.delete(f"dt1:alert:{ALERT.id}")
+    redis.delete(f"{{dt1}}:alert:{ALERT.id}")
     assert outbox.newest() == [later(60)]
 
 
 def test_the_record_of_a_cooldown_outlives_it(outbox, redis):
     outbox.record(ALERT, 30 * 86_400)
-    [key] = redis.keys("dt1:fired:*")
+    [key] = redis.keys("{dt1}:fired:*")
     assert redis.ttl(key) > 29 * 86_400
 
 

@@ -121,7 +121,7 @@ def test_a_channel_that_is_gone_is_a_dead_letter_that_says_so(world):
 
 def test_an_alert_that_is_gone_is_a_dead_letter_that_says_so(world, redis):
     row = world.record()
-    redis.delete(f"dt1:alert:{ALERT.id}")
+    redis.delete(f"{{dt1}}:alert:{ALERT.id}")
     assert world.deliver(row).state == "dead"
     assert world.channel.sent == []
 

@@ -106,7 +106,7 @@ def test_ctrl_c_ends_a_command_quietly_with_status_130(store_server: StoreServer
 
 
 def test_a_refused_message_sends_nothing_to_the_terminal(store_server: StoreServer, redis: Redis) -> None:
-    redis.lpush("dt1:refused", orjson.dumps({"at": 7, "queue": "q", "reason": "r\u202e", "text": "\x1b[2J\x9b"}))
+    redis.lpush("{dt1}:refused", orjson.dumps({"at": 7, "queue": "q", "reason": "r\u202e", "text": "\x1b[2J\x9b"}))
     words = [sys.executable, "-m", "tracker", "refused", "list"]
     environment = CLEAN | {"REDIS_URL": store_server.url}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60)

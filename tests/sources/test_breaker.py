@@ -130,7 +130,7 @@ def test_a_probe_that_fails_opens_it_for_longer(guarded: GuardedSource, store: S
     breaker = SourceGuard(store.redis, "x").look()[0]
     assert breaker.failures == FAILURES + 1
     assert breaker.until - time.time() > FIRST
-    assert not store.redis.exists("dt1:probe:x")  # the next probe need not wait until this one expires
+    assert not store.redis.exists("{dt1}:probe:x")  # the next probe need not wait until this one expires
 
 
 def test_each_of_the_failures_that_come_at_once_counts(store_server: StoreServer, redis: Redis) -> None:
@@ -175,7 +175,7 @@ def test_a_pause_holds_for_all_until_it_ends(
     with pytest.raises(MustWait, match="asked for a pause: too many requests") as raised:
         GuardedSource(fickle, store, "x").markets()
     assert 30 < raised.value.seconds <= 40
-    redis.delete("dt1:pause:x")
+    redis.delete("{dt1}:pause:x")
     fickle.error = None
     guarded.markets()
 
@@ -229,7 +229,7 @@ def test_what_a_gate_finds_it_sees_at_once_and_the_others_soon(redis: Redis, err
     assert not is_closed(one)
     wait_for(lambda: not is_closed(other), "the other sees it", UNSEEN + 2)
     # and when the source is well again
-    redis.delete("dt1:pause:x")
+    redis.delete("{dt1}:pause:x")
     one.passed(Breaker(1))
     assert is_closed(one)
     wait_for(lambda: is_closed(other), "the other sees that", UNSEEN + 2)

@@ -51,7 +51,7 @@ def paths(exchange: ExchangeServer) -> list[str]:
 
 def next_hour(redis: Redis) -> None:
     """Makes the budget free again."""
-    redis.delete(*redis.keys("dt1:budget:*"))
+    redis.delete(*redis.keys("{dt1}:budget:*"))
 
 
 def test_a_catalogue_that_the_budget_interrupts_goes_on_where_it_was(
@@ -66,7 +66,7 @@ def test_a_catalogue_that_the_budget_interrupts_goes_on_where_it_was(
         next_hour(redis)
     assert len(pipeline.refresh(store, "cryptowatch", guarded("cryptowatch", slow, store), time.time(), wanted)) == 1
     assert paths(exchange) == ["/pairs", "/markets", "/markets/summaries"]
-    assert not redis.keys("dt1:heard:*")
+    assert not redis.keys("{dt1}:heard:*")
     next_hour(redis)
     with pytest.raises(MustWait):  # and the next refresh asks for all again
         pipeline.refresh(store, "cryptowatch", source, time.time(), wanted)
@@ -95,7 +95,7 @@ def test_what_was_said_is_forgotten_where_the_rest_cannot_be_used(
     exchange.refuses = (502, {}, b"<html>")
     with pytest.raises(SourceError):
         pipeline.refresh(store, "cryptowatch", source, time.time())
-    assert not redis.keys("dt1:heard:*")
+    assert not redis.keys("{dt1}:heard:*")
 
 
 def test_a_backfill_of_two_pages_is_stored_page_by_page(

@@ -75,10 +75,10 @@ def test_too_small_a_budget_is_degraded_and_says_how_many_wait(store: Store, set
 
 def test_a_market_without_answers_is_stale_and_a_source_without_any_is_down(store: Store, settings: Settings) -> None:
     run(store, settings)
-    store.redis.zadd("dt1:answered:binance", {"binance:ethbtc": time.time() - 181})
+    store.redis.zadd("{dt1}:answered:binance", {"binance:ethbtc": time.time() - 181})
     found = state(store, settings)
     assert (found.state, found.reason, found.stale) == ("degraded", "1 of 2 markets are stale", ["binance:ethbtc"])
-    store.redis.delete("dt1:answered:binance")
+    store.redis.delete("{dt1}:answered:binance")
     assert (state(store, settings).state, state(store, settings).markets.stale) == ("down", 2)
 
 

@@ -33,7 +33,7 @@ def mode(path: Path) -> int:
 def test_nobody_reaches_the_store_by_its_port_without_the_password(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server:
         with stranger(server.port) as client, pytest.raises(AuthenticationError):
-            client.hset("dt1:keys", "forged", "admin")
+            client.hset("{dt1}:keys", "forged", "admin")
         with stranger(server.port, "a guess") as client, pytest.raises(AuthenticationError):
             client.ping()
         assert load(server.variables).redis_url == server.url

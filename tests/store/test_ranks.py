@@ -93,7 +93,7 @@ def test_the_coefficient_of_variation_has_ranks_of_its_own(store):
 
 def test_a_summary_of_another_version_of_ours_is_none_until_the_next_evaluation(store, redis):
     save(store, "volume", a=100, b=200)
-    redis.hset("dt1:summary:volume", "x:a:volume", bytes(40))
+    redis.hset("{dt1}:summary:volume", "x:a:volume", bytes(40))
     assert store.standing(Metric("x:a", "volume")) is None
     assert store.summaries("volume")[0] == ["x:b:volume"]
     save(store, "volume", a=300)
@@ -159,7 +159,7 @@ def test_saves_that_are_begun_and_settled_later_store_what_those_do_that_are_wai
 
 def test_a_begun_save_that_fails_is_told_when_they_are_settled(store, redis):
     first = store.begin_save([Metric("x:a", "price")], describe(spread(1)[None], 60), NOW)
-    redis.set("dt1:summary:volume", "no hash")
+    redis.set("{dt1}:summary:volume", "no hash")
     last = store.begin_save([Metric("x:a", "volume")], describe(spread(1)[None], 60), NOW)
     with pytest.raises(StoreError, match="WRONGTYPE"):
         store.finish([first, last])

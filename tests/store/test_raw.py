@@ -18,6 +18,7 @@ from redis.exceptions import ConnectionError
 from tests.support.servers import StoreServer, free_port, wait_for
 from tracker.errors import StoreError
 from tracker.store.connection import connect
+from tracker.store.pipelines import pipeline
 from tracker.store.raw import Command, RawPipeline
 
 GET: Command = ("GET", "text")
@@ -109,8 +110,8 @@ def test_after_a_failure_all_connections_fail_at_once_for_a_while() -> None:
 
 def test_those_who_work_with_one_client_share_its_line(store_server: StoreServer, redis: Redis) -> None:
     with connect(store_server.url) as other:
-        assert RawPipeline.of(redis) is RawPipeline.of(redis)
-        assert RawPipeline.of(redis) is not RawPipeline.of(other)
+        assert pipeline(redis) is pipeline(redis)
+        assert pipeline(redis) is not pipeline(other)
 
 
 @pytest.mark.parametrize("order", [*permutations(range(3))], ids=str)

@@ -239,7 +239,7 @@ def test_a_server_that_is_away_is_a_store_error_with_its_cause(call):
 
 
 def test_a_key_of_another_type_is_a_store_error(store, redis):
-    redis.set("dt1:rank:price", "no sorted set")
+    redis.set("{dt1}:rank:price", "no sorted set")
     with pytest.raises(StoreError, match="WRONGTYPE"):
         store.ranking("price")
 

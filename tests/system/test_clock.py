@@ -56,7 +56,7 @@ def test_a_worker_whose_clock_is_wrong_stores_what_is_right(
         send(countdown=1)  # like a task that must wait
         wait_for(lambda: exchange.asked.total() >= asked + len(MARKETS), "a countdown is no longer than it was", 25)
         assert_complete(store, FEED)
-        spent = redis.lrange("dt1:budget:simulator/1000/61/second", 0, -1)
+        spent = redis.lrange("{dt1}:budget:simulator/1000/61/second", 0, -1)
         seconds, _ = redis.time()
         assert spent and all(abs(float(each) - seconds) < 60 for each in spent)
         assert abs(float(store.status("simulator")["last_success"]) - seconds) < 60

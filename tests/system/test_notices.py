@@ -230,5 +230,5 @@ def test_a_changed_rules_file_is_in_force_without_a_restart_and_a_bad_one_never(
 
 def pending(outbox: Outbox) -> int:
     with contextlib.suppress(RedisError):
-        return outbox.redis.zcard("dt1:due")
+        return outbox.redis.zcard("{dt1}:due")
     return -1

@@ -106,7 +106,7 @@ def test_ctrl_c_ends_everything_while_the_store_hangs(tmp_path: Path) -> None:
 def test_a_given_store_is_used(tmp_path: Path, store_server: StoreServer, redis: Redis) -> None:
     with Stack(tmp_path, SIMULATOR_MARKETS="3", REDIS_URL=store_server.url) as stack:
         stack.ready()
-        assert redis.zcard("dt1:rank:price") == 3
+        assert redis.zcard("{dt1}:rank:price") == 3
         assert stack.find_all("valkey") == []
         assert stack.stop() == []
     assert store_server.answers()
@@ -131,7 +131,7 @@ def test_a_killed_start_takes_its_processes_along(tmp_path: Path) -> None:
 def test_a_store_that_had_to_be_repaired_is_told_and_its_markets_are_fetched_again(tmp_path: Path) -> None:
     with Stack(tmp_path, SIMULATOR_MARKETS="3") as stack:
         stack.ready()
-        stack.redis.hset("dt1:keys", "one", "a key")
+        stack.redis.hset("{dt1}:keys", "one", "a key")
         assert stack.stop() == []
     [increment] = (tmp_path / "store" / "appendonlydir").glob("*.incr.aof")
     data = increment.read_bytes()
@@ -147,7 +147,7 @@ def test_a_store_that_had_to_be_repaired_is_told_and_its_markets_are_fetched_aga
             capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
         assert told.removeprefix("Repaired").strip() in sources.stdout
-        wait_for(lambda: not stack.redis.exists("dt1:refetch"), "every market is fetched again", 90)
+        wait_for(lambda: not stack.redis.exists("{dt1}:refetch"), "every market is fetched again", 90)
         for metric in stack.get("/v1/metrics")["metrics"]:
             values = stack.get(f"/v1/metrics/{metric['id']}")["values"]
             assert None not in values[60:-1]

@@ -45,7 +45,7 @@ def test_new_workers_do_what_the_released_version_published(tmp_path: Path, pool
         wait_for(lambda: len(store.ranking("price")) == len(MARKETS), "every market is fetched, evaluated and ranked")
         assert_complete(store, FEED)
         wait_for(lambda: outbox.deliveries.get(ROW).state == "delivered", f"the notice is sent: {worker.logs()[-500:]}")
-        redis.delete(*redis.keys("dt1:rank:*"))
+        redis.delete(*redis.keys("{dt1}:rank:*"))
         [evaluation] = [each for each in messages() if each["headers"]["task"] == "tracker.tasks.evaluate"]
         redis.lpush("evaluate", json.dumps(evaluation))
         wait_for(lambda: len(store.ranking("price")) == len(MARKETS), "the evaluation ranks the markets again")

@@ -34,7 +34,7 @@ def test_what_a_terminal_would_obey_is_written_out(redis: Redis) -> None:
 def test_a_task_that_comes_back_is_counted_for_a_day(redis: Redis) -> None:
     refused = Refused(redis)
     assert [refused.redelivered(id) for id in ("a", "a", "b")] == [1, 2, 1]
-    assert 86_300 < redis.ttl("dt1:redelivered:a") <= 86_400
+    assert 86_300 < redis.ttl("{dt1}:redelivered:a") <= 86_400
 
 
 def test_a_store_that_is_away_is_said() -> None:

@@ -1,9 +1,10 @@
 """The outbox's rows in Redis: one for each notice and channel, from pending to delivered, dead, digested or silenced.
 
-``dt1:delivery:{id}`` hash, a row; ``dt1:due`` sorted set, ids of pending rows by the time of the next look at them;
-``dt1:dead`` sorted set, ids of dead rows by their time of death; ``dt1:sent:{channel}:{bucket}`` string, attempts in
-a ceiling's window; ``dt1:digest:{id}`` set, the rows in a digest; ``dt1:held`` set, the silences that hold rows back;
-``dt1:held:{silence}`` sorted set, the ids of these rows by the time of holding. {id} is ``alert/channel/event``.
+``{dt1}:delivery:{id}`` hash, a row; ``{dt1}:due`` sorted set, ids of pending rows by the time of the next look at them;
+``{dt1}:dead`` sorted set, ids of dead rows by their time of death; ``{dt1}:sent:{channel}:{bucket}`` string, attempts
+in a ceiling's window; ``{dt1}:digest:{id}`` set, the rows in a digest; ``{dt1}:held`` set, the silences that hold rows
+back; ``{dt1}:held:{silence}`` sorted set, the ids of these rows by the time of holding. {id} is
+``alert/channel/event``.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Alerts in Redis: recorded once, together with their rows of the outbox, before anything is sent.
 
-``dt1:alert:{id}`` hash, the alert, its rule at that time, the ids of its rows; ``dt1:alerts`` stream of ids, as
-recorded; ``dt1:fired:{rule}:{metric}`` string, the slot of the metric's last alert and a token of its writer;
-``dt1:firing`` hash, ``{rule}:{metric}`` -> slot of the alert that is not resolved yet.
+``{dt1}:alert:{id}`` hash, the alert, its rule at that time, the ids of its rows; ``{dt1}:alerts`` stream of ids, as
+recorded; ``{dt1}:fired:{rule}:{metric}`` string, the slot of the metric's last alert and a token of its writer;
+``{dt1}:firing`` hash, ``{rule}:{metric}`` -> slot of the alert that is not resolved yet.
 """
 
 import json
@@ -18,7 +18,7 @@ from tracker.clock import wall
 from tracker.models import FIRING, RESOLVED, Alert, Delivery
 from tracker.store.connection import PREFIX, transact, translated
 from tracker.store.layout import ALERTS
-from tracker.store.raw import RawPipeline
+from tracker.store.pipelines import pipeline
 
 #: At most so many alerts are kept, for LIFE at most.
 KEPT = 10_000
@@ -33,7 +33,7 @@ class Outbox:
     def __init__(self, redis: Redis, now: Callable[[], float] = wall):
         self.redis: Any = redis  # as in Store
         self.deliveries = Deliveries(redis, now)
-        self._raw = RawPipeline.of(redis)
+        self._raw = pipeline(redis)
 
     def record(
         self, alert: Alert, cooldown: int, channels: Sequence[str] = (), definition: Mapping[str, Any] | None = None

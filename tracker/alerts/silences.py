@@ -1,6 +1,6 @@
 """Silences in Redis: alerts of matching metrics are recorded, but not sent before the silence ends.
 
-``dt1:silences`` hash, id -> a silence as JSON.
+``{dt1}:silences`` hash, id -> a silence as JSON.
 """
 
 import json

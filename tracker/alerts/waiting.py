@@ -1,7 +1,7 @@
 """The rows whose last try failed, by channel: one of them probes the channel, and a success wakes the others.
 
-``dt1:waiting:{channel}`` sorted set, ids of rows by the time of their next try (Unix seconds). A row leaves it when it
-is claimed or woken.
+``{dt1}:waiting:{channel}`` sorted set, ids of rows by the time of their next try (Unix seconds). A row leaves it when
+it is claimed or woken.
 """
 
 from collections.abc import Callable

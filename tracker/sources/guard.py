@@ -1,9 +1,9 @@
 """Guards each call to a source with its pause, its breaker and its budget, which all workers share in Redis:
 
-``dt1:breaker:{source}``: string, a Breaker as JSON.
-``dt1:probe:{source}``: string, set by the worker that probes.
-``dt1:pause:{source}``: string, why the source asked for a pause. It expires when the pause ends.
-``dt1:budget:...``: see budget.py.
+``{dt1}:breaker:{source}``: string, a Breaker as JSON.
+``{dt1}:probe:{source}``: string, set by the worker that probes.
+``{dt1}:pause:{source}``: string, why the source asked for a pause. It expires when the pause ends.
+``{dt1}:budget:...``: see budget.py.
 """
 
 import math
@@ -23,7 +23,7 @@ from tracker.sources import Source, free, open_source
 from tracker.sources.breaker import Breaker
 from tracker.sources.budget import Budget, plan
 from tracker.store.connection import PREFIX, translated
-from tracker.store.raw import RawPipeline
+from tracker.store.pipelines import pipeline
 from tracker.store.series import Store
 
 #: Seconds that a probe may take, and seconds that other workers wait before they look again.
@@ -40,7 +40,7 @@ class SourceGuard:
     """Decides whether the source ``name`` may be called now. Its methods may raise StoreError."""
 
     def __init__(self, redis: Redis, name: str):
-        self._redis, self._raw = redis, RawPipeline.of(redis)
+        self._redis, self._raw = redis, pipeline(redis)
         self.name = name
         self._breaker, self._probe, self._pause = (f"{PREFIX}:{kind}:{name}" for kind in ("breaker", "probe", "pause"))
         self._seen: tuple[float, tuple[Breaker, float, str]] | None = None  # when, by time.monotonic, and what

@@ -1,7 +1,7 @@
 """Keeps the answers of a catalogue refresh that the budget interrupted, so that the next try asks only for the rest.
 
 A catalogue may take several requests, and a small budget may pay for one at a time. Without this, each try would spend
-the budget on the first request again and never reach the second. In Redis: hash ``dt1:heard:{source}``,
+the budget on the first request again and never reach the second. In Redis: hash ``{dt1}:heard:{source}``,
 request -> body.
 """
 
@@ -14,7 +14,7 @@ from redis import Redis
 
 from tracker.errors import MustWait, SourceError
 from tracker.store.connection import PREFIX
-from tracker.store.raw import RawPipeline
+from tracker.store.pipelines import pipeline
 
 #: Most bytes of unpacked answers that are kept.
 LARGEST = 32_000_000
@@ -30,7 +30,7 @@ def kept(redis: Redis, source: str) -> Iterator[None]:
 
     MustWait keeps the new answers for the next try; success or SourceError deletes all. May raise StoreError.
     """
-    key, line = f"{PREFIX}:heard:{source}", RawPipeline.of(redis)
+    key, line = f"{PREFIX}:heard:{source}", pipeline(redis)
     [stored] = line.ask([("HGETALL", key)])
     answers = {request.decode(): zlib.decompress(body) for request, body in stored.items()}
     token = _answers.set(answers)

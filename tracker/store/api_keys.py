@@ -1,6 +1,6 @@
 """API keys in Redis. ``python -m tracker keys`` makes, lists and revokes them; the API checks them.
 
-``dt1:keys`` hash, id -> JSON of a Key. A key is ``dt-{id}-{secret}``. Only a digest of the whole key is stored. One
+``{dt1}:keys`` hash, id -> JSON of a Key. A key is ``dt-{id}-{secret}``. Only a digest of the whole key is stored. One
 round of SHA-256 is enough: nobody can guess a secret of 256 random bits, so salt and slow hashes protect nothing, and
 every request pays for the check.
 """

@@ -5,7 +5,7 @@ from typing import Any
 from redis import Redis
 
 from tracker.series.ring import Ring
-from tracker.store.raw import RawPipeline
+from tracker.store.pipelines import pipeline
 
 
 class Stored:
@@ -14,4 +14,4 @@ class Stored:
     def __init__(self, redis: Redis, ring: Ring):
         self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
         self.ring = ring
-        self._raw = RawPipeline.of(redis)
+        self._raw: Any = pipeline(redis)  # of one server or of a cluster, each with a kind of batch of its own

@@ -6,39 +6,54 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from redis import Redis, RedisError
+from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.connection import parse_url
+from redis.crc import key_slot
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from tracker.errors import StoreError
-from tracker.redis_address import PORT, SENTINEL, SERVER, SOCKET, Address, parse
+from tracker.redis_address import CLUSTER, PORT, SENTINEL, SERVER, SOCKET, Address, parse
+from tracker.store.cluster import SharedConnection, SharedSSLConnection, Topology
 from tracker.store.failfast import FailFast
 from tracker.store.local import LocalConnection
 
-PREFIX = "dt1"
+#: All keys but the rings begin with this. The braces are part of it: a cluster keeps keys with the same text in braces
+#: on one server, so that a transaction can change several. Rings are nearly all of the memory: they are on all servers.
+PREFIX = "{dt1}"
+RINGS = "dt1:ring:"
 T = TypeVar("T")
 
 
 def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, local: Path | None = None) -> Redis:
     """A client of the store at ``url``, see redis_address.py. The server has ``patience`` seconds to accept and answer.
 
-    With sentinels, it is a client of the server that is the master whenever it connects. ``tries`` bridge a restart of
-    about ``tries - 1`` seconds; 1 fails at once. After a failure, calls fail at once for ``pause`` seconds, see
-    FailFast. ``local``: a Unix socket where the same server may listen, see LocalConnection. Raises StoreError for an
-    unknown option in the URL.
+    With sentinels, it is a client of the server that is the master whenever it connects; with a cluster, of the server
+    that has all keys but the rings (a Pipeline reaches those too). ``tries`` bridge a restart of about ``tries - 1``
+    seconds; 1 fails at once. After a failure, calls fail at once for ``pause`` seconds, see FailFast. ``local``: a Unix
+    socket where the same server may listen, see LocalConnection. Raises StoreError for an unknown option in the URL.
     """
-    options = {
-        "socket_timeout": patience,
-        "socket_connect_timeout": min(patience, 3),
-        "socket_keepalive": True,
-        "health_check_interval": 10,
-        "retry": FailFast(tries, pause) if pause else Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
-    }
+
+    def options(tries: int) -> dict[str, Any]:
+        return {
+            "socket_timeout": patience,
+            "socket_connect_timeout": min(patience, 3),
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "retry": FailFast(tries, pause) if pause else Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
+        }
+
     try:
         address = parse(url)
-        client = KINDS[address.kind](address, options, local)
+        access = _access(address)
+        if address.kind == CLUSTER:
+            topology = Topology(address.hosts, lambda: access | options(1))
+            client = _shared(topology, access | options(tries))
+        elif address.kind == SENTINEL:
+            client = _master(address, access, options(tries))
+        else:
+            client = _server(address, options(tries), local)
         pool = client.connection_pool
         pool.connection_class(**pool.connection_kwargs)  # refuses an unknown option
     except (TypeError, ValueError) as error:
@@ -47,18 +62,14 @@ def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, lo
 
 
 def _server(address: Address, options: dict[str, Any], local: Path | None) -> Redis:
+    if address.kind == SOCKET:
+        del options["socket_keepalive"]
     here = {"connection_class": LocalConnection, "local": local} if local else {}
     return Redis.from_url(address.url, **here, **options)
 
 
-def _socket(address: Address, options: dict[str, Any], _: Path | None) -> Redis:
-    del options["socket_keepalive"]
-    return Redis.from_url(address.url, **options)
-
-
-def _master(address: Address, options: dict[str, Any], _: Path | None) -> Redis:
+def _master(address: Address, access: dict[str, Any], options: dict[str, Any]) -> Redis:
     """A client of the master that the sentinels at ``address`` name."""
-    access = _access(address)
     own = access | options | {
         "db": 0,
         "username": address.sentinel_username or None,
@@ -71,7 +82,11 @@ def _master(address: Address, options: dict[str, Any], _: Path | None) -> Redis:
     return client
 
 
-KINDS = {SERVER: _server, SOCKET: _socket, SENTINEL: _master}
+def _shared(topology: Topology, options: dict[str, Any]) -> Redis:
+    """A client of the cluster's server that has all keys but the rings."""
+    kind = SharedSSLConnection if options.pop("ssl") else SharedConnection
+    slot = key_slot(PREFIX.encode())
+    return Redis(connection_pool=ConnectionPool(kind, topology=topology, slot=slot, **options))
 
 
 def _access(address: Address) -> dict[str, Any]:

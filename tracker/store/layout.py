@@ -1,11 +1,11 @@
 """How series, ranks and statuses lie in Redis: the keys, how values are packed, and the commands for them.
 
 Keys (docs/data.md says more of each):
-``dt1:ring:{market}`` string, see ring.py; ``dt1:rank:{field}`` sorted set, metric -> stddev; ``dt1:cv:{field}``
-sorted set, metric -> coefficient of variation; ``dt1:summary:{field}`` hash, metric -> packed Summary;
-``dt1:version`` integer, how often summaries or watch lists were written; ``dt1:markets:{source}`` hash, market ->
-base/quote; ``dt1:tick:{source}:{slot}`` string, the task that claimed the tick; ``dt1:status:{source}`` hash;
-``dt1:asked:{source}``, ``dt1:answered:{source}`` sorted sets, market -> time of its last request, its last answer.
+``dt1:ring:{market}`` string, see ring.py; ``{dt1}:rank:{field}`` sorted set, metric -> stddev; ``{dt1}:cv:{field}``
+sorted set, metric -> coefficient of variation; ``{dt1}:summary:{field}`` hash, metric -> packed Summary;
+``{dt1}:version`` integer, how often summaries or watch lists were written; ``{dt1}:markets:{source}`` hash, market ->
+base/quote; ``{dt1}:tick:{source}:{slot}`` string, the task that claimed the tick; ``{dt1}:status:{source}`` hash;
+``{dt1}:asked:{source}``, ``{dt1}:answered:{source}`` sorted sets, market -> time of its last request, its last answer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tracker.models import Market, Metric, Rank, Standing, Summary
-from tracker.store.connection import PREFIX
+from tracker.store.connection import PREFIX, RINGS
 from tracker.store.raw import Command
 
 VERSION = f"{PREFIX}:version"
@@ -95,7 +95,7 @@ def market_of(stored: tuple[bytes, bytes]) -> Market:
 
 
 def ring_key(market: str) -> str:
-    return f"{PREFIX}:ring:{market}"
+    return f"{RINGS}{market}"
 
 
 def rank_key(field: str) -> str:

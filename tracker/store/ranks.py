@@ -6,6 +6,7 @@ the summaries instead and sorts them (api/v1/table.py).
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +27,13 @@ from tracker.store.layout import (
     standing_of,
     summary_key,
 )
-from tracker.store.raw import Batch, Command
+from tracker.store.raw import Command
 
 
 class Ranks(Stored):
     """Summaries and ranks. A part of the Store."""
 
-    def begin_save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> Batch:
+    def begin_save(self, metrics: Sequence[Metric], stats: Stats, now: float) -> Any:
         """Begins to store the summaries and rank entries of ``metrics`` (n). A metric without samples loses both.
 
         They are stored once ``finish`` has returned.
@@ -48,7 +49,7 @@ class Ranks(Stored):
             commands += hashed(summary_key(field), ids, [packed[row] for row in rows])
         return self._raw.begin([*commands, ("INCR", VERSION)])
 
-    def finish(self, saves: Iterable[Batch]) -> None:
+    def finish(self, saves: Iterable[Any]) -> None:
         """Waits for all of ``saves``."""
         for save in saves:
             self._raw.finish(save)

@@ -1,9 +1,10 @@
 """The raw pipeline: many commands to the store in one exchange, for less than half of what redis-py's pipeline costs.
 
-A caller knows four things. ``RawPipeline.of(client)`` is the pipeline of that client. ``ask`` sends commands and
-returns their replies. ``begin`` only sends them, and ``finish`` returns the replies later: meanwhile the server and the
-caller both work. After a broken connection commands are sent again, so only send commands that may be repeated.
-Transactions are left to redis-py (``client.transaction``).
+A caller knows five things. ``pipeline(client)`` in pipelines.py is the pipeline of that client. ``ask`` sends commands
+and returns their replies. ``ask_in_turn`` is for commands that must wait for others: the servers of a cluster answer in
+any order. ``begin`` only sends commands, and ``finish`` returns the replies later: meanwhile the server and the caller
+both work. After a broken connection commands are sent again, so only send commands that may be repeated. Transactions
+are left to redis-py (``client.transaction``).
 
 How it works: hiredis packs the commands. A connection object of redis-py sends them and parses the replies; it also
 opens the socket, authenticates and encrypts. Each thread keeps one connection, so there is no pool to ask, and replies
@@ -23,8 +24,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import hiredis
 from redis import Redis
@@ -49,13 +49,6 @@ class Batch:
 class RawPipeline:
     """Sends commands on connections of the kind that ``redis`` makes, one for each thread."""
 
-    _pipelines: ClassVar["WeakKeyDictionary[Redis, RawPipeline]"] = WeakKeyDictionary()
-
-    @classmethod
-    def of(cls, redis: Redis) -> "RawPipeline":
-        """The raw pipeline that all users of ``redis`` share."""
-        return cls._pipelines.get(redis) or cls._pipelines.setdefault(redis, cls(redis))
-
     def __init__(self, redis: Redis):
         self._pool = redis.connection_pool
         self._retry = redis.get_retry()
@@ -64,6 +57,10 @@ class RawPipeline:
     def ask(self, commands: Iterable[Command]) -> list[Any]:
         """The reply to each command; raises StoreError."""
         return self.finish(self.begin(commands))
+
+    def ask_in_turn(self, first: Iterable[Command], then: Iterable[Command]) -> list[Any]:
+        """The replies to ``first`` and ``then``. The server does ``then`` after ``first``."""
+        return self.ask([*first, *then])
 
     def begin(self, commands: Iterable[Command]) -> Batch:
         """Sends commands. If that fails, ``finish`` sends them again."""
@@ -87,18 +84,23 @@ class RawPipeline:
         If it fails, all other batches of the thread are given up too: sent later, they might be out of date.
         """
         with translated():
-            if batch.replies is None and batch not in self._local.begun:
-                raise ConnectionError("it was given up with what was asked before")
-            try:
-                if self._retry is None:
-                    self._receive_until(batch)
-                else:
-                    self._retry.call_with_retry(lambda: self._receive_until(batch), lambda error: None)
-            finally:
-                if batch.replies is None:
-                    self._local.begun.clear()
+            replies = self.receive(batch)
             if batch.refused:
                 raise batch.refused
+        return replies
+
+    def receive(self, batch: Batch) -> list[Any]:
+        """As ``finish``, but with the errors among the replies, and raises RedisError."""
+        if batch.replies is None and batch not in self._local.begun:
+            raise ConnectionError("it was given up with what was asked before")
+        try:
+            if self._retry is None:
+                self._receive_until(batch)
+            else:
+                self._retry.call_with_retry(lambda: self._receive_until(batch), lambda error: None)
+        finally:
+            if batch.replies is None:
+                self._local.begun.clear()
         assert batch.replies is not None
         return batch.replies
 

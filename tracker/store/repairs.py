@@ -1,7 +1,7 @@
 """Reports about repairs of the store, stored in the store itself, and counts of what no exchange gives back.
 
-``dt1:repaired`` string, the report of the embedded store's last repair; ``dt1:refetch`` hash, market -> slot from which
-the market is fetched again, because stored samples may be lost.
+``{dt1}:repaired`` string, the report of the embedded store's last repair; ``{dt1}:refetch`` hash, market -> slot from
+which the market is fetched again, because stored samples may be lost.
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Any
 from redis import Redis
 
 from tracker.series.ring import DAY
-from tracker.store.connection import PREFIX, translated
+from tracker.store.connection import PREFIX, RINGS, translated
 from tracker.store.layout import ALERTS, API_KEYS, DUE, SILENCES
-from tracker.store.raw import RawPipeline
+from tracker.store.pipelines import pipeline
 from tracker.store.series import REFETCH
 
 REPAIRED = f"{PREFIX}:repaired"
@@ -44,7 +44,7 @@ class Counts:
 
     def ask(self, redis: Redis) -> dict[str, int]:
         """Counts what is stored now: name -> number. Raises StoreError."""
-        return dict(zip(COUNTED, RawPipeline.of(redis).ask(COUNTED.values()), strict=True))
+        return dict(zip(COUNTED, pipeline(redis).ask(COUNTED.values()), strict=True))
 
     def keep(self, redis: Redis) -> None:
         """Writes the numbers to the file if they have changed. Raises StoreError, or OSError for the file."""
@@ -68,7 +68,7 @@ def record(redis: Redis, text: str, refetch: bool) -> None:
     client: Any = redis
     with translated():
         client.set(REPAIRED, text, ex=LIFE)
-        markets = [key.removeprefix(f"{PREFIX}:ring:".encode()) for key in client.scan_iter(f"{PREFIX}:ring:*", 1_000)]
+        markets = [key.removeprefix(RINGS.encode()) for key in client.scan_iter(f"{RINGS}*", 1_000)]
         if refetch and markets:
             client.hset(REFETCH, mapping=dict.fromkeys(markets, 0))
             client.expire(REFETCH, DAY)

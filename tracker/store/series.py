@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from tracker.store.layout import (
     status_key,
 )
 from tracker.store.ranks import Ranks
-from tracker.store.raw import Batch, Command
+from tracker.store.raw import Command
 from tracker.store.sources import Sources
 
 #: Hash, market -> slot from which it is fetched again, because stored samples may be lost (repairs.py).
@@ -84,10 +84,10 @@ class Store(Ranks, Sources):
             ahead = next(begun, None)
             yield chunk, windows
 
-    def _begin_windows(self, markets: Sequence[str]) -> Batch:
+    def _begin_windows(self, markets: Sequence[str]) -> Any:
         return self._raw.begin([("MGET", *map(ring_key, markets))] if markets else [])
 
-    def _windows(self, batch: Batch, now: float) -> Windows:
+    def _windows(self, batch: Any, now: float) -> Windows:
         rings: list[bytes | None] = next(iter(self._raw.finish(batch)), [])
         return self.ring.decode(rings, now)
 
@@ -101,11 +101,9 @@ class Store(Ranks, Sources):
         candles of the answer. ``new``: the market may have no ring yet. A new ring gets its whole size at once, because
         SETRANGE beyond a string's end reserves twice its size.
         """
-        self._raw.ask([
-            *self._written(market, slots, values, now, new, settled),
-            *answer_noted(source, [market], now, int(slots[-1]) if len(slots) else None),
-            *(("HINCRBY", status_key(source), f"refused:{reason}", count) for reason, count in refused.items()),
-        ])  # fmt: skip
+        noted = answer_noted(source, [market], now, int(slots[-1]) if len(slots) else None)
+        noted += [("HINCRBY", status_key(source), f"refused:{reason}", count) for reason, count in refused.items()]
+        self._raw.ask_in_turn(self._written(market, slots, values, now, new, settled), noted)
 
     def _written(
         self, market: str, slots: np.ndarray, values: np.ndarray, now: float, new: bool, settled: int | None = None
@@ -132,11 +130,11 @@ class Store(Ranks, Sources):
         values[:, PRICE] = list(prices.values())
         present = self._raw.ask([("EXPIRE", ring_key(market), RING_LIFE) for market in markets])
         absent = [market for market, there in zip(markets, present, strict=True) if not there]
-        self._raw.ask([
-            *(("SET", ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent),
-            *self._slot_written(markets, slot, values, final=True),
-            *answer_noted(source, markets, now, slot),
-        ])  # fmt: skip
+        made: list[Command] = [
+            ("SET", ring_key(market), bytes(self.ring.size), "NX", "EX", RING_LIFE) for market in absent
+        ]
+        written = made + self._slot_written(markets, slot, values, final=True)
+        self._raw.ask_in_turn(written, answer_noted(source, markets, now, slot))
 
     def inherit(self, market: str, before: str, now: float) -> None:
         """Copies the final samples of the market ``before`` to ``market``, in slots where ``market`` has none."""
@@ -156,8 +154,8 @@ class Store(Ranks, Sources):
         asked: list[Command] = [("HGET", markets_key(source), market) for source in sources]
         for metric in metrics:
             asked += ask_standing(metric)
-        asked.append(("GET", ring_key(market)))  # after the versions: never older than they are
-        *replies, ring = self._raw.ask(asked)
+        ring_of: Command = ("GET", ring_key(market))
+        *replies, ring = self._raw.ask_in_turn(asked, [ring_of])  # after the versions: never older than they are
         found, standings = replies[: len(sources)], replies[len(sources) :]
         each = [standings[at : at + STANDING] for at in range(0, len(standings), STANDING)]
         values, [final] = self.ring.decode([ring], now, [metric.column for metric in metrics])

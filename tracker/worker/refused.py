@@ -1,7 +1,7 @@
 """Messages that no worker takes. Redis keeps the newest MOST of them, for a person to look at.
 
-``dt1:refused`` list, newest first, each message as JSON; ``dt1:redelivered:{id}`` integer, how often the message of the
-task ``id`` was delivered again.
+``{dt1}:refused`` list, newest first, each message as JSON; ``{dt1}:redelivered:{id}`` integer, how often the message of
+the task ``id`` was delivered again.
 """
 
 import time

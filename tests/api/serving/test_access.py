@@ -51,7 +51,7 @@ def bearer(key: str) -> dict[str, str]:
 def test_a_key_is_stored_as_a_digest_and_shown_once(stored: Keys, redis: Redis) -> None:
     text = stored.create("charts", "read", 1_700_000_000.0)
 
-    dump = b"".join(redis.hgetall("dt1:keys").values())
+    dump = b"".join(redis.hgetall("{dt1}:keys").values())
     [key] = stored.all().values()
 
     assert text[12:].encode() not in dump and text not in repr(key) and key.digest not in repr(key)
@@ -244,7 +244,7 @@ class in_one_minute:
 
 def test_what_is_counted_leaves_the_store(tracked: Tracked, redis: Redis) -> None:
     client(tracked, api_rate=3).get(URL)
-    [key] = redis.keys("dt1:count:*")
+    [key] = redis.keys("{dt1}:count:*")
     assert 0 < redis.ttl(key) <= 120
 
 

@@ -25,7 +25,7 @@ def test_a_stale_market_is_a_state_of_its_source_and_no_alert(tracked: Tracked) 
     tracked.watch("kraken:btcusd", "kraken:ethusd")
     [source] = tracked.get("/v1/sources")["sources"]
     assert (source["state"], source["reason"]) == ("degraded", "1 of 2 markets are stale")
-    assert tracked.store.redis.exists("dt1:alerts") == 0
+    assert tracked.store.redis.exists("{dt1}:alerts") == 0
     assert Metric("kraken:ethusd", "price").id not in tracked.store.ranking("price")
 
 
