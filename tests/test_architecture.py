@@ -60,6 +60,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "tracker.commands": BELOW_SOURCES
     | {
+        "tracker.redis_address",
         "tracker.ports",
         "tracker.variables",
         "tracker.simulator",

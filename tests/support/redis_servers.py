@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from redis import Redis, RedisError
+from redis import AuthenticationError, Redis, RedisError
 
 from tests.support.servers import free_port, wait_for
 from tracker.store.embedded import binary
@@ -40,9 +40,13 @@ class Server:
         return self
 
     def answers(self) -> bool:
-        with contextlib.suppress(RedisError), self.client as client:
-            return bool(client.ping())
-        return False
+        try:
+            with self.client as client:
+                return bool(client.ping())
+        except AuthenticationError:
+            return True
+        except RedisError:
+            return False
 
     def kill(self) -> None:
         if self.process:

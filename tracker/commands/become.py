@@ -25,9 +25,18 @@ def make_password(settings: "Settings") -> None:
         embedded.password(settings)
 
 
+def check_store(settings: "Settings") -> None:
+    """Prints what is a risk. Raises SettingsError if the store cannot be used; a store that is away is waited for."""
+    from tracker.store import suitable
+
+    make_password(settings)
+    for warning in suitable.check_if_there(settings):
+        print(warning, file=sys.stderr)
+
+
 def celery(settings: "Settings", *arguments: str) -> NoReturn:
     """Becomes a command of Celery with the tracker's tasks."""
-    make_password(settings)
+    check_store(settings)
     become(settings, sys.executable, "-m", "celery", "-A", "tracker.tasks", *arguments, *(
         [] if arguments[0] == "flower" else ["--loglevel", settings.log_level]))  # fmt: skip
 

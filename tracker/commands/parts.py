@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tracker import ports
-from tracker.commands.become import become, celery, connections, make_password
+from tracker.commands.become import become, celery, check_store, connections
 from tracker.commands.terminal import Number, configured, configured_alone, show, simulator_flags
 from tracker.errors import TrackerError
 
@@ -136,7 +136,7 @@ def api(settings: Any) -> None:
     """Run the API and the dashboard."""
     from tracker.store.api_keys import check_start
 
-    make_password(settings)
+    check_store(settings)
     check_start(settings)
     ports.require("API_PORT", settings.bind, settings.api_port, shared=True)
     if ports.is_taken(settings.bind, settings.api_port):

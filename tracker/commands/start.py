@@ -15,7 +15,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import urlsplit
 
 import psutil
 
@@ -25,10 +24,11 @@ from tracker.commands import leftovers
 from tracker.commands.become import ROOT, absolute_paths
 from tracker.commands.progress import show
 from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.redis_address import parse
 from tracker.series.ring import WINDOW
 from tracker.settings import FLOWER_HIDDEN, Settings, load
 from tracker.sources import budget
-from tracker.store import api_keys, embedded, repairs
+from tracker.store import api_keys, embedded, repairs, suitable
 from tracker.store.connection import connect, server_version
 from tracker.store.keeper import die_with_parent
 from tracker.worker import deadline
@@ -37,8 +37,6 @@ from tracker.worker import deadline
 STOP = 100
 #: Seconds to stop while the store hangs, which delays every program.
 STOP_WITHOUT_STORE = 6
-#: The oldest usable major version of the server.
-OLDEST = 7
 #: Seconds after which the start says that the store does not answer.
 SILENT_STORE = 10
 FIRST_START = "first-start.json"
@@ -142,14 +140,13 @@ def _check_ports(settings: Settings) -> None:
 
 
 def _check_store(settings: Settings) -> None:
-    where = urlsplit(settings.redis_url)
-    shown = f"{where.scheme}://{where.hostname or ''}:{where.port or 6379}{where.path}"
     try:
-        version = server_version(connect(settings.redis_url, tries=1))
+        warnings = suitable.check(settings)
     except StoreError as error:
+        shown = parse(settings.redis_url).shown
         raise SettingsError(f"REDIS_URL={shown}: expected a server that answers: {error}") from error
-    if int(version.partition(".")[0]) < OLDEST:
-        raise SettingsError(f"REDIS_URL={shown}: expected Redis or Valkey {OLDEST} or newer, it is {version}")
+    for warning in warnings:
+        print(f"Warning   {warning}", flush=True)
 
 
 def _check_access(settings: Settings, folder: Path) -> None:

@@ -97,6 +97,12 @@ def _access(address: Address) -> dict[str, Any]:
     return {"ssl": address.encrypted} | {name: value for name, value in found.items() if name not in dropped}
 
 
+def topology_of(redis: Redis) -> Topology | None:
+    """The cluster to which ``redis`` belongs; None if it is a client of one server, or of sentinels."""
+    found: Topology | None = redis.connection_pool.connection_kwargs.get("topology")
+    return found
+
+
 def server_version(redis: Redis) -> str:
     """The version of the server's command set, e.g. ``7.2.4``; raises StoreError."""
     with translated():

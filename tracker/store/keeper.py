@@ -23,9 +23,9 @@ from typing import IO, Any
 from redis import RedisError
 
 from tracker.clock import utc
-from tracker.errors import StoreError, TrackerError
+from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.settings import Settings
-from tracker.store import aof, embedded, repairs
+from tracker.store import aof, embedded, model, repairs
 from tracker.store.aof import Mended
 from tracker.store.connection import connect, translated
 
@@ -77,7 +77,7 @@ class Guard:
             say(f"the store cannot load its files ({refused}), and they cannot be mended: {error}")
             return 1
         if status is None:
-            return self._watch()
+            return self._watch() if self._upgrade() else self._end()
         if status and not self.stopping:
             why = "".join(self._warnings()[-1:]) or "it did not say why"
             say(f"the store ended before it answered, with status {status}: {why}")
@@ -88,6 +88,24 @@ class Guard:
         self.stopping = True
         if self.process:
             self.process.terminate()
+
+    def _upgrade(self) -> bool:
+        """Brings data of an older version to this one. False if the data is of a newer version."""
+        try:
+            if renamed := model.upgrade(self.redis):
+                say(f"the data is of version {model.VERSION} now: {renamed} keys have new names")
+        except SettingsError as error:
+            say(str(error))
+            return False
+        except StoreError as error:
+            say(f"the version of the data is not known: {error}")  # the parts ask again
+        return True
+
+    def _end(self) -> int:
+        assert self.process
+        self.process.terminate()
+        self.process.wait()
+        return 1
 
     def _tidy(self) -> None:
         """Removes the files of a killed rewrite, and finishes an interrupted swap of files."""

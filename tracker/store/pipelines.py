@@ -5,6 +5,7 @@ from weakref import WeakKeyDictionary
 from redis import Redis
 
 from tracker.store.cluster_pipeline import ClusterPipeline
+from tracker.store.connection import topology_of
 from tracker.store.raw import RawPipeline
 
 _made: WeakKeyDictionary[Redis, RawPipeline | ClusterPipeline] = WeakKeyDictionary()
@@ -14,7 +15,7 @@ def pipeline(redis: Redis) -> RawPipeline | ClusterPipeline:
     """The pipeline that all users of ``redis`` share."""
     found = _made.get(redis)
     if found is None:
-        topology = redis.connection_pool.connection_kwargs.get("topology")
+        topology = topology_of(redis)
         made = ClusterPipeline(topology, redis.get_retry()) if topology else RawPipeline(redis)
         found = _made.setdefault(redis, made)
     return found
