@@ -18,8 +18,8 @@ SILENT = 1_500
 class Server:
     """A server with ``options``. It can be killed and started again on its data."""
 
-    def __init__(self, folder: Path, *options: str, port: int = 0, configuration: str = ""):
-        self.port = port or free_port()
+    def __init__(self, folder: Path, *options: str, configuration: str = ""):
+        self.port = free_port()
         self.folder = folder / str(self.port)
         self.folder.mkdir(parents=True)
         self.file = self.folder / "server.conf"
@@ -128,10 +128,9 @@ class Cluster(Servers):
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(SILENT),
                    "--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0",
                    *APPEND)  # fmt: skip
-        ports = []
-        while len(ports) < shards * (1 + replicas):
-            ports.append(free_port())  # the bus listens 10,000 above, which is below 42,000
-        self.servers = [Server(folder, *options, port=port) for port in ports]
+        count = shards * (1 + replicas)
+        self.buses = [free_port() for _ in range(count)]  # where the servers talk to each other
+        self.servers = [Server(folder, *options, "--cluster-port", str(bus)) for bus in self.buses]
         self.shards = shards
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers[:3])
 
@@ -139,7 +138,7 @@ class Cluster(Servers):
         super().start()
         first, *others = self.servers
         for other in others:
-            other.client.execute_command("CLUSTER MEET", "127.0.0.1", first.port)
+            other.client.execute_command("CLUSTER MEET", "127.0.0.1", first.port, self.buses[0])
         wait_for(lambda: all(self._knows_all(server) for server in self.servers), "the nodes know each other")
         edges = [16_384 * shard // self.shards for shard in range(self.shards + 1)]
         for shard, server in enumerate(self.servers[: self.shards]):
@@ -147,7 +146,11 @@ class Cluster(Servers):
         for place, server in enumerate(self.servers[self.shards :]):
             master = self.servers[place % self.shards].client.execute_command("CLUSTER MYID").decode()
             wait_for(lambda: self._follows(server, master), "a replica follows its master")  # noqa: B023
-        wait_for(lambda: all(self._ready(server) for server in self.servers), "the cluster is ready")
+        wait_for(self.ready, "the cluster is ready")
+
+    def ready(self) -> bool:
+        """Whether all slots have a server, and all replicas follow."""
+        return all(self._ready(server) for server in self.servers)
 
     def _knows_all(self, server: Server) -> bool:
         return int(server.client.execute_command("CLUSTER INFO")["cluster_known_nodes"]) == len(self.servers)

@@ -16,6 +16,7 @@ from typing import Any
 from redis import Redis, RedisError
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import AskError, ClusterDownError, ConnectionError, MovedError, ResponseError, TryAgainError
+from redis.retry import Retry
 
 #: Host and port of a server.
 Node = tuple[str, int]
@@ -28,8 +29,12 @@ FRESH = 0.1
 class Topology:
     """Knows the server of each slot. Any server of the cluster tells it, and it is asked again after ``forget``."""
 
-    def __init__(self, hosts: tuple[Node, ...], options: Callable[[], dict[str, Any]]):
-        """``hosts``: some servers of the cluster. ``options``: makes redis-py's options for a client of one server."""
+    def __init__(self, hosts: tuple[Node, ...], options: Callable[[], dict[str, Any]], retry: Retry):
+        """``hosts``: some servers of the cluster. ``options``: makes redis-py's options for a client of one server.
+
+        ``retry``: how often, and how long, a caller waits for a server that is away, or for its replica.
+        """
+        self.retry = retry
         self._options = options
         self._hosts = hosts
         self._lock = threading.Lock()

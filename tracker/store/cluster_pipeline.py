@@ -10,7 +10,6 @@ from typing import Any
 
 from redis.crc import key_slot
 from redis.exceptions import AskError, ConnectionError, MovedError, RedisError, ResponseError, TimeoutError
-from redis.retry import Retry
 
 from tracker.store.cluster import ELSEWHERE, Node, Topology
 from tracker.store.connection import translated
@@ -40,8 +39,8 @@ class ClusterBatch:
 class ClusterPipeline:
     """Sends commands to the servers of a cluster, on one connection for each server and thread."""
 
-    def __init__(self, topology: Topology, retry: Retry | None):
-        self._topology, self._retry = topology, retry
+    def __init__(self, topology: Topology):
+        self._topology = topology
         self._lanes: dict[Node, RawPipeline] = {}
 
     def ask(self, commands: Iterable[Command]) -> list[Any]:
@@ -70,10 +69,7 @@ class ClusterPipeline:
     def finish(self, batch: ClusterBatch) -> list[Any]:
         """The reply to each command of ``batch``, which this thread has begun; raises StoreError."""
         with translated():
-            if self._retry is None:
-                self._complete(batch)
-            else:
-                self._retry.call_with_retry(lambda: self._complete(batch), lambda error: None)
+            self._topology.retry.call_with_retry(lambda: self._complete(batch), lambda error: None)
             for reply in batch.replies:
                 if isinstance(reply, ResponseError):
                     raise reply

@@ -35,20 +35,23 @@ def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, lo
     socket where the same server may listen, see LocalConnection. Raises StoreError for an unknown option in the URL.
     """
 
+    def patient(tries: int) -> Retry:
+        return Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1)
+
     def options(tries: int) -> dict[str, Any]:
         return {
             "socket_timeout": patience,
             "socket_connect_timeout": min(patience, 3),
             "socket_keepalive": True,
             "health_check_interval": 10,
-            "retry": FailFast(tries, pause) if pause else Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1),
+            "retry": FailFast(tries, pause) if pause else patient(tries),
         }
 
     try:
         address = parse(url)
         access = _access(address)
         if address.kind == CLUSTER:
-            topology = Topology(address.hosts, lambda: access | options(1))
+            topology = Topology(address.hosts, lambda: access | options(1), patient(tries))
             client = _shared(topology, access | options(tries))
         elif address.kind == SENTINEL:
             client = _master(address, access, options(tries))

@@ -16,6 +16,6 @@ def pipeline(redis: Redis) -> RawPipeline | ClusterPipeline:
     found = _made.get(redis)
     if found is None:
         topology = topology_of(redis)
-        made = ClusterPipeline(topology, redis.get_retry()) if topology else RawPipeline(redis)
+        made = ClusterPipeline(topology) if topology else RawPipeline(redis)
         found = _made.setdefault(redis, made)
     return found
