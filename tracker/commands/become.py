@@ -25,11 +25,15 @@ def make_password(settings: "Settings") -> None:
         embedded.password(settings)
 
 
-def check_store(settings: "Settings") -> None:
-    """Prints what is a risk. Raises SettingsError if the store cannot be used; a store that is away is waited for."""
-    from tracker.store import suitable
+def check_store(settings: "Settings", broker: bool = True) -> None:
+    """Prints what is a risk. Raises SettingsError if the store cannot be used; a store that is away is waited for.
+
+    ``broker``: whether the part that starts uses the broker too.
+    """
+    from tracker.store import rights, suitable
 
     make_password(settings)
+    rights.check(settings, broker)
     for warning in suitable.check_if_there(settings):
         print(warning, file=sys.stderr)
 

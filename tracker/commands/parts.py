@@ -136,7 +136,7 @@ def api(settings: Any) -> None:
     """Run the API and the dashboard."""
     from tracker.store.api_keys import check_start
 
-    check_store(settings)
+    check_store(settings, broker=False)
     check_start(settings)
     ports.require("API_PORT", settings.bind, settings.api_port, shared=True)
     if ports.is_taken(settings.bind, settings.api_port):

@@ -28,7 +28,7 @@ from tracker.redis_address import parse
 from tracker.series.ring import WINDOW
 from tracker.settings import FLOWER_HIDDEN, Settings, load
 from tracker.sources import budget
-from tracker.store import api_keys, embedded, repairs, suitable
+from tracker.store import api_keys, embedded, repairs, rights, suitable
 from tracker.store.connection import connect, server_version
 from tracker.store.keeper import die_with_parent
 from tracker.worker import deadline
@@ -61,6 +61,7 @@ def run(settings: Settings) -> None:
     budget.check(settings)
     if settings.redis_given:
         _check_store(settings)
+    rights.check(settings)
     _check_access(settings, folder)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
