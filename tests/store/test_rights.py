@@ -6,16 +6,20 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from redis import Redis
 
 from tests.support import acl
-from tests.support.redis_servers import Server
+from tests.support.redis_servers import Cluster, Server
 from tests.support.servers import free_port
 from tests.support.stack import CLEAN, ROOT
 from tracker.errors import SettingsError
+from tracker.series.ring import Ring
 from tracker.settings import load
 from tracker.store import rights
+from tracker.store.connection import connect
+from tracker.store.series import Store
 
 #: The users by the variables that have their URL.
 USERS = {
@@ -104,6 +108,25 @@ def test_a_database_with_another_number_needs_its_own_channels(server: Server, a
 def test_the_user_of_the_api_needs_no_rights_on_the_broker(server: Server, admin: Redis) -> None:
     acl.make(admin, acl.OF_STORE)
     rights.check(load({"REDIS_URL": acl.url(server)}), broker=False)
+
+
+@pytest.mark.slow
+def test_a_cluster_takes_one_right_more(tmp_path: Path) -> None:
+    assert "`+cluster|slots`" in acl.PAGE
+    with Cluster(tmp_path, shards=2, replicas=0) as cluster:
+        given = cluster.url.replace("//", f"//tracker:{acl.SECRET}@")
+        for node in cluster.servers:
+            acl.make(node.client, acl.OF_STORE)
+        with pytest.raises(SettingsError, match=r"may run what it takes to connect .*'cluster\|slots'"):
+            rights.check(load({"REDIS_URL": given}), broker=False)
+        for node in cluster.servers:
+            acl.make(node.client, [*acl.OF_STORE, "+cluster|slots"])
+        rights.check(load({"REDIS_URL": given}), broker=False)
+        store = Store(connect(given), Ring())
+        markets = [f"kraken:m{number}usd" for number in range(8)]
+        for market in markets:
+            store.write("kraken", market, np.array([6_000]), np.array([[1.0, 2.0]]), 6_030, new=True)
+        assert store.windows(markets, 6_030).values[0, :, -1].tolist() == [1.0] * len(markets)
 
 
 def test_a_server_that_is_away_lacks_nothing() -> None:

@@ -88,8 +88,8 @@ def _lacking(url: str, commands: Sequence[Command]) -> tuple[list[str], str]:
                         pass
             finally:
                 connection.disconnect()
-    except NoPermissionError as error:
-        return ["SELECT"], str(error)
-    except (RedisError, StoreError):
-        pass
+    except (RedisError, StoreError) as error:
+        why = error if isinstance(error, NoPermissionError) else error.__cause__
+        if isinstance(why, NoPermissionError):
+            return ["what it takes to connect"], str(why)
     return [*lacking], next(iter(lacking.values()), "")
