@@ -4,40 +4,34 @@ import sys
 from datetime import datetime
 
 from celery.schedules import schedstate, schedule
-from kombu.entity import Exchange, Queue
 
 from tracker.errors import SettingsError
 from tracker.plain import plain
 from tracker.settings import settings
 from tracker.sources import known
+from tracker.worker.broker import broker
 
 try:
     _settings = known(settings())
+    _broker = broker(_settings)
 except SettingsError as error:
     sys.exit(plain(str(error)))
 
+# What differs between Redis, sentinels, RabbitMQ and others is in tracker/worker/broker.py, with its reasons.
+broker_url = _broker.url
+broker_use_ssl = _broker.tls
+broker_transport_options = _broker.options
 # Wait for the broker however long its outage: a worker that gives up needs a person.
-broker_url = _settings.broker_url
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
-broker_transport_options = {
-    # Seconds after which the message of a dead worker is delivered again. It is above the hard time limit and every
-    # countdown, or a running task would start a second time.
-    "visibility_timeout": 180,
-    # Look for such messages every 5 s. With the defaults, redelivery takes 87 s longer.
-    "unacked_restore_interval": 5,
-    "unacked_restore_throttle": 1,
-    # Notice a connection that died silently.
-    "health_check_interval": 10,
-    "socket_timeout": 15,
-    "socket_connect_timeout": 3,
-    "socket_keepalive": True,
-}
+# RabbitMQ only: a worker and RabbitMQ say every 10 s that they are alive. After 20 s of silence the worker connects
+# again, and RabbitMQ delivers its tasks to others. With Celery's 120 s, that takes four minutes.
+broker_heartbeat = 10
 # A few tries to publish a tick or a retry while the broker restarts. Then the caller gets the error.
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
 # One queue for each kind of task, so that a slow source or channel does not delay evaluation.
-task_queues = [Queue(name, Exchange(name), routing_key=name) for name in ("fetch", "evaluate", "notify")]
+task_queues = [_broker.queue(name) for name in ("fetch", "evaluate", "notify")]
 # A misspelt queue is an error. Otherwise it would be a queue without readers.
 task_create_missing_queues = False
 task_default_queue = "fetch"

@@ -48,7 +48,7 @@ ARROWS: dict[str, set[str]] = {
     "tracker.alerts.channels": BASE | {"tracker.http", "tracker.alerts.tables"},
     "tracker.pipeline": BELOW_SOURCES
     | {"tracker.sources", "tracker.sources.watchlist", "tracker.alerts", "tracker.alerts.rules"},
-    "tracker.worker": BELOW_SOURCES,
+    "tracker.worker": BELOW_SOURCES | {"tracker.environment", "tracker.redis_address"},
     "tracker.tasks": BELOW_SOURCES
     | {
         "tracker.pipeline",
@@ -70,7 +70,7 @@ ARROWS: dict[str, set[str]] = {
         "api",
     },
     "tracker.__main__": {"tracker.commands"},
-    "celeryconfig": {"tracker.errors", "tracker.plain", "tracker.settings", "tracker.sources"},
+    "celeryconfig": {"tracker.errors", "tracker.plain", "tracker.settings", "tracker.sources", "tracker.worker"},
     "api.serving": BELOW_SOURCES,
     "api.v1": BELOW_SOURCES
     | {"api.serving", "tracker.sources", "tracker.alerts", "tracker.alerts.rules", "tracker.alerts.tables"},

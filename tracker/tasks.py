@@ -12,7 +12,6 @@ from typing import Any
 from celery import Celery, Task, chain
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import after_setup_logger, beat_init, task_prerun, worker_init
-from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from tracker import pipeline
@@ -31,7 +30,7 @@ from tracker.sources.watchlist import wanted
 from tracker.store import skew
 from tracker.store.connection import connect
 from tracker.store.series import Store
-from tracker.worker.publishing import publish, queue_length
+from tracker.worker.publishing import BROKER_ERRORS, publish, queue_length
 from tracker.worker.quiet import OneLine
 from tracker.worker.timing import now
 
@@ -254,7 +253,7 @@ def first_tick(sender: Any, **_: Any) -> None:
             SourceGuard(store().redis, name).reconsider(wall())
         try:
             chain(refresh_markets.si(name), schedule_fetches.si(name)).apply_async()
-        except (OperationalError, RedisError) as error:
+        except (RedisError, *BROKER_ERRORS) as error:
             log.warning("%s: the first tick was not sent, the next one will be: %s", name, error)
 
 

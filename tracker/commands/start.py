@@ -49,6 +49,8 @@ class Stopped(Exception):
 
 def run(settings: Settings) -> None:
     """Runs until a signal comes. Raises TrackerError before it starts anything that cannot run."""
+    from tracker.worker.broker import broker  # not above: other commands need no Celery
+
     folder = _folder(settings)
     if settings.simulator_candles:
         _check_candles(settings, folder)  # first, because a refused replay must not make a folder
@@ -59,6 +61,7 @@ def run(settings: Settings) -> None:
     _check_ports(settings)
     Rulebook(settings.rules)
     budget.check(settings)
+    broker(settings)
     if settings.redis_given:
         _check_store(settings)
     rights.check(settings)

@@ -12,20 +12,22 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from celery import current_app
-from kombu import Message
+from kombu import Message, compression
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
 
 from tracker.clock import wall
 from tracker.errors import StoreError
 from tracker.settings import settings
 from tracker.store.connection import connect
-from tracker.worker.envelope import Strict, first, guard
+from tracker.worker.envelope import LARGEST, Strict, first, guard
 from tracker.worker.refused import REASON, SHOWN, Refused, printable
 
 log = logging.getLogger(__name__)
 
 #: A task that was delivered again more often than this is refused: it may be what kills its workers.
 REDELIVERIES = 5
+#: Beginnings of the headers that RabbitMQ adds to a message that waited or was delivered again. Its own are not flat.
+OF_RABBITMQ = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 #: Seconds at most until a task begins, and for its run: the visibility timeout. After it, the task is delivered again.
 LONGEST = 180
 
@@ -131,6 +133,8 @@ class Body(Strict):
 
 def fault(message: Message) -> str:
     """Why ``message`` cannot be one of our tasks; empty if it can."""
+    if len(message.body) > LARGEST:
+        return f"{len(message.body)} bytes, more than {LARGEST}"
     parts = {name: getattr(message, name) for name in Received.model_fields}
     try:
         task = Received.model_validate(parts).headers.task
@@ -161,6 +165,16 @@ def _arguments(task: str) -> tuple[inspect.Signature, type[Strict]]:
     return signature, create_model("arguments", __base__=Strict, **fields)
 
 
+def refuse_compressed() -> None:
+    """Makes kombu fail to read any compressed message: a small one may become a huge one before we see it."""
+
+    def refused(_: bytes) -> bytes:
+        raise ValueError("compressed")
+
+    for name in compression.encoders():
+        compression.register(compression.get_encoder(name)[0], refused, name)
+
+
 class Admission:
     """Passes on the good messages of a Celery ``consumer`` to ``take``, and refuses the others."""
 
@@ -170,14 +184,22 @@ class Admission:
         # A store that is away delays the worker's loop by this at most.
         self._refused = Refused(connect(settings().redis_url, tries=1, patience=3, local=settings().redis_socket))
         guard(consumer.task_consumer.channel, self._refuse)
+        refuse_compressed()
 
     def __call__(self, message: Message) -> None:
+        for name in [name for name in message.headers if name.startswith(OF_RABBITMQ)]:
+            del message.headers[name]
         reason = fault(message) or self._comes_back(message)
         if reason:
-            self._refuse(message.delivery_info.get("routing_key", ""), reason, _text(message))
-            message.reject_log_error(log, self._errors)
+            self.refuse(message, reason)
         else:
             self._take(message)
+
+    def refuse(self, message: Message, reason: str) -> None:
+        """Keeps the message for a person to look at, and takes it off its queue."""
+        queue = message.delivery_info.get("routing_key", "").rpartition(".")[2]  # RabbitMQ writes a delay before it
+        self._refuse(queue, reason, _text(message))
+        message.reject_log_error(log, self._errors)
 
     def _comes_back(self, message: Message) -> str:
         """Why a message that was delivered again is refused; empty if it is not."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery.worker import consumer
+from kombu import Message
 
 from tracker.worker import deadline
 from tracker.worker.admission import Admission
@@ -50,7 +51,12 @@ class Consumer(consumer.Consumer):
 
     def create_task_handler(self, *args: Any) -> Admission:
         """What is called with each message."""
-        return Admission(self, super().create_task_handler(*args))
+        self._admission = Admission(self, super().create_task_handler(*args))
+        return self._admission
+
+    def on_decode_error(self, message: Message, error: Exception) -> None:
+        """What is called with each message that kombu cannot read."""
+        self._admission.refuse(message, f"not readable: {type(error).__name__}")
 
     def on_send_event_buffered(self) -> None:
         """An event waits to be sent."""

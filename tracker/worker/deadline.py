@@ -1,6 +1,6 @@
-"""Ends a stopping process in time, even if the store hangs: it accepts connections and never answers.
+"""Ends a stopping process in time, even if store or broker hangs: it accepts connections and never answers.
 
-While it stops, Celery calls the store several times. Each call waits for the socket's timeout, or for ever.
+While it stops, Celery calls them several times. Each call waits for the socket's timeout, or for ever.
 """
 
 import os
@@ -16,8 +16,8 @@ from tracker.errors import StoreError
 from tracker.settings import Settings, settings
 from tracker.store.connection import connect
 
-#: Seconds that a worker has to stop by itself: more than celeryconfig's worker_soft_shutdown_timeout. If the store
-#: answers by then, the worker may take up to LONGEST seconds.
+#: Seconds that a worker has to stop by itself: more than celeryconfig's worker_soft_shutdown_timeout. If store and
+#: broker answer by then, the worker may take up to LONGEST seconds.
 GRACE, LONGEST = 6, 60
 
 
@@ -33,9 +33,23 @@ def hangs(settings: Settings) -> bool:
     return False
 
 
+def broker_hangs() -> bool:
+    """Whether the broker neither accepts nor refuses a new connection within a second."""
+    from celery import current_app  # not above: the command start needs no Celery
+
+    def connect() -> None:
+        with suppress(Exception), current_app.connection_for_write() as connection:
+            connection.connect()
+
+    asking = threading.Thread(target=connect, name="is the broker there", daemon=True)
+    asking.start()
+    asking.join(1)
+    return asking.is_alive()
+
+
 @cache  # starts only once
 def begin() -> None:
-    """Gives this process GRACE seconds. If the store hangs then, kills the process and its children.
+    """Gives this process GRACE seconds. If store or broker hangs then, kills the process and its children.
 
     No task is lost: a task that was not acknowledged is delivered again.
     """
@@ -45,9 +59,10 @@ def begin() -> None:
 def _end() -> None:
     began = time.monotonic()
     time.sleep(GRACE)
-    while not hangs(settings()) and time.monotonic() - began < LONGEST:
+    while not hangs(settings()) and not broker_hangs() and time.monotonic() - began < LONGEST:
         time.sleep(0.5)
-    os.write(2, b"did not stop in time: the store does not answer. Exits now\n")  # not the log: its lock may be held
+    # Not to the log: its lock may be held.
+    os.write(2, b"did not stop in time: the store or the broker does not answer. Exits now\n")
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()

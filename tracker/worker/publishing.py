@@ -1,4 +1,4 @@
-"""Publishes tasks through Celery, many in few round trips, and asks how many wait in a queue."""
+"""Publishes tasks through Celery, many at a time, and asks how many wait in a queue."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,10 +6,12 @@ from typing import Any
 
 from celery import Celery, Task
 from kombu import Connection, Producer
-from kombu.exceptions import BatchPublishError, ChannelError, OperationalError
+from kombu.exceptions import BatchPublishError, ChannelError, ConnectionError, OperationalError
 
 from tracker.errors import StoreError
 
+#: Errors of any broker that is away or refuses something.
+BROKER_ERRORS = (OperationalError, ConnectionError, ChannelError, BatchPublishError)
 #: The reply code of a broker that has no such queue. Redis deletes empty queues, so it means a length of 0.
 NOT_FOUND = 404
 
@@ -17,9 +19,9 @@ NOT_FOUND = 404
 def publish(task: Task, calls: Sequence[tuple[Any, ...]], **options: Any) -> None:
     """Publishes a message of ``task`` for each of ``calls``, its positional arguments.
 
-    ``options``: those of ``apply_async``. On Redis 1,000 messages take one round trip. If the broker is away, all
-    messages are published again, within the bounds of ``task_publish_retry_policy``: some may be published twice.
-    Raises StoreError.
+    ``options``: those of ``apply_async``. On Redis 1,000 messages take one round trip, on RabbitMQ each takes one. If
+    the broker is away, messages are published again, within the bounds of ``task_publish_retry_policy``: some may be
+    published twice. Raises StoreError.
     """
 
     def send() -> None:
@@ -70,5 +72,5 @@ def _translated() -> Iterator[None]:
     """Turns the errors of a broker that is away, or refuses a message, into StoreError."""
     try:
         yield
-    except (OperationalError, ChannelError, BatchPublishError) as error:
+    except BROKER_ERRORS as error:
         raise StoreError(f"the broker does not take messages: {str(error).rstrip('.')}") from error

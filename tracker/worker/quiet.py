@@ -1,19 +1,19 @@
-"""While the store is away or refuses writes, a log gets one line, not a stack for each failure."""
+"""While the store or the broker is away or refuses writes, a log gets one line, not a stack for each failure."""
 
 import logging
 import time
 
-from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from tracker.errors import StoreError
+from tracker.worker.publishing import BROKER_ERRORS
 
 #: Seconds between two lines about the same failure.
 EVERY = 60
 
 
 class OneLine(logging.Filter):
-    """Removes the stack from a record about a failure of the store. Drops the record if it repeats a recent one."""
+    """Removes the stack from a record about a failure of store or broker. Drops a record that repeats a recent one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class OneLine(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, StoreError | RedisError | OperationalError):
+        if not isinstance(error, (StoreError, RedisError, *BROKER_ERRORS)):
             return True
         place, now = (record.name, str(record.msg), type(error)), time.monotonic()
         if now - self._said.get(place, -EVERY) < EVERY:

@@ -32,3 +32,7 @@ class OurRequest(Request):
 
 class OurTask(Task):
     Request = "tracker.worker.timing:OurRequest"
+
+    def apply_async(self, *args: Any, countdown: float | None = None, **options: Any) -> Any:
+        """Delays a task by a second or more: Celery raises ValueError for a shorter delay on RabbitMQ."""
+        return super().apply_async(*args, countdown=countdown and max(countdown, 1), **options)
