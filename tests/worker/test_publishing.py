@@ -1,6 +1,10 @@
-"""Publishing tasks through Celery: their messages, and the effects of an outage, a fork and threads."""
+"""Publishing tasks through Celery: their messages, and the effects of an outage, a fork and threads.
+
+What holds for every broker is tested on Redis and on RabbitMQ.
+"""
 
 import multiprocessing
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,15 +13,19 @@ from pathlib import Path
 
 import pytest
 from celery import Celery, Task
-from kombu import Queue
+from kombu.transport import native_delayed_delivery as delayed
 from redis import Redis
 
 from tests.support.published import seconds_until, waiting
+from tests.support.rabbitmq import RabbitMQ
 from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.stack import CLEAN
 from tracker.errors import StoreError
+from tracker.settings import load
 from tracker.tasks import app as ours
-from tracker.worker.admission import fault
+from tracker.worker import deadline
+from tracker.worker.admission import drop_headers_of_rabbitmq, fault
+from tracker.worker.broker import broker
 from tracker.worker.publishing import publish, queue_length
 
 ROOT = Path(__file__).parents[2]
@@ -26,14 +34,13 @@ CALLS = [("simulator", [f"kraken:pair{number}"]) for number in range(3)]
 
 def made(url: str, **settings: object) -> Celery:
     """An app with our settings and another broker, and a task with the name of ours."""
-    app = Celery("another", broker=url, set_as_current=False)
-    names = (
-        "task_queues",
-        "task_routes",
-        "task_publish_retry_policy",
-        "task_ignore_result",
-        "broker_transport_options",
-    )
+    found = broker(load({"BROKER_URL": url}))
+    app = Celery("another", broker=found.url, task_cls=ours.task_cls, set_as_current=False)
+    app.conf.task_queues = [found.queue(name) for name in ("fetch", "evaluate", "notify")]
+    app.conf.broker_transport_options = found.options
+    if "read_timeout" in found.options:
+        app.conf.broker_transport_options |= {"read_timeout": 1}
+    names = ("task_routes", "task_publish_retry_policy", "task_ignore_result")
     app.conf.update({name: ours.conf[name] for name in names} | settings)
 
     @app.task(name="tracker.tasks.fetch", shared=False)
@@ -54,13 +61,46 @@ def fetch(app: Celery) -> Task:
     return app.tasks["tracker.tasks.fetch"]
 
 
-@pytest.mark.parametrize("options", [{}, {"expires": 90.5, "countdown": 7.5}])
-def test_a_worker_admits_what_is_published(app: Celery, fetch: Task, options: dict[str, float]) -> None:
-    publish(fetch, CALLS, **options)
-    with app.connection() as connection:
-        queue = Queue("fetch").bind(connection.default_channel)
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
+
+
+@pytest.fixture
+def on_rabbitmq(rabbitmq: RabbitMQ) -> Iterator[Celery]:
+    with made(rabbitmq.url) as app:
+        with app.connection() as connection:
+            for queue in app.conf.task_queues:
+                queue(connection.default_channel).declare()
+                queue(connection.default_channel).purge()
+        yield app
+
+
+RABBITMQ = (pytest.mark.slow, pytest.mark.program("rabbitmq-server"))
+
+
+@pytest.fixture(params=["app", pytest.param("on_rabbitmq", marks=RABBITMQ)])
+def anywhere(request: pytest.FixtureRequest) -> Celery:
+    """An app on Redis, and one on RabbitMQ."""
+    return request.getfixturevalue(request.param)
+
+
+def task(app: Celery) -> Task:
+    return app.tasks["tracker.tasks.fetch"]
+
+
+@pytest.mark.parametrize("options", [{}, {"expires": 90.5}, {"expires": 90.5, "countdown": 0.5}])
+def test_a_worker_admits_what_is_published(anywhere: Celery, options: dict[str, float]) -> None:
+    with anywhere.connection() as connection:
+        if connection.transport.driver_type == "amqp":  # as a worker does when it starts
+            delayed.declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
+            delayed.bind_queue_to_native_delayed_delivery_exchange(connection, anywhere.amqp.queues["fetch"])
+        publish(task(anywhere), CALLS, **options)
+        queue = anywhere.amqp.queues["fetch"](connection.default_channel)
         for _ in CALLS:
-            message = queue.get(no_ack=True)
+            message = wait_for(lambda: queue.get(no_ack=True), "it is there")
+            drop_headers_of_rabbitmq(message)
             assert fault(message) == ""
             assert message.properties["priority"] == 0
 
@@ -130,23 +170,78 @@ def test_a_broker_that_refuses_messages_is_an_error(redis: Redis, fetch: Task) -
         publish(fetch, CALLS)
 
 
-def test_threads_publish_at_the_same_time(app: Celery, fetch: Task) -> None:
+def test_threads_publish_at_the_same_time(anywhere: Celery) -> None:
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda _: publish(fetch, CALLS), range(40)))
-    assert queue_length(app, "fetch") == 40 * len(CALLS)
+        list(pool.map(lambda _: publish(task(anywhere), CALLS), range(40)))
+    assert queue_length(anywhere, "fetch") == 40 * len(CALLS)
 
 
-def test_a_forked_child_has_a_connection_of_its_own(app: Celery, redis: Redis, fetch: Task) -> None:
+def test_a_forked_child_has_a_connection_of_its_own(anywhere: Celery) -> None:
+    fetch = task(anywhere)
     publish(fetch, CALLS)
     child = multiprocessing.get_context("fork").Process(target=publish, args=(fetch, CALLS))
     child.start()
     publish(fetch, CALLS)
     child.join(60)
     assert child.exitcode == 0
-    assert redis.llen("fetch") == 3 * len(CALLS)
+    assert queue_length(anywhere, "fetch") == 3 * len(CALLS)
 
 
-def test_the_length_of_a_queue_is_that_of_its_messages(app: Celery, fetch: Task) -> None:
-    assert queue_length(app, "fetch") == 0
-    publish(fetch, CALLS)
-    assert queue_length(app, "fetch") == len(CALLS)
+def test_the_length_of_a_queue_is_that_of_its_messages(anywhere: Celery) -> None:
+    assert queue_length(anywhere, "fetch") == 0
+    publish(task(anywhere), CALLS)
+    assert queue_length(anywhere, "fetch") == len(CALLS)
+
+
+@pytest.mark.slow
+@pytest.mark.program("rabbitmq-server")
+def test_a_queue_that_rabbitmq_does_not_have_has_no_messages(rabbitmq: RabbitMQ) -> None:
+    with made(rabbitmq.url) as app:
+        assert queue_length(app, "no such queue") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.program("rabbitmq-server")
+def test_what_rabbitmq_has_taken_survives_its_crash(rabbitmq: RabbitMQ, on_rabbitmq: Celery) -> None:
+    publish(task(on_rabbitmq), CALLS * 100)
+    rabbitmq.kill()
+    rabbitmq.start()
+    wait_for(lambda: queue_length(on_rabbitmq, "fetch") == 300, "all messages are there")
+
+
+@pytest.mark.slow
+@pytest.mark.program("rabbitmq-server")
+def test_a_rabbitmq_without_memory_is_an_error(rabbitmq: RabbitMQ) -> None:
+    policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0.01, "interval_max": 0.01}
+    rabbitmq.control("set_vm_memory_high_watermark", "0.00001")
+    try:
+        with (
+            made(rabbitmq.url, task_publish_retry_policy=policy) as app,
+            pytest.raises(StoreError, match="the broker does not take messages: RabbitMQ is short of memory"),
+        ):
+            publish(task(app), CALLS)
+    finally:
+        rabbitmq.control("set_vm_memory_high_watermark", "0.4")
+
+
+@pytest.fixture
+def frozen(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
+    server = request.getfixturevalue(request.param)
+    server.process.send_signal(signal.SIGSTOP)
+    yield server
+    server.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("frozen", ["store_server", pytest.param("rabbitmq", marks=RABBITMQ)], indirect=True)
+def test_a_broker_that_hangs_is_noticed(frozen: RabbitMQ | StoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with made(frozen.url) as app:
+        monkeypatch.setattr("celery.current_app", app)
+        assert deadline.broker_hangs()
+
+
+def test_a_broker_that_answers_or_is_away_does_not_hang(anywhere: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celery.current_app", anywhere)
+    assert not deadline.broker_hangs()
+    with made(f"redis://127.0.0.1:{free_port()}/0") as away:
+        monkeypatch.setattr("celery.current_app", away)
+        assert not deadline.broker_hangs()

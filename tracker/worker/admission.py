@@ -131,6 +131,11 @@ class Body(Strict):
     body: Annotated[tuple[list[Any], dict[str, Any], Embedded], Field(strict=False)]
 
 
+def drop_headers_of_rabbitmq(message: Message) -> None:
+    for name in [name for name in message.headers if name.startswith(OF_RABBITMQ)]:
+        del message.headers[name]
+
+
 def fault(message: Message) -> str:
     """Why ``message`` cannot be one of our tasks; empty if it can."""
     if len(message.body) > LARGEST:
@@ -187,8 +192,7 @@ class Admission:
         refuse_compressed()
 
     def __call__(self, message: Message) -> None:
-        for name in [name for name in message.headers if name.startswith(OF_RABBITMQ)]:
-            del message.headers[name]
+        drop_headers_of_rabbitmq(message)
         reason = fault(message) or self._comes_back(message)
         if reason:
             self.refuse(message, reason)

@@ -145,11 +145,17 @@ def _rabbitmq(url: str) -> Broker:
     options = {
         # Wait until RabbitMQ has a message on disk. Otherwise messages are lost when it restarts.
         "confirm_publish": True,
-        # Seconds to wait for an answer. Otherwise a RabbitMQ that hangs, or is short of memory, would stop a worker.
+        # Seconds to wait for an answer. Otherwise a RabbitMQ that hangs would stop a worker.
         "read_timeout": 10,
         "write_timeout": 10,
+        # A RabbitMQ that is short of memory or disk lets publishers wait, however long that lasts.
+        "on_blocked": _blocked,
     }
     return Broker(f"{place}?{urlencode(given)}" if given else place, tls, options, replicated)
+
+
+def _blocked(reason: str) -> None:
+    raise OSError(f"RabbitMQ is short of memory or disk: {reason}")
 
 
 def _checked(tls: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def broker_hangs() -> bool:
 
     def connect() -> None:
         with suppress(Exception), current_app.connection_for_write() as connection:
-            connection.connect()
+            connection.ensure_connection(max_retries=0)
 
     asking = threading.Thread(target=connect, name="is the broker there", daemon=True)
     asking.start()

@@ -12,7 +12,7 @@ from tracker.errors import StoreError
 
 #: Errors of any broker that is away or refuses something.
 BROKER_ERRORS = (OperationalError, ConnectionError, ChannelError, BatchPublishError)
-#: The reply code of a broker that has no such queue. Redis deletes empty queues, so it means a length of 0.
+#: The reply code of a broker that has no such queue: its length is 0. Redis deletes empty queues.
 NOT_FOUND = 404
 
 
@@ -40,8 +40,8 @@ def publish(task: Task, calls: Sequence[tuple[Any, ...]], **options: Any) -> Non
 
 def queue_length(app: Celery, name: str) -> int:
     """Messages that wait in the queue ``name``. Raises StoreError."""
-    with _translated(), app.connection_or_acquire() as connection:
-        connection.ensure_connection(**app.conf.task_publish_retry_policy)
+
+    def ask() -> int:
         try:
             with connection.channel() as channel:
                 return int(channel.queue_declare(name, passive=True).message_count)
@@ -49,6 +49,12 @@ def queue_length(app: Celery, name: str) -> int:
             if int(error.reply_code or 0) != NOT_FOUND:
                 raise
             return 0
+
+    policy = app.conf.task_publish_retry_policy
+    with _translated(), app.connection_or_acquire() as connection:
+        connection.ensure_connection(**policy)
+        length: int = connection.ensure(connection, ask, **policy)()
+        return length
 
 
 def _declare_queues(app: Celery, producer: Producer) -> None:
@@ -73,4 +79,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except BROKER_ERRORS as error:
-        raise StoreError(f"the broker does not take messages: {str(error).rstrip('.')}") from error
+        raise StoreError(f"the broker does not take messages: {str(error).rstrip('.') or 'no answer'}") from error
