@@ -1,5 +1,6 @@
 """Celery's settings: broker, queues, routes, limits, beat's schedule. Comments name the fault that each prevents."""
 
+import os
 import sys
 from datetime import datetime
 
@@ -17,6 +18,8 @@ try:
 except SettingsError as error:
     sys.exit(plain(str(error)))
 
+# Celery's command line takes BROKER_URL as it is written for us, and would prefer it to what follows.
+os.environ.pop("CELERY_BROKER_URL", None)
 # What differs between Redis, sentinels, RabbitMQ and others is in tracker/worker/broker.py, with its reasons.
 broker_url = _broker.url
 broker_use_ssl = _broker.tls

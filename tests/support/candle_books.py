@@ -1,4 +1,4 @@
-"""What must be served and told of replayed candles, computed from the files in plain loops, without the tracker's code."""
+"""What must be served and told of replayed candles: plain loops over the files, without the tracker's code."""
 
 from functools import cache
 

@@ -83,20 +83,20 @@ APPEND = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--r
 
 
 class Replicated(Servers):
-    """A master with a replica, and three sentinels that make the replica the master when the master is gone."""
+    """A master with replicas, and sentinels that make a replica the master when the master is gone."""
 
     NAME = "tracker"
 
-    def __init__(self, folder: Path, replicas: int = 1):
+    def __init__(self, folder: Path, replicas: int = 1, sentinels: int = 3):
         master = Server(folder, *APPEND)
         follow = ("--replicaof", f"127.0.0.1 {master.port}")
         self.data = [master, *(Server(folder, *APPEND, *follow) for _ in range(replicas))]
         watch = (
-            f"sentinel monitor {self.NAME} 127.0.0.1 {master.port} 2\n"
+            f"sentinel monitor {self.NAME} 127.0.0.1 {master.port} {sentinels // 2 + 1}\n"
             f"sentinel down-after-milliseconds {self.NAME} {SILENT}\n"
             f"sentinel failover-timeout {self.NAME} 5000\n"
         )
-        self.sentinels = [Server(folder, "--sentinel", configuration=watch) for _ in range(3)]
+        self.sentinels = [Server(folder, "--sentinel", configuration=watch) for _ in range(sentinels)]
         self.servers = [*self.data, *self.sentinels]
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         self.url = f"redis+sentinel://{hosts}/0?master={self.NAME}"
@@ -111,7 +111,7 @@ class Replicated(Servers):
                       if name.startswith("slave") and each["state"] == "online"]  # fmt: skip
         known = [sentinel.client.sentinel_master(self.NAME) for sentinel in self.sentinels]
         return len(online) == len(self.data) - 1 and all(
-            each["num-other-sentinels"] == 2 and each["num-slaves"] == len(online) for each in known
+            each["num-other-sentinels"] == len(known) - 1 and each["num-slaves"] == len(online) for each in known
         )
 
     @property

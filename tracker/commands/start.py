@@ -62,9 +62,9 @@ def run(settings: Settings) -> None:
     Rulebook(settings.rules)
     budget.check(settings)
     broker(settings)
+    rights.check(settings)
     if settings.redis_given:
         _check_store(settings)
-    rights.check(settings)
     _check_access(settings, folder)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
