@@ -82,6 +82,14 @@ class Servers:
 APPEND = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--repl-diskless-sync-delay", "0")
 
 
+class Standalone(Servers):
+    """One server."""
+
+    def __init__(self, folder: Path):
+        self.servers = [Server(folder, *APPEND)]
+        self.url = f"redis://127.0.0.1:{self.servers[0].port}/0"
+
+
 class Replicated(Servers):
     """A master with replicas, and sentinels that make a replica the master when the master is gone."""
 
@@ -124,8 +132,8 @@ class Replicated(Servers):
 class Cluster(Servers):
     """A cluster: ``shards`` masters, each with one replica. ``servers``: the masters first."""
 
-    def __init__(self, folder: Path, shards: int = 3, replicas: int = 1):
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(SILENT),
+    def __init__(self, folder: Path, shards: int = 3, replicas: int = 1, silent: int = SILENT):
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(silent),
                    "--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0",
                    *APPEND)  # fmt: skip
         count = shards * (1 + replicas)

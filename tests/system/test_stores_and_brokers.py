@@ -24,7 +24,7 @@ from tests.support.exchange import Exchange
 from tests.support.http_server import HttpServer
 from tests.support.parts import Parts
 from tests.support.rabbitmq import RabbitMQ
-from tests.support.redis_servers import APPEND, Cluster, Replicated, Server, Servers
+from tests.support.redis_servers import Cluster, Replicated, Standalone
 from tests.support.servers import wait_for
 from tracker.alerts.outbox import Outbox
 from tracker.clock import Clock
@@ -36,14 +36,6 @@ from tracker.store.connection import connect
 pytestmark = [pytest.mark.slow, pytest.mark.program("rabbitmq-server")]
 
 MINUTES, SPEED = 8, 20
-
-
-class Standalone(Servers):
-    """One server."""
-
-    def __init__(self, folder: Path):
-        self.servers = [Server(folder, *APPEND)]
-        self.url = f"redis://127.0.0.1:{self.servers[0].port}/0"
 
 
 def replicated(folder: Path) -> Replicated:
