@@ -212,6 +212,12 @@ def test_the_core_loads_neither_celery_nor_flask() -> None:
     assert not imported(*core) & {"celery", "kombu", "flask", "apiflask", "api", "celeryconfig"}
 
 
+def test_a_health_check_is_cheap() -> None:
+    """It runs every few seconds."""
+    loaded = imported("tracker.commands.cli", "tracker.commands.health", "tracker.settings")
+    assert not loaded & {"celery", "kombu", "numpy", "redis", "requests"}
+
+
 def test_the_modules_of_the_page_have_no_circle() -> None:
     pages = {path.name: path.read_text() for path in (ROOT / "api" / "static").glob("*.js")}
     found = {

@@ -9,12 +9,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracker.clock import Clock
 from tracker.environment import read, refuse, variable
 from tracker.errors import SettingsError
 from tracker.redis_address import CLUSTER, SCHEMES, SENTINEL, SERVER, SOCKET, parse
-from tracker.series.ring import Ring
 from tracker.variables import (
     PerSource,
     address,
@@ -31,6 +31,7 @@ from tracker.variables import (
     origins,
     path,
     per_source,
+    prefix,
     redis,
     source_names,
     step,
@@ -39,6 +40,9 @@ from tracker.variables import (
     words,
     yes_or_no,
 )
+
+if TYPE_CHECKING:
+    from tracker.series.ring import Ring
 
 PORT = number(1, 65_535)
 HTTP = url("http", "https")
@@ -115,6 +119,9 @@ class Settings:
         or_empty(logins, ""),
         "user:password that Flower asks for; empty: it listens on 127.0.0.1 only",
         secret=True,
+    )
+    flower_prefix: str = variable(
+        "FLOWER_URL_PREFIX", "", or_empty(prefix, ""), "path at which a proxy serves Flower, e.g. /flower"
     )
     flower_open: bool = variable(
         "FLOWER_OPEN", "no", yes_or_no, "yes: other machines may reach Flower although it asks for no password"
@@ -281,7 +288,9 @@ class Settings:
         return "127.0.0.1" if self.flower_hidden else self.bind
 
     @cached_property
-    def ring(self) -> Ring:
+    def ring(self) -> "Ring":
+        from tracker.series.ring import Ring  # with numpy, which a health check can do without
+
         return Ring(self.step)
 
     @cached_property

@@ -198,6 +198,13 @@ def path(text: str) -> str:
     return text
 
 
+def prefix(text: str) -> str:
+    """Checks the path at which a proxy serves a part."""
+    if not re.fullmatch(r"(/[A-Za-z0-9_.-]+)+", text):
+        raise Unusable("a path such as /flower")
+    return text
+
+
 def logins(text: str) -> str:
     """Checks ``user:password``, or several of them separated by commas, as Flower reads them."""
     if not all(re.fullmatch(r"[^:\s]+:\S+", login) and login.isascii() for login in text.split(",")):

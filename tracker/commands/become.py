@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from tracker.worker import alive
+
 if TYPE_CHECKING:
     from tracker.settings import Settings
 
@@ -41,7 +43,7 @@ def check_store(settings: "Settings", broker: bool = True) -> None:
 def celery(settings: "Settings", *arguments: str) -> NoReturn:
     """Becomes a command of Celery with the tracker's tasks."""
     check_store(settings)
-    become(settings, sys.executable, "-m", "celery", "-A", "tracker.tasks", *arguments, *(
+    become(settings, arguments[0], "celery", "-A", "tracker.tasks", *arguments, *(
         [] if arguments[0] == "flower" else ["--loglevel", settings.log_level]))  # fmt: skip
 
 
@@ -67,9 +69,13 @@ def absolute_paths(settings: "Settings") -> dict[str, str]:
     return {name: str(Path(path).resolve()) for name, path in paths.items() if path}
 
 
-def become(settings: "Settings", *command: str) -> NoReturn:
-    """Replaces this process by ``command``, which runs in ROOT, so that signals reach the command itself."""
+def become(settings: "Settings", kind: str, *command: str) -> NoReturn:
+    """Replaces this process by ``python -m command``, which runs in ROOT, so that signals reach the command itself.
+
+    ``kind``: how the command `health` names it.
+    """
+    alive.begin(settings.data_dir, kind)
     os.environ.update(absolute_paths(settings))
     os.chdir(ROOT)
     sys.stdout.flush()
-    os.execv(command[0], command)
+    os.execv(sys.executable, [sys.executable, "-m", *command])

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tracker.commands import alerts, export, keys, parts, refused, sources, variables
+from tracker.commands import alerts, export, health, keys, parts, refused, sources, variables
 from tracker.errors import StoreError, TrackerError
 from tracker.plain import log_plainly, plain
 
@@ -51,6 +51,7 @@ root = Root(
         export.export,
         keys.keys,
         parts.flower,
+        health.health,
         sources.sources,
         alerts.rules,
         alerts.channels,

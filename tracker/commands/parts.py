@@ -33,9 +33,11 @@ def start(settings: Any) -> None:
 def simulate(settings: Any) -> None:
     """Run the simulated exchange. It speaks Cryptowatch's REST format."""
     from tracker.simulator.serve import SimulatorConfig, serve
+    from tracker.worker import alive
 
     if settings.clock_speed != 1 and not settings.clock_start:
         settings = replace(settings, clock_start=time.time())
+    alive.begin(settings.data_dir, "simulator")
     serve(SimulatorConfig.of(settings))
 
 
@@ -123,6 +125,7 @@ def flower(settings: Any) -> None:
     os.environ.pop("FLOWER_BASIC_AUTH", None)  # Flower would read an empty value as a login
     if settings.flower_logins:
         os.environ["FLOWER_BASIC_AUTH"] = settings.flower_logins  # the value may come from a file
+    os.environ["FLOWER_URL_PREFIX"] = settings.flower_prefix  # and so may this one
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     celery(
         settings, "flower", f"--address={settings.flower_bind}", f"--port={settings.flower_port}",
@@ -142,7 +145,7 @@ def api(settings: Any) -> None:
     if ports.is_taken(settings.bind, settings.api_port):
         print(f"API_PORT={settings.api_port}: an API serves there already, the two share requests", file=sys.stderr)
     become(
-        settings, sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
+        settings, "api", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
         # More threads per worker cost more: they wait for each other at every exchange with the store.
         "--port", str(settings.api_port), "--workers", "2", "--blocking-threads", "2",
         # Bounds: open connections per worker, waiting connections, bytes of a request's head, and milliseconds in

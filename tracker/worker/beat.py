@@ -1,4 +1,4 @@
-"""The schedule of a beat. It uses the store's clock, and logs little while the store takes no tasks."""
+"""The schedule of a beat. It uses the store's clock, and shows that it sends ticks. It logs little while it cannot."""
 
 import logging
 import time
@@ -9,6 +9,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from tracker import clock
 from tracker.settings import settings
 from tracker.store import skew
+from tracker.worker import alive
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ SAID_EVERY = 60
 class OurScheduler(Scheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._unsent, self._say_from = 0, 0.0  # by time.monotonic
+        self._sends = False  # whether the last tick was sent
         skew.keep(settings())  # before the entries note the time
         super().__init__(*args, **kwargs)
 
@@ -29,16 +31,26 @@ class OurScheduler(Scheduler):
             for entry in self.schedule.values():
                 entry.last_run_at = min(entry.last_run_at, self.app.now())
             self._heap = None
-        return super().tick(*args, **kwargs)
+        wait: float = super().tick(*args, **kwargs)
+        if self._sends:
+            alive.show(settings().data_dir, "beat")
+        return wait
+
+    def close(self) -> None:
+        """Called when the beat stops."""
+        super().close()
+        alive.end(settings().data_dir, "beat")
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Sends a tick. Drops a tick that cannot be sent: the next one does its work."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except Exception as error:
+            self._sends = False
             self._unsent += 1
             if time.monotonic() >= self._say_from:
                 log.error("ticks not sent: %d, the last: %s", self._unsent, error)
                 self._unsent, self._say_from = 0, time.monotonic() + SAID_EVERY
         else:
+            self._sends = True
             log.debug("%s sent", entry.name)

@@ -1,5 +1,5 @@
-"""The part of a Celery worker that takes messages, with three things done differently: which messages it takes, how it
-sends events, and when it begins to stop."""
+"""The part of a Celery worker that takes messages, with four things done differently: which messages it takes, how it
+sends events, when it begins to stop, and that it shows that it is at work."""
 
 import signal
 import time
@@ -9,7 +9,8 @@ from typing import Any
 from celery.worker import consumer
 from kombu import Message
 
-from tracker.worker import deadline
+from tracker.settings import settings
+from tracker.worker import alive, deadline
 from tracker.worker.admission import Admission
 from tracker.worker.stopping import between_events
 
@@ -45,9 +46,21 @@ class Consumer(consumer.Consumer):
         """Takes no more messages. Returns for how many seconds what runs may go on; Celery must not wait once more."""
         if self.task_consumer:
             self.task_consumer.cancel()
+        alive.end(settings().data_dir, "worker")
         seconds: float = self.app.conf.worker_soft_shutdown_timeout
         self.app.conf.worker_soft_shutdown_timeout = 0
         return seconds
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Called before each loop: Celery forgets the timers when it loses its connection."""
+        super().register_with_event_loop(hub)
+        hub.call_soon(self._show)
+        hub.call_repeatedly(alive.EVERY, self._show)
+
+    def _show(self) -> None:
+        consumer = self.task_consumer
+        if consumer and any(map(consumer.consuming_from, consumer.queues)):
+            alive.show(settings().data_dir, "worker")
 
     def create_task_handler(self, *args: Any) -> Admission:
         """What is called with each message."""
@@ -69,3 +82,4 @@ class Consumer(consumer.Consumer):
         """Sends what waits, and ends."""
         self._flush_events()
         super().shutdown()
+        alive.end(settings().data_dir, "worker")
