@@ -158,27 +158,34 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
     """
     started = time.monotonic()
     done: list[str] = []
-    for market in markets:
+    unstored: StoreError | None = None
+    for at, market in enumerate(markets):
         if time.monotonic() - started > FETCH_BUDGET:
-            fetch.apply_async((name, markets[len(done) :]), expires=life(name))
+            fetch.apply_async((name, markets[at:]), expires=life(name))
             break
         try:
             pipeline.fetch(store(), name, source(name), market, settings().clock)
         except MustWait as wait:
-            if not done:
+            if at == 0:
                 raise put_back(self, wait, name, markets) from wait
             if wait.seconds <= LONGEST_WAIT:
-                fetch.apply_async((name, markets[len(done) :]), expires=life(name), countdown=wait.seconds)
+                fetch.apply_async((name, markets[at:]), expires=life(name), countdown=wait.seconds)
             break
         except SoftTimeLimitExceeded:
             store().failed(name, settings().clock.now(), "too_slow", f"{market}: the time limit came first", market)
-        except StoreError:
-            raise
+        except StoreError as error:
+            store().version()  # raises if all of the store is away; a cluster may lack one server, with some markets
+            log.warning("%s: %s is not stored: %s", name, market, error)
+            unstored = error
+            continue
         except Exception as error:  # a bug that one market meets must not stop the others
             log.exception("%s: fetching %s failed", name, market)
             store().failed(name, settings().clock.now(), "internal_error", f"{market}: {error!r}", market)
         done.append(market)
-    evaluate.apply_async((done,), expires=life(name))
+    if unstored and not done:
+        raise unstored
+    if done:
+        evaluate.apply_async((done,), expires=life(name))
 
 
 def refreshed(name: str) -> list[str]:

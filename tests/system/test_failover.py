@@ -36,7 +36,7 @@ class Running:
             exchange = stack.enter_context(Exchange(create_app(FEED, Clock())))
             parts = stack.enter_context(
                 Parts(folder, REDIS_URL=url, BROKER_URL=broker, SIMULATOR_URL=exchange.url, INTERVAL="1",
-                      WORKER_POOL="threads", DATA_DIR=str(folder / "data"))
+                      WORKER_POOL="threads", MARKETS_PER_TASK="2", DATA_DIR=str(folder / "data"))
             )  # fmt: skip
             self.worker = parts.start("worker", "--concurrency", "8", prompt="ready.")
             self.beat = parts.start("beat", prompt="beat: Starting")
