@@ -63,6 +63,7 @@ ARROWS: dict[str, set[str]] = {
         "tracker.redis_address",
         "tracker.ports",
         "tracker.variables",
+        "tracker.environment",
         "tracker.simulator",
         "tracker.sources",
         "tracker.alerts",

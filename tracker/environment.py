@@ -28,11 +28,16 @@ def read(kind: type[T], environment: Mapping[str, str]) -> T:
 
 
 def _value(environment: Mapping[str, str], name: str, default: str, parse: Parser, meaning: str, secret: bool) -> Any:
-    text = environment.get(name) or _from_file(environment, name) or default
+    given = text(environment, name) or default
     try:
-        return parse(text)
+        return parse(given)
     except Unusable as expected:
-        refuse(name, "(secret)" if secret else repr(text)[:SHOWN], str(expected))
+        refuse(name, "(secret)" if secret else repr(given)[:SHOWN], str(expected))
+
+
+def text(environment: Mapping[str, str], name: str) -> str:
+    """The text of a variable, or of its file; empty without both. Raises SettingsError for the file."""
+    return environment.get(name) or _from_file(environment, name)
 
 
 def _from_file(environment: Mapping[str, str], name: str) -> str:

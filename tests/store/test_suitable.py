@@ -9,6 +9,8 @@ from tests.support.redis_servers import APPEND, Cluster, Replicated, Server
 from tests.support.servers import free_port
 from tracker.errors import SettingsError, StoreError
 from tracker.settings import load
+from tracker.store.connection import connect
+from tracker.store.copy import UNFINISHED
 from tracker.store.suitable import check, check_if_there
 
 pytestmark = pytest.mark.slow
@@ -83,3 +85,13 @@ def test_a_part_waits_for_a_store_that_is_away() -> None:
     assert check_if_there(settings) == []
     with pytest.raises(StoreError):
         check(settings)
+
+
+def test_a_copy_that_was_not_finished_is_refused(cluster: Cluster) -> None:
+    with connect(cluster.url) as redis:
+        redis.set(UNFINISHED, "")
+        with pytest.raises(
+            SettingsError, match="a copy that is not finished: run `python -m tracker store copy` again"
+        ):
+            check(load({"REDIS_URL": cluster.url}))
+        redis.delete(UNFINISHED)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tracker.commands import alerts, export, health, keys, parts, refused, sources, variables
+from tracker.commands import alerts, export, health, keys, parts, refused, sources, store, variables
 from tracker.errors import StoreError, TrackerError
 from tracker.plain import log_plainly, plain
 
@@ -43,7 +43,7 @@ root = Root(
     commands=[
         parts.start,
         parts.simulate,
-        parts.store,
+        store.store,
         parts.mend,
         parts.worker,
         parts.beat,

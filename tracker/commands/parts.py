@@ -42,19 +42,6 @@ def simulate(settings: Any) -> None:
 
 
 @click.command()
-@configured
-def store(settings: Any) -> None:
-    """Run the embedded store.
-
-    It is a valkey-server that keeps its data in DATA_DIR.
-    """
-    from tracker.store.keeper import run
-
-    ports.require("STORE_PORT", "127.0.0.1", settings.store_port)
-    sys.exit(run(settings))
-
-
-@click.command()
 @click.argument("folder", metavar="FOLDER")
 @configured
 def mend(settings: Any, folder: str) -> None:

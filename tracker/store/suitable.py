@@ -12,6 +12,7 @@ from tracker.redis_address import CLUSTER, SERVER, Address, parse
 from tracker.settings import Settings
 from tracker.store import model
 from tracker.store.connection import connect, topology_of, translated
+from tracker.store.copy import is_unfinished
 
 #: The oldest usable major version of the server.
 OLDEST = 7
@@ -29,16 +30,11 @@ def check(settings: Settings) -> list[str]:
     The embedded store is only asked for the version of its data.
     """
     with connect(settings.redis_url, tries=1, patience=PATIENCE, local=settings.redis_socket) as redis:
-        warnings: list[str] = []
-        if settings.redis_given:
-            address = parse(settings.redis_url)
-            _check_cluster(address)
-            for told in _servers(redis, address):
-                if expected := _unusable(told, address.kind):
-                    raise SettingsError(f"REDIS_URL={address.shown}: expected {expected}")
-                warnings += [f"REDIS_URL={address.shown}: {RISKS[name]}" for name in _risks(told)]
+        warnings = judge(redis, "REDIS_URL", parse(settings.redis_url)) if settings.redis_given else []
         model.check(redis)
-    return list(dict.fromkeys(warnings))
+        if is_unfinished(redis):
+            raise SettingsError("the store holds a copy that is not finished: run `python -m tracker store copy` again")
+    return warnings
 
 
 def check_if_there(settings: Settings) -> list[str]:
@@ -49,7 +45,18 @@ def check_if_there(settings: Settings) -> list[str]:
         return []
 
 
-def _check_cluster(address: Address) -> None:
+def judge(redis: Redis, name: str, address: Address) -> list[str]:
+    """Warnings about the servers at ``address``. Raises as ``check``; ``name`` is that of the address in all texts."""
+    _check_cluster(name, address)
+    warnings: list[str] = []
+    for told in _servers(redis):
+        if expected := _unusable(told, address.kind):
+            raise SettingsError(f"{name}={address.shown}: expected {expected}")
+        warnings += [f"{name}={address.shown}: {RISKS[risk]}" for risk in _risks(told)]
+    return list(dict.fromkeys(warnings))
+
+
+def _check_cluster(name: str, address: Address) -> None:
     """Raises SettingsError if a host of a cluster's URL is no node of a cluster."""
     for host, port in address.hosts if address.kind == CLUSTER else ():
         one = replace(address, kind=SERVER, hosts=((host, port),))
@@ -57,10 +64,10 @@ def _check_cluster(address: Address) -> None:
             told: Any = redis.info("cluster")
             if not told.get("cluster_enabled"):
                 expected = "a node of a cluster, this is one server: give redis://HOST:PORT"
-                raise SettingsError(f"REDIS_URL={address.shown}: expected {expected}")
+                raise SettingsError(f"{name}={address.shown}: expected {expected}")
 
 
-def _servers(redis: Redis, address: Address) -> Iterator[dict[str, Any]]:
+def _servers(redis: Redis) -> Iterator[dict[str, Any]]:
     """What each server that takes writes tells of itself. Raises StoreError."""
     topology = topology_of(redis)
     with translated():
