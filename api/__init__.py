@@ -1,19 +1,24 @@
-"""The HTTP API. ``create_app`` makes the WSGI app, ``server_app`` the app of a server process."""
+"""The HTTP API. ``create_app`` makes the WSGI app, ``server_app`` the app of a server process.
+
+``app.extensions`` has two Stores. ``reads`` is for what answers show: it may read from a replica (REDIS_READ_URL).
+``store`` is the master, for what is written and for what must not be a moment old: counts of requests and API keys.
+"""
 
 import gc
 import sys
+from functools import partial
 from typing import Any
 
 import orjson
 from apiflask import APIFlask
-from flask import Response
+from flask import Response, request
 from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import v1
 from api.pages import dashboard, docs, openapi, service
 from api.serving import bodies, problems
-from api.serving.access import Guard
+from api.serving.access import READS, Guard
 from api.serving.answer import dumps
 from api.serving.cache import Cached
 from api.v1.series import FastPath
@@ -24,6 +29,7 @@ from tracker.settings import Settings, load
 from tracker.sources import known
 from tracker.store import skew
 from tracker.store.connection import connect
+from tracker.store.reading import Replicas, reader, replicas_behind
 from tracker.store.series import Store
 
 #: Seconds for the store to answer a command or accept a connection. A client is waiting.
@@ -58,7 +64,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.url_map.merge_slashes = False  # a doubled slash is an unknown path, not a redirect
     redis = connect(settings.redis_url, tries=2, patience=PATIENCE, pause=PAUSE, local=settings.redis_socket)
     store = Store(redis, settings.ring)
-    app.extensions.update(settings=settings, store=store, tables=Tables(store, settings.sources))
+    reads = Store(reader(redis, settings.redis_read_url), settings.ring) if settings.redis_read_url else store
+    app.extensions.update(settings=settings, store=store, reads=reads, tables=Tables(reads, settings.sources))
     app.register_blueprint(dashboard.bp)
     app.register_blueprint(service.bp)
     app.register_blueprint(docs.bp)
@@ -68,12 +75,14 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.register_blueprint(VERSIONS[newest], url_prefix="/latest", name="latest")
     app.add_url_rule("/latest/openapi.json", "openapi.latest", app.view_functions["openapi.spec"])
     app.spec_processor(openapi.improved)
-    fast, alias = FastPath(settings, store), ("/latest/", f"/{newest}/")
-    app.extensions["cache"] = Cached(app.wsgi_app, fast, settings, store, alias)
+    fast, alias = FastPath(settings, reads), ("/latest/", f"/{newest}/")
+    app.extensions["cache"] = Cached(app.wsgi_app, fast, settings, reads, alias)
     app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     problems.install(app)
+    if replicas := replicas_behind(reads.redis):
+        app.after_request(partial(_catch_up, replicas))
     return app
 
 
@@ -90,6 +99,13 @@ def server_app() -> APIFlask:
     gc.collect()
     gc.freeze()
     return app
+
+
+def _catch_up(replicas: Replicas, response: Response) -> Response:
+    """What a request has written is in all answers after it."""
+    if request.method not in READS:
+        replicas.catch_up()
+    return response
 
 
 class Json(JSONProvider):

@@ -123,7 +123,7 @@ def _replace(file: Path, body: bytes) -> Path:
 def _write_database(app: APIFlask, folder: Path) -> Path:
     aside = folder / f".{DATABASE}.new"
     aside.unlink(missing_ok=True)
-    store: Store = app.extensions["store"]
+    store: Store = app.extensions["reads"]
     now = app.extensions["settings"].clock.now()
     with closing(sqlite3.connect(aside)) as database, database:
         database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")

@@ -96,6 +96,10 @@ GOOD = {
         "redis+sentinel://:pw@a:26379,b:26380/2?master=m",
     ),
     ("REDIS_URL", "redis+cluster://a:7001,b"): ("redis_url", "redis+cluster://a:7001,b:6379"),
+    ("REDIS_READ_URL", "redis+sentinel://a?master=m"): (
+        "redis_read_url",
+        "redis+sentinel://a:26379/0?master=m",
+    ),
     ("BROKER_URL", "amqps://me:pw@mq.example/tasks"): ("broker_url", "amqps://me:pw@mq.example/tasks"),
     ("BROKER_URL", "redis://mq.example"): ("broker_url", "redis://mq.example:6379/0"),
     ("STORE_PORT", "7000"): ("redis_url", "redis://127.0.0.1:7000/0"),
@@ -146,6 +150,9 @@ BAD = [
     ("REDIS_URL", "redis+sentinel://a:26379/0", "names the master"),
     ("REDIS_URL", "redis+cluster://a:7001/1", "a cluster without a database"),
     ("REDIS_URL", "redis://a/0?ssl_cert_reqs=none", "after a scheme that begins with rediss"),
+    ("REDIS_READ_URL", "redis+cluster://a:7001", "a cluster spreads its reads over its servers by itself"),
+    ("REDIS_READ_URL", "redis+sentinel://a:26379/0", "names the master"),
+    ("REDIS_READ_URL", "redis://me:hunter2@a/1", "redis://a:6379/1: expected database 0, as in REDIS_URL"),
     ("BROKER_URL", "rabbit", "a URL such as amqp://"),
     ("BROKER_URL", "amqp://me\n@host", "a URL such as amqp://"),
     ("BROKER_URL", "redis+cluster://a", "redis:// or unix:// or redis+sentinel://"),
@@ -262,8 +269,8 @@ def test_a_secret_is_in_no_message_and_no_cause(value, tmp_path):
 def test_a_secret_is_not_in_what_settings_show_of_themselves():
     url, login = "redis://:hunter2@host", "me:hunter2"
     settings = load(
-        {"REDIS_URL": url, "BROKER_URL": url, "FLOWER_BASIC_AUTH": login}
-        | dict.fromkeys(SECRET - {"REDIS_URL", "BROKER_URL", "FLOWER_BASIC_AUTH"}, "hunter2")
+        {"REDIS_URL": url, "REDIS_READ_URL": url, "BROKER_URL": url, "FLOWER_BASIC_AUTH": login}
+        | dict.fromkeys(SECRET - {"REDIS_URL", "REDIS_READ_URL", "BROKER_URL", "FLOWER_BASIC_AUTH"}, "hunter2")
     )
     assert "hunter2" not in repr(settings)
 
@@ -289,6 +296,18 @@ def test_the_passwords_of_the_store_may_be_given_apart_from_its_url(tmp_path):
     assert settings.redis_url == "redis+sentinel://me:hunter%402@a:26379/0?master=m&sentinel_password=hunter%402"
     assert load({"REDIS_URL": "redis://:own@a"} | files).redis_url == "redis://:own@a:6379/0"
     assert load({"BROKER_URL": "redis://a"} | files).broker_url == "redis://a:6379/0"
+    assert load({"REDIS_READ_URL": "redis://a"} | files).redis_read_url == "redis://:hunter%402@a:6379/0"
+
+
+def test_a_replica_fits_the_store_whose_replica_it_is():
+    cluster = {"REDIS_URL": "redis+cluster://a:7001"}
+    with pytest.raises(
+        SettingsError, match=r"REDIS_READ_URL=redis://b:6379/0: expected none, as REDIS_URL is a cluster"
+    ):
+        load(cluster | {"REDIS_READ_URL": "redis://b"})
+    with pytest.raises(SettingsError, match="expected database 2, as in REDIS_URL"):
+        load({"REDIS_URL": "redis://a/2", "REDIS_READ_URL": "redis://b"})
+    assert load({"REDIS_URL": "redis://a/2", "REDIS_READ_URL": "redis://b/2"}).redis_read_url == "redis://b:6379/2"
 
 
 def test_settings_cannot_be_changed():

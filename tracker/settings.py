@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tracker.clock import Clock
 from tracker.environment import read, refuse, variable
 from tracker.errors import SettingsError
-from tracker.redis_address import CLUSTER, SCHEMES, SENTINEL, SERVER, SOCKET, parse
+from tracker.redis_address import CLUSTER, SCHEMES, SENTINEL, SERVER, SOCKET, Address, parse
 from tracker.variables import (
     PerSource,
     address,
@@ -33,6 +33,7 @@ from tracker.variables import (
     per_source,
     prefix,
     redis,
+    replica,
     source_names,
     step,
     store_password,
@@ -61,7 +62,19 @@ class Settings:
         secret=True,
     )
     redis_password: str = variable(
-        "REDIS_PASSWORD", "", key, "password of the store at REDIS_URL, if that URL has none", secret=True
+        "REDIS_PASSWORD",
+        "",
+        key,
+        "password of the store at REDIS_URL and at REDIS_READ_URL, if the URL has none",
+        secret=True,
+    )
+    redis_read_given: str = variable(
+        "REDIS_READ_URL",
+        "",
+        or_empty(replica, ""),
+        "a replica of the store, or the sentinels that name the replicas: the API reads from there; empty: from the "
+        "store",
+        secret=True,
     )
     sentinel_password: str = variable(
         "SENTINEL_PASSWORD", "", key, "password of the sentinels themselves, if their URL has none", secret=True
@@ -233,6 +246,11 @@ class Settings:
         return replace(parse(f"redis://127.0.0.1:{self.store_port}/0"), password=password).url
 
     @property
+    def redis_read_url(self) -> str:
+        """The URL of the replicas that the API reads from, with its passwords; empty if there are none."""
+        return self._with_passwords(self.redis_read_given, self.redis_password) if self.redis_read_given else ""
+
+    @property
     def broker_url(self) -> str:
         """The URL of the broker, with its passwords; the store's unless BROKER_URL is set. Raises as ``redis_url``."""
         if not self.broker_given:
@@ -310,7 +328,17 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         value = getattr(loaded, each.name)
         if isinstance(value, PerSource) and (unknown := sorted(value.own.keys() - set(loaded.sources))):
             refuse(each.metadata["name"], repr(f"{unknown[0]:.60}=..."), f"a source out of SOURCES: {loaded.sources}")
+    if loaded.redis_read_given:
+        _check_replica(parse(loaded.redis_given or "redis://store"), parse(loaded.redis_read_given))
     return loaded
+
+
+def _check_replica(store: Address, replica: Address) -> None:
+    """Raises SettingsError if ``replica`` cannot be one of ``store``, or would show another database."""
+    if store.kind == CLUSTER:
+        refuse("REDIS_READ_URL", replica.shown, "none, as REDIS_URL is a cluster, which spreads its reads by itself")
+    if store.database != replica.database:
+        refuse("REDIS_READ_URL", replica.shown, f"database {store.database}, as in REDIS_URL")
 
 
 @cache

@@ -83,6 +83,13 @@ def redis(*kinds: str) -> Parser:
     return parse
 
 
+def replica(text: str) -> str:
+    """Checks the URL of a replica, or of sentinels that name the replicas."""
+    if text.partition("://")[0].endswith("+cluster"):
+        raise Unusable("a replica of one server: a cluster spreads its reads over its servers by itself")
+    return str(redis(redis_address.SERVER, redis_address.SOCKET, redis_address.SENTINEL)(text))
+
+
 def broker(text: str) -> str:
     """Checks the URL of a broker. Celery knows more of them than Redis and RabbitMQ; celeryconfig checks the scheme."""
     if text.partition("://")[0] in redis_address.SCHEMES:

@@ -9,6 +9,7 @@ from api.serving.problems import documented
 from api.v1 import schemas
 from tracker.models import FIELDS
 from tracker.settings import Settings
+from tracker.store.reading import replicas_behind
 from tracker.store.series import Store
 
 bp = APIBlueprint("service", __name__)
@@ -19,11 +20,14 @@ bp = APIBlueprint("service", __name__)
 @bp.doc(responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
 def health() -> Response:
     """Do the API and its store answer?"""
-    store: Store = current_app.extensions["store"]
+    store: Store = current_app.extensions["reads"]
     settings: Settings = current_app.extensions["settings"]
+    replicas = replicas_behind(store.redis)
+    reads = replicas.reads if replicas else None
     return jsonify(
         status="ok",
-        store="ok",
+        store="ok" if reads is None or reads.master else "read-only",
+        replica=None if reads is None else {"lag": reads.lag, "reason": reads.reason},
         metrics=sum(store.ranked(field) for field in FIELDS),
         sources={source: _times(store.status(source)) for source in settings.sources},
     )

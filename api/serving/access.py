@@ -5,6 +5,7 @@ or needs a key of scope ``read`` (API_READS=key). Writing needs a key of scope `
 Until then only this machine may write: not through a proxy, and not from a web page of another site.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,8 @@ from tracker.errors import StoreError
 from tracker.settings import Settings
 from tracker.store.api_keys import SCOPES, Key, Keys, is_public, match
 from tracker.store.series import Store
+
+log = logging.getLogger(__name__)
 
 Headers = list[tuple[str, str]]
 READS = ("GET", "HEAD", "OPTIONS")
@@ -54,6 +57,7 @@ class Guard:
         self.store = store
         self.known = KnownKeys(Keys(store.redis))
         self.public = is_public(settings)
+        self._uncounted = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         extra = SECURITY + self._cors(environ)
@@ -98,12 +102,26 @@ class Guard:
         limit = self.settings.api_key_rate if key else self.settings.api_rate
         if not limit:
             return None
+        who = f"key:{key.id}" if key else _network(environ.get("REMOTE_ADDR", ""))
         try:
-            return limits.spend(self.store, f"key:{key.id}" if key else _network(environ.get("REMOTE_ADDR", "")), limit)
-        except StoreError:
+            allowance = limits.spend(self.store, who, limit)
+        except StoreError as error:
+            self._say_uncounted(error)
             if self.settings.api_rate_fail == "open":
                 return None
             raise _away("Requests cannot be counted") from None
+        self._say_uncounted(None)
+        return allowance
+
+    def _say_uncounted(self, error: StoreError | None) -> None:
+        """Logs when requests begin to pass, or to be refused, without being counted, and when that ends."""
+        if self._uncounted == bool(error):
+            return
+        self._uncounted = bool(error)
+        if error:
+            log.warning("requests cannot be counted, API_RATE_FAIL=%s: %s", self.settings.api_rate_fail, error)
+        else:
+            log.warning("requests are counted again")
 
     def _authorise(self, environ: WSGIEnvironment, text: str, key: Key | None) -> None:
         writes = environ["REQUEST_METHOD"] not in READS

@@ -49,6 +49,12 @@ class CachePolicy(NamedTuple):
         evaluated = [standing.summary.at for standing in view.standings if standing]
         return cls(tuple(metrics), view.version, min(evaluated, default=0.0), now)
 
+    def is_before(self, other: "CachePolicy") -> bool:
+        """Whether ``other``, of the same metrics, shows newer data."""
+        if not self.metrics:
+            return int(self.version or 0) < int(other.version or 0)
+        return 0 < self.evaluated < other.evaluated
+
 
 class Coded(NamedTuple):
     body: bytes
@@ -81,6 +87,15 @@ class Answer:
         if coding not in self.codings:
             self.codings[coding] = self._code(coding)
         return self.codings[coding]
+
+    def yields_to(self, kept: "Answer") -> bool:
+        """Whether ``kept`` stays in the cache: it was put there meanwhile, and shows the same data or newer data."""
+        if kept is self or not kept.keep or not self.keep:
+            return False
+        if self.slot_end != kept.slot_end:
+            return self.slot_end < kept.slot_end
+        same = self.keep.version == kept.keep.version
+        return not kept.failed if same else self.keep.is_before(kept.keep)
 
     def _code(self, coding: str) -> Coded:
         body = COMPRESS[coding](self.body) if coding else self.body

@@ -63,17 +63,23 @@ class ByteLRU:
             self._answers.move_to_end(key)
             return self._answers[key][0]
 
-    def put(self, key: Key, answer: Answer) -> None:
-        """Keeps ``answer``, or updates its size. An answer larger than an eighth of ``capacity`` is not kept."""
+    def put(self, key: Key, answer: Answer) -> Answer:
+        """Keeps ``answer``, or updates its size. An answer larger than an eighth of ``capacity`` is not kept.
+
+        Returns ``answer``, or the kept one that it yields to: so nobody gets older data than somebody before.
+        """
         size = answer.size
         with self._lock:
+            if key in self._answers and answer.yields_to(self._answers[key][0]):
+                return self._answers[key][0]
             self.used -= self._answers.pop(key, (None, 0))[1]
             if size > self.capacity // 8:
-                return
+                return answer
             self._answers[key] = answer, size
             self.used += size
             while self.used > self.capacity:
                 self.used -= self._answers.popitem(last=False)[1][1]
+        return answer
 
     def drop(self, key: Key) -> None:
         with self._lock:
@@ -174,7 +180,9 @@ class Cached:
         codings = len(answer.codings)
         body, etag, headers = answer.coded(environ.get("HTTP_ACCEPT_ENCODING", ""))
         if len(answer.codings) > codings and answer.keep:
-            self.kept.put(key, answer)
+            kept = self.kept.put(key, answer)
+            if kept is not answer:
+                return self._send(key, kept, environ, start_response)
         common = [("ETag", etag), ("Vary", "Accept, Accept-Encoding"), *self._freshness(answer)]
         known = environ.get("HTTP_IF_NONE_MATCH")
         if known and (etag in known or known == "*"):

@@ -9,6 +9,7 @@ from flask import Response, current_app, jsonify, request, url_for
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.serving.problems import documented, refuse
+from api.v1 import context
 from api.v1.schemas import EXAMPLE, Query
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.rules import SEVERITIES
@@ -199,7 +200,7 @@ def list_alerts(query: AlertsQuery) -> Response:
     workers record at once, each with its own clock. In a replay, `at` uses the replay's clock.
     """
     found: list[dict[str, Any]] = []
-    for looked_at, (place, alert) in enumerate(_outbox().walk(query.cursor or ""), start=1):
+    for looked_at, (place, alert) in enumerate(Outbox(context.store().redis).walk(query.cursor or ""), start=1):
         if _asked_for(alert, query):
             found.append(_row(alert) | {"recorded_at": int(place.partition("-")[0]) / 1_000})
         if len(found) == query.limit or looked_at == LOOKED_AT:

@@ -16,7 +16,8 @@ def settings() -> Settings:
 
 
 def store() -> Store:
-    found: Store = current_app.extensions["store"]
+    """The store to read from."""
+    found: Store = current_app.extensions["reads"]
     return found
 
 

@@ -242,11 +242,21 @@ class SourceHealth(BaseModel):
     last_error_at: float | None = Field(description="When it last gave nothing usable, Unix seconds. Null: never.")
 
 
+class ReplicaHealth(BaseModel):
+    """The replica that the API reads from."""
+
+    lag: float | None = Field(description="Seconds that it is behind the store. Null: none is used.")
+    reason: str = Field(description="Why none is used: the API reads from the store itself. Else empty.")
+
+
 class Health(BaseModel):
     """The API and its store answer. `sources` shows whether samples are fresh."""
 
     status: str = Field(examples=["ok"], description="Always `ok`. A failure is a problem with status 503.")
-    store: str = Field(examples=["ok"], description="Always `ok`.")
+    store: str = Field(
+        examples=["ok"], description="`ok`, or `read-only`: only a replica answers, and nothing can be written."
+    )
+    replica: ReplicaHealth | None = Field(description="Null without `REDIS_READ_URL`.")
     metrics: int = Field(ge=0, description="Number of ranked metrics.")
     sources: dict[str, SourceHealth] = Field(description="By name, as configured.")
 

@@ -3,10 +3,10 @@
 from http import HTTPStatus
 
 from apiflask import APIBlueprint
-from flask import Response, current_app, jsonify
+from flask import Response, jsonify
 
 from api.serving.problems import documented
-from api.v1 import schemas
+from api.v1 import context, schemas
 from tracker.sources import status
 
 bp = APIBlueprint("sources", __name__, tag="Sources")
@@ -21,5 +21,5 @@ def sources(**_: object) -> Response:
 
     A source that is down and a market that is stale are states, not alerts.
     """
-    states = status.states(current_app.extensions["store"], current_app.extensions["settings"])
+    states = status.states(context.store(), context.settings())
     return jsonify(sources=[state.as_json() for state in states])

@@ -1,6 +1,7 @@
 """Servers of Redis as an operator may run them: with replicas and sentinels, and as a cluster. Each on a free port."""
 
 import contextlib
+import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +54,24 @@ class Server:
             self.process.kill()
             self.process.wait()
 
+    def stop(self) -> None:
+        """From now on it receives, and does nothing."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def follow(self, port: int) -> None:
+        """Makes it a replica of the server on ``port``. A port on which nobody listens cuts it off."""
+        with self.client as client:
+            client.replicaof("127.0.0.1", port)  # type: ignore[no-untyped-call]
+
 
 class Servers:
     """Several servers that are started and ended together."""
@@ -90,17 +109,46 @@ class Standalone(Servers):
         self.url = f"redis://127.0.0.1:{self.servers[0].port}/0"
 
 
+class Followed(Servers):
+    """A master, ``servers[0]``, and replicas of it, without sentinels."""
+
+    def __init__(self, folder: Path, replicas: int = 1):
+        self.servers = followed(folder, replicas)
+        self.master, *self.replicas = self.servers
+
+    def start(self) -> None:
+        super().start()
+        wait_for(lambda: all(self._follows(replica) for replica in self.replicas), "the replicas follow")
+
+    def _follows(self, replica: Server) -> bool:
+        with replica.client as client:
+            told: dict = client.info("replication")  # type: ignore[assignment]
+        return bool(told["master_link_status"] == "up")
+
+
+def followed(folder: Path, replicas: int) -> list[Server]:
+    """A master, and then replicas of it."""
+    master = Server(folder, *APPEND)
+    follow = ("--replicaof", f"127.0.0.1 {master.port}")
+    return [master, *(Server(folder, *APPEND, *follow) for _ in range(replicas))]
+
+
+def online(master: Server) -> list[object]:
+    """The replicas that follow ``master``."""
+    with master.client as client:
+        told: dict = client.info("replication")  # type: ignore[assignment]
+    return [each for name, each in told.items() if name.startswith("slave") and each["state"] == "online"]
+
+
 class Replicated(Servers):
     """A master with replicas, and sentinels that make a replica the master when the master is gone."""
 
     NAME = "tracker"
 
     def __init__(self, folder: Path, replicas: int = 1, sentinels: int = 3):
-        master = Server(folder, *APPEND)
-        follow = ("--replicaof", f"127.0.0.1 {master.port}")
-        self.data = [master, *(Server(folder, *APPEND, *follow) for _ in range(replicas))]
+        self.data = followed(folder, replicas)
         watch = (
-            f"sentinel monitor {self.NAME} 127.0.0.1 {master.port} {sentinels // 2 + 1}\n"
+            f"sentinel monitor {self.NAME} 127.0.0.1 {self.data[0].port} {sentinels // 2 + 1}\n"
             f"sentinel down-after-milliseconds {self.NAME} {SILENT}\n"
             f"sentinel failover-timeout {self.NAME} 5000\n"
         )
@@ -114,12 +162,10 @@ class Replicated(Servers):
         wait_for(self._in_sync, "the replicas follow, and the sentinels know each other")
 
     def _in_sync(self) -> bool:
-        with self.data[0].client as client:
-            online = [each for name, each in client.info("replication").items()
-                      if name.startswith("slave") and each["state"] == "online"]  # fmt: skip
         known = [sentinel.client.sentinel_master(self.NAME) for sentinel in self.sentinels]
-        return len(online) == len(self.data) - 1 and all(
-            each["num-other-sentinels"] == len(known) - 1 and each["num-slaves"] == len(online) for each in known
+        replicas = len(self.data) - 1
+        return len(online(self.data[0])) == replicas and all(
+            each["num-other-sentinels"] == len(known) - 1 and each["num-slaves"] == replicas for each in known
         )
 
     @property

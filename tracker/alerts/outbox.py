@@ -134,12 +134,8 @@ class Outbox:
         """
         last = f"({before}" if before else "+"
         while True:
-            with translated():
-                entries = self.redis.xrevrange(ALERTS, max=last, count=PAGE)
-                pipe = self.redis.pipeline(transaction=False)
-                for _, entry in entries:
-                    pipe.hgetall(_alert_key(entry[b"id"].decode()))
-                found = pipe.execute()
+            [entries] = self._raw.ask([("XREVRANGE", ALERTS, last, "-", "COUNT", PAGE)])
+            found = self._raw.ask([("HGETALL", _alert_key(id.decode())) for _, [_, id] in entries])
             for (position, _), stored in zip(entries, found, strict=True):
                 if alert := _alert(stored):
                     yield position.decode(), alert

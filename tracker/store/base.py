@@ -14,4 +14,4 @@ class Stored:
     def __init__(self, redis: Redis, ring: Ring):
         self.redis: Any = redis  # redis-py's types allow for text answers, which this client never gets
         self.ring = ring
-        self._raw: Any = pipeline(redis)  # of one server or of a cluster, each with a kind of batch of its own
+        self._raw = pipeline(redis)

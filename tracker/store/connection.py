@@ -35,23 +35,14 @@ def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, lo
     socket where the same server may listen, see LocalConnection. Raises StoreError for an unknown option in the URL.
     """
 
-    def patient(tries: int) -> Retry:
-        return Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1)
-
     def options(tries: int) -> dict[str, Any]:
-        return {
-            "socket_timeout": patience,
-            "socket_connect_timeout": min(patience, 3),
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-            "retry": FailFast(tries, pause) if pause else patient(tries),
-        }
+        return _waiting(patience, FailFast(tries, pause) if pause else _patient(tries))
 
     try:
         address = parse(url)
         access = _access(address)
         if address.kind == CLUSTER:
-            topology = Topology(address.hosts, lambda: access | options(1), patient(tries))
+            topology = Topology(address.hosts, lambda: access | options(1), _patient(tries))
             client = _shared(topology, access | options(tries))
         elif address.kind == SENTINEL:
             client = _master(address, access, options(tries))
@@ -64,6 +55,35 @@ def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, lo
     return client
 
 
+def replicas_of(url: str, patience: float) -> Callable[[], list[str]]:
+    """Returns a function that names the replicas at ``url``: the URL of each.
+
+    That is ``url`` itself, or those that its sentinels name at the moment; none while no sentinel answers. Raises
+    StoreError for an unknown option in the URL.
+    """
+    connect(url)
+    address = parse(url)
+    if address.kind != SENTINEL:
+        return lambda: [url]
+    sentinels = _sentinels(address, _access(address), _waiting(patience, _patient(1)))
+    one = replace(address, kind=SERVER, master="", sentinel_username="", sentinel_password="")
+    return lambda: [replace(one, hosts=(each,)).url for each in sentinels.discover_slaves(address.master)]
+
+
+def _waiting(patience: float, retry: Retry) -> dict[str, Any]:
+    return {
+        "socket_timeout": patience,
+        "socket_connect_timeout": min(patience, 3),
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "retry": retry,
+    }
+
+
+def _patient(tries: int) -> Retry:
+    return Retry(ExponentialBackoff(cap=2, base=0.1), tries - 1)
+
+
 def _server(address: Address, options: dict[str, Any], local: Path | None) -> Redis:
     if address.kind == SOCKET:
         del options["socket_keepalive"]
@@ -73,6 +93,11 @@ def _server(address: Address, options: dict[str, Any], local: Path | None) -> Re
 
 def _master(address: Address, access: dict[str, Any], options: dict[str, Any]) -> Redis:
     """A client of the master that the sentinels at ``address`` name."""
+    client: Redis = _sentinels(address, access, options).master_for(address.master)
+    return client
+
+
+def _sentinels(address: Address, access: dict[str, Any], options: dict[str, Any]) -> Any:
     own = access | options | {
         "db": 0,
         "username": address.sentinel_username or None,
@@ -81,8 +106,7 @@ def _master(address: Address, access: dict[str, Any], options: dict[str, Any]) -
         "retry": Retry(NoBackoff(), 0),  # the next sentinel is asked instead
     }  # fmt: skip
     sentinels: Any = Sentinel  # redis-py has no types here
-    client: Redis = sentinels(address.hosts, sentinel_kwargs=own, **access, **options).master_for(address.master)
-    return client
+    return sentinels(address.hosts, sentinel_kwargs=own, **access, **options)
 
 
 def _shared(topology: Topology, options: dict[str, Any]) -> Redis:

@@ -162,9 +162,9 @@ def test_health_tells_how_fresh_the_store_and_each_source_are(tracked: Tracked) 
     full = tracked.get("/healthz")
 
     none = {"simulator": {"last_success": None, "last_error_at": None}}
-    assert empty == {"status": "ok", "store": "ok", "metrics": 0, "sources": none}
+    assert empty == {"status": "ok", "store": "ok", "replica": None, "metrics": 0, "sources": none}
     known = {"simulator": {"last_success": SLOTS[-1], "last_error_at": NOW - 60}}
-    assert full == {"status": "ok", "store": "ok", "metrics": 6, "sources": known}
+    assert full == {"status": "ok", "store": "ok", "replica": None, "metrics": 6, "sources": known}
 
 
 def test_every_link_of_the_index_leads_somewhere(tracked: Tracked) -> None:
