@@ -33,9 +33,10 @@ ARROWS: dict[str, set[str]] = {
     "tracker.redis_address": set(),
     "tracker.variables": {"tracker.redis_address"},
     "tracker.environment": {"tracker.errors", "tracker.files", "tracker.variables"},
+    "tracker.servers": {"tracker.errors", "tracker.environment", "tracker.redis_address", "tracker.variables"},
     "tracker.series": {"tracker.errors", "tracker.models"},
-    "tracker.settings": BASE | {"tracker.series", "tracker.variables", "tracker.environment", "tracker.redis_address"},
-    "tracker.store": BASE | {"tracker.series", "tracker.settings", "tracker.redis_address"},
+    "tracker.settings": BASE | {"tracker.series", "tracker.variables", "tracker.environment", "tracker.servers"},
+    "tracker.store": BASE | {"tracker.series", "tracker.settings", "tracker.servers", "tracker.redis_address"},
     "tracker.simulator": BASE | {"tracker.ports", "tracker.settings"},
     "tracker.sources": BELOW_SOURCES
     | {"tracker.http", "tracker.variables", "tracker.sources.breaker", "tracker.sources.watchlist"},

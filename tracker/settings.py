@@ -5,22 +5,19 @@ Any variable may come from a file: ``REDIS_URL_FILE=/run/secrets/redis`` reads R
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.clock import Clock
 from tracker.environment import read, refuse, variable
-from tracker.errors import SettingsError
-from tracker.redis_address import CLUSTER, SCHEMES, SENTINEL, SERVER, SOCKET, Address, parse
+from tracker.servers import PORT, Servers, check_replica
 from tracker.variables import (
     PerSource,
     address,
     aliases,
     allowed,
-    broker,
     globs,
     key,
     logins,
@@ -32,11 +29,8 @@ from tracker.variables import (
     path,
     per_source,
     prefix,
-    redis,
-    replica,
     source_names,
     step,
-    store_password,
     url,
     words,
     yes_or_no,
@@ -45,59 +39,14 @@ from tracker.variables import (
 if TYPE_CHECKING:
     from tracker.series.ring import Ring
 
-PORT = number(1, 65_535)
 HTTP = url("http", "https")
 FLOWER_HIDDEN = "for this machine only; FLOWER_BASIC_AUTH=user:password opens it to others"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Servers):
     """All configuration, validated. Made by ``load``."""
 
-    redis_given: str = variable(
-        "REDIS_URL",
-        "",
-        or_empty(redis(SERVER, SOCKET, SENTINEL, CLUSTER), ""),
-        "the store: Redis or Valkey, 7 or newer, one server, with sentinels or a cluster; empty: the embedded one",
-        secret=True,
-    )
-    redis_password: str = variable(
-        "REDIS_PASSWORD",
-        "",
-        key,
-        "password of the store at REDIS_URL and at REDIS_READ_URL, if the URL has none",
-        secret=True,
-    )
-    redis_read_given: str = variable(
-        "REDIS_READ_URL",
-        "",
-        or_empty(replica, ""),
-        "a replica of the store, or the sentinels that name the replicas: the API reads from there; empty: from the "
-        "store",
-        secret=True,
-    )
-    sentinel_password: str = variable(
-        "SENTINEL_PASSWORD", "", key, "password of the sentinels themselves, if their URL has none", secret=True
-    )
-    broker_given: str = variable(
-        "BROKER_URL",
-        "",
-        or_empty(broker, ""),
-        "the broker, which holds the tasks: a URL of Redis, sentinels, RabbitMQ (amqp://) or another broker that "
-        "Celery supports; empty: the store",
-        secret=True,
-    )
-    store_port: int = variable("STORE_PORT", "6390", PORT, "port of the embedded store")
-    store_password: str = variable(
-        "STORE_PASSWORD",
-        "",
-        store_password,
-        "password of the embedded store; empty: the one in DATA_DIR/store/password, made at the first start",
-        secret=True,
-    )
-    data_dir: Path = variable(
-        "DATA_DIR", "var", lambda text: Path(path(text)), "folder of the embedded store's data and of all logs"
-    )
     bind: str = variable(
         "BIND_ADDRESS", "127.0.0.1", address, "IPv4 address that API, Flower and simulated exchange listen on"
     )
@@ -238,52 +187,6 @@ class Settings:
     )
 
     @property
-    def redis_url(self) -> str:
-        """The URL of the store, with its passwords. Raises SettingsError if the password file cannot be read."""
-        if self.redis_given:
-            return self._with_passwords(self.redis_given, self.redis_password)
-        password = self.store_password or _kept(self.password_file)
-        return replace(parse(f"redis://127.0.0.1:{self.store_port}/0"), password=password).url
-
-    @property
-    def redis_read_url(self) -> str:
-        """The URL of the replicas that the API reads from, with its passwords; empty if there are none."""
-        return self._with_passwords(self.redis_read_given, self.redis_password) if self.redis_read_given else ""
-
-    @property
-    def broker_url(self) -> str:
-        """The URL of the broker, with its passwords; the store's unless BROKER_URL is set. Raises as ``redis_url``."""
-        if not self.broker_given:
-            return self.redis_url
-        return self._with_passwords(self.broker_given)
-
-    def _with_passwords(self, url: str, password: str = "") -> str:
-        """Adds the passwords that the URL of a Redis lacks."""
-        if url.partition("://")[0] not in SCHEMES:
-            return url
-        address = parse(url)
-        return replace(
-            address,
-            password=address.password or password,
-            sentinel_password=address.sentinel_password or (self.sentinel_password if address.master else ""),
-        ).url
-
-    @property
-    def password_file(self) -> Path:
-        """The file of the embedded store's password, if STORE_PASSWORD gives none. embedded.py makes it."""
-        return self.store_folder / "password"
-
-    @property
-    def store_folder(self) -> Path:
-        """The folder of the embedded store."""
-        return (self.data_dir / "store").resolve()
-
-    @property
-    def redis_socket(self) -> Path | None:
-        """The second address of the embedded store. None if ``redis_url`` is another store."""
-        return None if self.redis_given else self.store_folder / socket_name(self.store_port)
-
-    @property
     def simulator_url(self) -> str:
         return self.simulator_given or self.local_url(self.simulator_port)
 
@@ -316,11 +219,6 @@ class Settings:
         return Clock(self.clock_start, self.clock_speed)
 
 
-def socket_name(port: int) -> str:
-    """The name of the embedded store's socket, in its folder."""
-    return f"{port}.sock"
-
-
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Reads the Settings. Raises SettingsError with the variable, its value (unless secret) and what was expected."""
     loaded = read(Settings, environment)
@@ -328,31 +226,11 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         value = getattr(loaded, each.name)
         if isinstance(value, PerSource) and (unknown := sorted(value.own.keys() - set(loaded.sources))):
             refuse(each.metadata["name"], repr(f"{unknown[0]:.60}=..."), f"a source out of SOURCES: {loaded.sources}")
-    if loaded.redis_read_given:
-        _check_replica(parse(loaded.redis_given or "redis://store"), parse(loaded.redis_read_given))
+    check_replica(loaded)
     return loaded
-
-
-def _check_replica(store: Address, replica: Address) -> None:
-    """Raises SettingsError if ``replica`` cannot be one of ``store``, or would show another database."""
-    if store.kind == CLUSTER:
-        refuse("REDIS_READ_URL", replica.shown, "none, as REDIS_URL is a cluster, which spreads its reads by itself")
-    if store.database != replica.database:
-        refuse("REDIS_READ_URL", replica.shown, f"database {store.database}, as in REDIS_URL")
 
 
 @cache
 def settings() -> Settings:
     """The Settings of this process, read once."""
     return load()
-
-
-def _kept(file: Path) -> str:
-    """The password in ``file``. Empty before the first start, which makes it."""
-    try:
-        return file.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        expected = f"a password in {file} that this user can read ({type(error).__name__})"
-        raise SettingsError(f"STORE_PASSWORD='': expected {expected}") from None

