@@ -18,9 +18,9 @@ try:
 except SettingsError as error:
     sys.exit(plain(str(error)))
 
-# Celery's command line takes BROKER_URL as it is written for us, and would prefer it to what follows.
+# What differs between Redis, sentinels, RabbitMQ and others is in tracker/worker/broker.py, with its reasons. Celery's
+# commands also read BROKER_URL, in their own form, and would prefer that.
 os.environ.pop("CELERY_BROKER_URL", None)
-# What differs between Redis, sentinels, RabbitMQ and others is in tracker/worker/broker.py, with its reasons.
 broker_url = _broker.url
 broker_use_ssl = _broker.tls
 broker_transport_options = _broker.options

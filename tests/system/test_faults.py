@@ -7,30 +7,18 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.support.exchange import Exchange
 from tests.support.servers import wait_for
+from tests.support.spiking import Spiking
 from tests.support.stack import Stack
 from tests.support.truth import assert_complete
 from tracker.clock import Clock
 from tracker.series.ring import DAY
-from tracker.simulator.feeds import Generated
 from tracker.simulator.server import create_app
 
 INTERVAL = 2
-
-
-class Spiking(Generated):
-    """Generated markets that all trade a thousand times as much in the minute ``spike``."""
-
-    spike = 0
-
-    def candles(self, exchange: str, pair: str, first: int, last: int) -> np.ndarray:
-        rows = super().candles(exchange, pair, first, last).copy()
-        rows[rows[:, 0] == self.spike, 5] *= 1_000
-        return rows
 
 
 @pytest.fixture

@@ -35,3 +35,21 @@ def test_a_fault_of_ours_keeps_its_stack(log: logging.Logger, caplog: pytest.Log
     for _ in range(2):
         fail(log, ValueError("a fault"))
     assert caplog.text.count("Traceback") == 2
+
+
+def test_what_celery_says_of_a_broker_that_is_away_is_one_line(
+    log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    consumer = logging.getLogger("celery.worker.consumer.consumer")
+    for tries in range(3):
+        consumer.error("cannot connect: %s. Try %s", ConnectionRefusedError("no"), tries)
+        fail(consumer, OSError("unexpectedly closed"), "connection lost")
+    assert [record.getMessage() for record in caplog.records] == [
+        "cannot connect: no. Try 0",
+        "connection lost (unexpectedly closed)",
+    ]
+
+
+def test_a_file_that_a_task_cannot_open_keeps_its_stack(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    fail(logging.getLogger("celery.app.trace"), OSError("no such file"))
+    assert caplog.text.count("Traceback") == 1

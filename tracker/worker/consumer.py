@@ -1,13 +1,14 @@
-"""The part of a Celery worker that takes messages, with four things done differently: which messages it takes, how it
-sends events, when it begins to stop, and that it shows that it is at work."""
+"""The part of a Celery worker that takes messages, with five things done differently: which messages it takes, how it
+sends events, how often it tries to connect, when it begins to stop, and that it shows that it is at work."""
 
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery.worker import consumer
-from kombu import Message
+from kombu import Connection, Message
 
 from tracker.settings import settings
 from tracker.worker import alive, deadline
@@ -16,6 +17,8 @@ from tracker.worker.stopping import between_events
 
 #: Seconds between two messages of events: Flower shows a task this much later.
 EVENTS_EVERY = 0.1
+#: Seconds between two tries to connect. Celery's own pauses grow to 30 s.
+CONNECT_EVERY = 3
 
 
 class Consumer(consumer.Consumer):
@@ -61,6 +64,12 @@ class Consumer(consumer.Consumer):
         consumer = self.task_consumer
         if consumer and any(map(consumer.consuming_from, consumer.queues)):
             alive.show(settings().data_dir, "worker")
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        """Tries to connect until it can."""
+        often = partial(conn.ensure_connection, interval_start=CONNECT_EVERY, interval_step=0)
+        conn.ensure_connection = often  # type: ignore[method-assign]
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any) -> Admission:
         """What is called with each message."""
