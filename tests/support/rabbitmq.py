@@ -22,6 +22,7 @@ class RabbitMQ:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port, self.names_port, self.nodes_port = free_port(), free_port(), free_port()
+        self.password = password
         self.url = f"amqp://tracker:{password}@{LOCAL}:{self.port}/"
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = {LOCAL}:{self.port}\ndefault_user = tracker\ndefault_pass = {password}\n"
