@@ -1,6 +1,7 @@
 """A real nginx with the shipped site."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import requests
 from tests.support.programs import find
 from tests.support.servers import free_port, wait_for
 
-SITE = Path(__file__).parents[2] / "deploy" / "nginx.conf"
+DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def nginx(folder: Path, api: str, changes: dict[str, str] | None = None) -> Iter
          "-addext", "subjectAltName=DNS:tracker.example,IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", site.ca],
         check=True, capture_output=True,
     )  # fmt: skip
-    (folder / "site.conf").write_text(adapted(SITE.read_text(), folder, site, api, changes or {}))
+    (folder / "site.conf").write_text(adapted(shipped(), folder, site, api, changes or {}))
     user = "user root;" if os.geteuid() == 0 else ""  # the folder belongs to root
     (folder / "nginx.conf").write_text(
         f"{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n"
@@ -41,6 +42,12 @@ def nginx(folder: Path, api: str, changes: dict[str, str] | None = None) -> Iter
     finally:
         process.terminate()
         process.wait(30)
+
+
+def shipped() -> str:
+    """The text of the site, with what it includes."""
+    text = (DEPLOY / "nginx.conf").read_text()
+    return re.sub(r"include tracker/(\w+\.conf);", lambda found: (DEPLOY / "nginx" / found[1]).read_text(), text)
 
 
 def adapted(text: str, folder: Path, site: "Site", api: str, more: dict[str, str]) -> str:
