@@ -79,5 +79,7 @@ def test_the_script_says_what_it_does() -> None:
 def test_ci_installs_every_program_that_a_test_needs() -> None:
     texts = [path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
     needed = {name for text in texts for name in re.findall(r"""mark\.program\("([\w-]+)"\)""", text)}
-    installed = set(re.findall(r"\b([\w-]+):[\w-]+", (ROOT / ".ci" / "run").read_text().partition("for each in")[2]))
+    installed = set(
+        re.findall(r"\b([\w-]+):[\w-]+", (ROOT / ".ci" / "run").read_text().partition("needed=(")[2].partition(")")[0])
+    )
     assert needed and needed <= installed
