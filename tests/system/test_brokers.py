@@ -3,6 +3,7 @@
 The broker is killed while tasks run. Every process goes on, and consumes again by itself: there is no supervisor here.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import requests
 
@@ -21,7 +23,7 @@ from tests.support.rabbitmq import RabbitMQ
 from tests.support.redis_servers import Replicated
 from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.spiking import Spiking
-from tests.support.stack import CLEAN
+from tests.support.stack import CLEAN, alive
 from tests.support.tls import Certificates, Front
 from tests.support.truth import assert_complete
 from tracker.alerts.outbox import Outbox
@@ -182,6 +184,24 @@ def test_all_works_with_a_broker_of_its_own_and_again_after_it_was_killed(system
     for part in system.parts:
         assert system.side.password not in part.logs()
         assert "Traceback" not in part.logs(), part.name
+
+
+@pytest.mark.program("rabbitmq-server")
+def test_sigterm_stops_a_worker_while_rabbitmq_hangs(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(RabbitMQ(tmp_path / "rabbitmq"))
+        store = stack.enter_context(StoreServer(tmp_path / "store"))
+        environment = CLEAN | {"REDIS_URL": store.url, "BROKER_URL": server.url}
+        command = [sys.executable, "-m", "tracker", "worker", "-c", "2"]
+        worker = LocalProcess("worker", command, tmp_path, "ready.", environment)
+        stack.callback(worker.teardown)
+        worker.ready()
+        children = psutil.Process(worker.process.pid).children(recursive=True)
+        server.process.send_signal(signal.SIGSTOP)
+        stack.callback(server.process.send_signal, signal.SIGCONT)
+        worker.kill("SIGTERM")
+        wait_for(lambda: not alive(children), "its processes are gone")
+    assert "the store or the broker does not answer" in worker.logs()
 
 
 def assert_flower_shows_all(system: System) -> None:

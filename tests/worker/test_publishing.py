@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from celery import Celery, Task
+from kombu.exceptions import OperationalError
 from kombu.transport import native_delayed_delivery as delayed
 from redis import Redis
 
@@ -20,6 +21,7 @@ from tests.support.published import seconds_until, waiting
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.stack import CLEAN
+from tests.support.tls import Certificates
 from tracker.errors import StoreError
 from tracker.settings import load
 from tracker.tasks import app as ours
@@ -38,7 +40,8 @@ def made(url: str, **settings: object) -> Celery:
     app = Celery("another", broker=found.url, task_cls=ours.task_cls, set_as_current=False)
     app.conf.task_queues = [found.queue(name) for name in ("fetch", "evaluate", "notify")]
     app.conf.broker_transport_options = found.options
-    if "read_timeout" in found.options:
+    app.conf.broker_use_ssl = found.tls
+    if "read_timeout" in found.options:  # a test does not wait for so long
         app.conf.broker_transport_options |= {"read_timeout": 1}
     names = ("task_routes", "task_publish_retry_policy", "task_ignore_result")
     app.conf.update({name: ours.conf[name] for name in names} | settings)
@@ -222,6 +225,31 @@ def test_a_rabbitmq_without_memory_is_an_error(rabbitmq: RabbitMQ) -> None:
             publish(task(app), CALLS)
     finally:
         rabbitmq.control("set_vm_memory_high_watermark", "0.4")
+
+
+@pytest.mark.slow
+@pytest.mark.program("openssl")
+@pytest.mark.program("rabbitmq-server")
+def test_rabbitmq_is_asked_for_its_certificate_and_asks_for_ours(tmp_path: Path) -> None:
+    ours, others = Certificates(tmp_path / "ours"), Certificates(tmp_path / "others")
+    port = free_port()
+    tls = (
+        f"listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.verify = verify_peer\n"
+        f"ssl_options.fail_if_no_peer_cert = true\nssl_options.cacertfile = {ours.authority}\n"
+        f"ssl_options.certfile = {ours.certificate}\nssl_options.keyfile = {ours.key}"
+    )
+    with RabbitMQ(tmp_path / "rabbitmq", configuration=tls) as server:
+        url = f"amqps://tracker:{server.password}@127.0.0.1:{port}/?"
+        with made(url + ours.options) as app:
+            publish(task(app), CALLS)
+            assert queue_length(app, "fetch") == len(CALLS)
+        for options in ("", f"ssl_ca_certs={ours.authority}", others.options):
+            with (
+                made(url + options) as app,
+                app.connection_for_write() as connection,  # a pool would give one that is open
+                pytest.raises(OperationalError, match=r"certificate|alert|closed|reset"),
+            ):
+                connection.ensure_connection(max_retries=0)
 
 
 @pytest.fixture

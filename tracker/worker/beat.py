@@ -41,6 +41,10 @@ class OurScheduler(Scheduler):
         super().close()
         alive.end(settings().data_dir, "beat")
 
+    def _ensure_connected(self) -> Any:
+        """A connection that opens with the first tick: a beat goes on while the broker is away or refuses it."""
+        return self.connection
+
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Sends a tick. Drops a tick that cannot be sent: the next one does its work."""
         try:

@@ -66,7 +66,8 @@ class Consumer(consumer.Consumer):
             alive.show(settings().data_dir, "worker")
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        """Tries to connect until it can."""
+        """Tries until it is connected, also while RabbitMQ refuses because it is still starting."""
+        conn.recoverable_connection_errors = conn.connection_errors
         often = partial(conn.ensure_connection, interval_start=CONNECT_EVERY, interval_step=0)
         conn.ensure_connection = often  # type: ignore[method-assign]
         return super().ensure_connected(conn)
