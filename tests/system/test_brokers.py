@@ -204,6 +204,34 @@ def test_sigterm_stops_a_worker_while_rabbitmq_hangs(tmp_path: Path) -> None:
     assert "the store or the broker does not answer" in worker.logs()
 
 
+@pytest.mark.program("rabbitmq-server")
+def test_parts_wait_for_a_virtual_host_and_stop_at_a_wrong_password(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(RabbitMQ(tmp_path / "rabbitmq"))
+        store = stack.enter_context(StoreServer(tmp_path / "store"))
+
+        def start(name: str, url: str, prompt: str, *words: str) -> LocalProcess:
+            environment = CLEAN | {"REDIS_URL": store.url, "BROKER_URL": url, "INTERVAL": "2"}
+            command = [sys.executable, "-m", "tracker", *words]
+            part = LocalProcess(name, command, tmp_path, prompt, environment)
+            stack.callback(part.teardown)
+            return part
+
+        refused = start("refused", server.url.replace(server.password, "wrong-password"), "ACCESS_REFUSED", "worker")
+        worker = start("worker", f"{server.url}tasks", "Cannot connect to", "worker", "fetch", "-c", "1")
+        beat = start("beat", f"{server.url}tasks", "ticks not sent", "beat")
+        for part in (refused, worker, beat):
+            part.ready()
+        assert refused.process.wait(30) == 1
+        server.control("add_vhost", "tasks")
+        server.control("set_permissions", "-p", "tasks", "tracker", ".*", ".*", ".*")
+        wait_for(lambda: "tracker.tasks.schedule_fetches" in worker.logs().partition("ready.")[2], "it takes a tick")
+    for part in (refused, worker, beat):
+        assert "Traceback" not in part.logs(), part.name
+        assert server.password not in part.logs(), part.name
+        assert "wrong-password" not in part.logs(), part.name
+
+
 def assert_flower_shows_all(system: System) -> None:
     wait_for(lambda: flower_workers(system) == 2, "Flower shows the workers")
 
