@@ -1,6 +1,7 @@
 """Two machines with a wire between them: network namespaces of this machine, which root may make."""
 
 import os
+import signal
 import subprocess
 from typing import Self
 
@@ -54,6 +55,9 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         for name in self._names.values():
+            left = subprocess.run([IP, "netns", "pids", name], capture_output=True, text=True, check=False).stdout
+            for pid in left.split():
+                os.kill(int(pid), signal.SIGKILL)
             subprocess.run([IP, "netns", "delete", name], stderr=subprocess.DEVNULL, check=False)
 
 

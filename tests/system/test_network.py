@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -38,7 +39,7 @@ class Site:
         self.socket = str(folder / "store.sock")  # this process is on neither machine
         self.redis = Redis(unix_socket_path=self.socket)
         self.store, self.outbox = Store(self.redis, Ring()), Outbox(self.redis)
-        self.processes: list[LocalProcess] = []
+        self.started = ExitStack()
 
     def start(self) -> None:
         host, tracker = self.network.address[HERE], (sys.executable, "-m", "tracker")
@@ -59,7 +60,7 @@ class Site:
         environment = CLEAN | self.books.variables | {"INTERVAL": str(INTERVAL), "DATA_DIR": str(self.folder / machine)}
         environment |= {"VENV": sys.prefix} | (variables or {})
         process = LocalProcess(name, self.network.on(machine, *command), self.folder, prompt, environment)
-        self.processes.append(process)
+        self.started.callback(process.teardown)
         process.ready()
         return process
 
@@ -73,21 +74,14 @@ class Site:
         ticks = [float(key.rpartition(b":")[2]) for key in self.redis.keys(f"{PREFIX}:tick:simulator:*")]
         return min(max(ticks, default=0), float(self.store.status("simulator")["last_success"]))
 
-    def end(self) -> None:
-        for process in reversed(self.processes):
-            process.teardown()
-        self.redis.close()
-
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     with Network() as network:
         site = Site(tmp_path, network)
-        try:
+        with site.redis, site.started:
             site.start()
             yield site
-        finally:
-            site.end()
 
 
 @pytest.mark.program("ip")
