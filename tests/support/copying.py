@@ -96,10 +96,9 @@ def put(client: Any, key: str, kind: str) -> None:
 class Asked:
     """The command in a process of its own, from the moment at which it asks to stop the workers."""
 
-    def __init__(self, source: str, target: str, **environment: str):
-        words = [sys.executable, "-m", "tracker", "store", "copy", source, target]
+    def __init__(self, *words: str):
         self.process = subprocess.Popen(
-            words, cwd=ROOT, env=CLEAN | environment, text=True,
+            [sys.executable, "-m", "tracker", "store", "copy", *words], cwd=ROOT, env=CLEAN, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert self.process.stdout
