@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from tests.support import acl
 from tests.support.copying import DOCUMENTED, MARKETS, Asked, Place, copied, differed, fill
 from tests.support.hand_driven import START, Exchange, HandClock, assert_final, every_minute, fetched
 from tests.support.redis_servers import APPEND, Cluster, Replicated, Server
@@ -272,6 +273,20 @@ def test_a_store_is_not_copied_to_itself(places: dict[str, Place]) -> None:
         done = copied(source, target, "--replace")
         assert (done.exit_code, done.output) == (1, "store: FROM and TO are the same store\n")
     assert copied(alone.url, alone.url[:-1] + "1").exit_code == 0  # another database is another store
+
+
+def test_the_user_that_the_page_on_security_makes_may_copy(alone: Place, cluster: Place) -> None:
+    fill(alone.url)
+    for client in alone.clients + cluster.clients:
+        acl.make(client, [*acl.OF_STORE, "+cluster|slots"])
+    login = f"://tracker:{acl.SECRET}@"
+    try:
+        done = copied(alone.url.replace("://", login), cluster.url.replace("://", login))
+    finally:
+        for client in alone.clients + cluster.clients:
+            client.acl_deluser("tracker")
+    assert done.exit_code == 0, done.output
+    assert cluster.content() == alone.content() and acl.SECRET not in done.output
 
 
 def test_passwords_come_from_variables_and_files_and_are_not_shown(

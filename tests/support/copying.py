@@ -57,7 +57,7 @@ def copied(source: str, target: str, *flags: str, told: str = "\n", **environmen
 
 def differed(said: str) -> list[int]:
     """How many keys differed in each round."""
-    return [int(count.replace(",", "")) for count in re.findall(r" ([\d,]+) differed", said)]
+    return [int(count.replace(",", "") or 0) for count in re.findall(r" s: (?:([\d,]+) differed|all are equal)", said)]
 
 
 def fill(url: str) -> None:

@@ -86,7 +86,8 @@ def _equalize(origin: "Side", goal: "Side", label: str) -> list[bytes]:
     with click.progressbar(length=size, label=label) as bar:
         changed = equalize(origin, goal, keys, bar.update)
     seconds = time.monotonic() - began
-    show(f"{len(keys):,} keys, {size / 1e6:,.1f} MB, {seconds:.1f} s: {len(changed):,} differed and were copied")
+    result = f"{len(changed):,} differed and were copied" if changed else "all are equal"
+    show(f"{len(keys):,} keys, {size / 1e6:,.1f} MB, {seconds:.1f} s: {result}")
     return changed
 
 
