@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from flask.testing import FlaskClient
 
 from api import create_app
 from api.serving import access, cache
 from api.v1 import table
 from tests.support.redis_servers import Followed, Replicated, Server
+from tests.support.served import served
 from tests.support.servers import free_port, wait_for, wait_for_room
 from tests.support.tracked import RING, market
 from tracker import pipeline
@@ -324,3 +326,17 @@ def test_a_store_that_takes_no_counts_is_told_once_and_the_setting_is_obeyed(
         "requests are counted again",
     ]
     assert "read only" in said[0] or "READONLY" in said[0]
+
+
+@pytest.mark.slow
+def test_the_processes_of_the_api_read_from_the_replica(servers: Followed, replica: Server, writer: Writer) -> None:
+    with served(servers.master.url, REDIS_READ_URL=replica.url) as url:
+        wait_for(lambda: requests.get(f"{url}/healthz", timeout=5).json()["replica"]["lag"] == 0, "the replica is read")
+        for number in range(20):
+            assert requests.get(f"{url}{PATHS[0]}?since={number}", timeout=5).json()["last"] == writer.number
+    assert [asked_for_ranks(server) for server in servers.servers] == [0, 40]
+
+
+def asked_for_ranks(server: Server) -> int:
+    told: dict = server.client.info("commandstats")  # type: ignore[assignment]
+    return told["cmdstat_zrevrank"]["calls"] if "cmdstat_zrevrank" in told else 0
