@@ -24,6 +24,7 @@ import numpy as np
 import psutil
 import requests
 
+from tests.support import redis_servers
 from tests.support.programs import find
 from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.site import nginx
@@ -61,7 +62,7 @@ end
 class Server:
     """A web server and its store's process, for their CPU time. ``command``: how the server starts."""
 
-    def __init__(self, stack: ExitStack, store: StoreServer, *command: str, **variables: str):
+    def __init__(self, stack: ExitStack, store: StoreServer | redis_servers.Server, *command: str, **variables: str):
         self.url = f"http://127.0.0.1:{variables['API_PORT']}"
         self.process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=clean() | variables)
         stack.callback(self.process.wait)
@@ -106,7 +107,6 @@ def main() -> None:
 class Bench:
     def __init__(self, stack: ExitStack, folder: Path, store: StoreServer, options: argparse.Namespace):
         self.stack, self.folder, self.store, self.options = stack, folder, store, options
-        (folder / "paths.lua").write_text(SCRIPT)
         self.ids = [f"bench:pair{number}:{field}" for number in range(options.metrics // 2) for field in FIELDS]
         self.fed = 0
 
@@ -179,13 +179,12 @@ class Bench:
         """Prints a line of figures. Returns the CPU of a request in microseconds; 0 if the figure is not wanted."""
         if self.options.only and base != 1.0 and not name.startswith(tuple(self.options.only)):
             return 0.0
-        file = self.folder / "paths.txt"
-        file.write_text("\n".join(paths or self.cold()))
-        self.wrk(server, file, connections, 1, key)
-        file.write_text("\n".join(paths or self.cold()))
+        wrk(self.folder, server.url, paths or self.cold(), connections, 1, key)
         live(self.store.url, self.options.metrics)
         before = server.spent()
-        requested, errors, seconds, p50, p99 = self.wrk(server, file, connections, self.options.seconds, key)
+        requested, errors, seconds, p50, p99 = wrk(
+            self.folder, server.url, paths or self.cold(), connections, self.options.seconds, key
+        )
         web, kept = (server.spent() - before) / requested * 1e6
         cost = web + kept
         ratio = f", {cost / base:5.2f} x hello" if base != 1.0 else ""
@@ -202,16 +201,20 @@ class Bench:
         self.fed += 1
         return [f"/v1/metrics/{id}?since={5 * self.fed + again}" for again in range(5) for id in self.ids]
 
-    def wrk(self, server: Server, file: Path, connections: int, seconds: float, key: str) -> list[float]:
-        threads = min(connections, 2)
-        command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds:.0f}s"]
-        arguments = [str(file), str(threads), *([key] if key else [])]
-        command += ["-s", str(self.folder / "paths.lua"), server.url, "--", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        numbers = re.search(r"RESULT (.*)", done.stdout)
-        assert numbers, done.stdout
-        requested, errors, duration, p50, p99 = map(float, numbers[1].split())
-        return [requested, errors, duration / 1e6, p50, p99]
+
+def wrk(folder: Path, url: str, paths: list[str], connections: int, seconds: float, key: str = "") -> list[float]:
+    """Requests ``paths`` in turn. Returns requests, errors, seconds, and p50 and p99 in microseconds."""
+    threads, file, script = min(connections, 2), folder / "paths.txt", folder / "paths.lua"
+    file.write_text("\n".join(paths))
+    script.write_text(SCRIPT)
+    command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds:.0f}s", "-s", str(script), url]
+    done = subprocess.run(
+        [*command, "--", str(file), str(threads), *([key] if key else [])], capture_output=True, text=True, check=True
+    )
+    numbers = re.search(r"RESULT (.*)", done.stdout)
+    assert numbers, done.stdout
+    requested, errors, duration, p50, p99 = map(float, numbers[1].split())
+    return [requested, errors, duration / 1e6, p50, p99]
 
 
 FIELDS = ("price", "volume")
