@@ -1,9 +1,13 @@
 """A store with data of another version is refused, and the data of version 1 is brought to this one."""
 
+import subprocess
+import sys
+
 import pytest
 from redis import Redis
 
 from tests.support.servers import StoreServer
+from tests.support.stack import CLEAN, ROOT
 from tracker.errors import SettingsError
 from tracker.settings import load
 from tracker.store import model
@@ -43,6 +47,18 @@ def test_an_upgrade_keeps_all_data_and_may_be_interrupted(redis: Redis) -> None:
     assert redis.get("{dt1}:fired:jump:x") == b"new"
     assert redis.hgetall("{dt1}:keys") == {b"a": b"key"}
     assert model.upgrade(redis) == 0
+
+
+@pytest.mark.slow
+def test_the_command_upgrades_a_store(redis: Redis, store_server: StoreServer) -> None:
+    redis.set("dt1:version", 7)
+    command = [sys.executable, "-m", "tracker", "store", "upgrade"]
+    for renamed in (1, 0):
+        done = subprocess.run(
+            command, cwd=ROOT, env=CLEAN | {"REDIS_URL": store_server.url}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"the data is of version 2: {renamed} keys have new names\n"
+    assert redis.get("{dt1}:version") == b"7"
 
 
 def test_the_embedded_store_upgrades_its_data_at_its_start(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The commands ``store``: runs the embedded store, and moves a store's data to another one."""
+"""The commands ``store``: runs the embedded store, moves a store's data to another one, or upgrades it."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ COMPARISONS = 3
 @click.group(invoke_without_command=True)
 @click.pass_context
 def store(context: click.Context) -> None:
-    """Run the embedded store, or copy a store.
+    """Run the embedded store, or copy or upgrade a store.
 
     The embedded store is a valkey-server that keeps its data in DATA_DIR.
     """
@@ -74,6 +74,21 @@ def copy(settings: Any, source: str, target: str, replace: bool) -> None:
     raise TrackerError(
         f"something still writes to FROM, e.g. {changed[0].decode()}: stop it and give this command again"
     )
+
+
+@store.command()
+@configured
+def upgrade(settings: Any) -> None:
+    """Bring the data of an older version of the tracker to this one.
+
+    Stop every part of the tracker first. The embedded store does this itself.
+    """
+    from tracker.store import model
+    from tracker.store.connection import connect
+
+    with connect(settings.redis_url, tries=1, patience=10) as redis:
+        renamed = model.upgrade(redis)
+    show(f"the data is of version {model.VERSION}: {renamed:,} keys have new names")
 
 
 def _equalize(origin: "Side", goal: "Side", label: str) -> list[bytes]:
