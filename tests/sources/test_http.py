@@ -163,7 +163,9 @@ def test_redirects_are_not_followed(client, server, status, location):
         (503, {"Retry_After": formatdate(time.time() + 9_000, usegmt=True)}, b"", 1, 9_000),
         (503, {}, b"", 0, 0),
         (418, {}, b"", 120, 120),
-        (418, {}, b'{"msg":"IP banned until %d."}' % ((time.time() + 9_000) * 1_000), 1, 9_000),
+        pytest.param(
+            418, {}, b'{"msg":"IP banned until %d."}' % ((time.time() + 9_000) * 1_000), 1, 9_000, id="banned"
+        ),
         (418, {}, b'{"msg":"IP banned until 1659761931230."}', 0, 0),
         (404, {}, b"", 0, 0),
     ],
