@@ -27,8 +27,8 @@ broker_transport_options = _broker.options
 # Wait for the broker however long its outage: a worker that gives up needs a person.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
-# RabbitMQ only: a worker and RabbitMQ say every 10 s that they are alive. After 20 s of silence the worker connects
-# again, and RabbitMQ delivers its tasks to others. With Celery's 120 s, that takes four minutes.
+# RabbitMQ only: a worker and RabbitMQ say every 10 s that they are alive. After 30 s of silence at most, the worker has
+# connected again, and RabbitMQ delivers its tasks to others. With Celery's 120 s, that takes four minutes.
 broker_heartbeat = 10
 # A few tries to publish a tick or a retry while the broker restarts. Then the caller gets the error.
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
@@ -55,6 +55,8 @@ task_acks_late = True
 task_reject_on_worker_lost = True
 # A dead worker's prefetched tasks would wait for the visibility timeout. So prefetch few.
 worker_prefetch_multiplier = 1
+# A worker that connects again while tasks run would prefetch even fewer, and from a quorum queue for ever.
+worker_enable_prefetch_count_reduction = False
 # Seconds of a task at most: a source may never end its answer. Soft: drop the market. Hard: kill the process.
 task_soft_time_limit = 30
 task_time_limit = 45

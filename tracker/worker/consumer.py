@@ -1,5 +1,5 @@
 """The part of a Celery worker that takes messages, with five things done differently: which messages it takes, how it
-sends events, how often it tries to connect, when it begins to stop, and that it shows that it is at work."""
+sends events, how it connects, when it begins to stop, and that it shows that it is at work."""
 
 import signal
 import time
@@ -64,6 +64,13 @@ class Consumer(consumer.Consumer):
         consumer = self.task_consumer
         if consumer and any(map(consumer.consuming_from, consumer.queues)):
             alive.show(settings().data_dir, "worker")
+
+    def connect(self) -> Connection:
+        """Connects, and declares the queues of all workers: RabbitMQ binds each to its delays as soon as one starts."""
+        connection = super().connect()
+        for queue in self.app.conf.task_queues:
+            queue(connection.default_channel).declare()
+        return connection
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """Tries until it is connected, also while RabbitMQ refuses because it is still starting."""
