@@ -247,7 +247,7 @@ def test_rabbitmq_is_asked_for_its_certificate_and_asks_for_ours(tmp_path: Path)
             with (
                 made(url + options) as app,
                 app.connection_for_write() as connection,  # a pool would give one that is open
-                pytest.raises(OperationalError, match=r"certificate|alert|closed|reset"),
+                pytest.raises(OperationalError, match=r"certificate|alert|closed|reset|EOF"),
             ):
                 connection.ensure_connection(max_retries=0)
 
