@@ -10,7 +10,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from tests.support.books import Books
+from tests.support.made_candles import MadeCandles
 from tests.support.network import HERE, THERE, Network
 from tests.support.processes import LocalProcess
 from tests.support.servers import wait_for
@@ -35,7 +35,7 @@ class Site:
     def __init__(self, folder: Path, network: Network):
         self.folder, self.network = folder, network
         self.clock = Clock(int(time.time()), SPEED)
-        self.books = Books(folder / "candles", self.clock)
+        self.candles = MadeCandles(folder / "candles", self.clock)
         self.socket = str(folder / "store.sock")  # this process is on neither machine
         self.redis = Redis(unix_socket_path=self.socket)
         self.store, self.outbox = Store(self.redis, Ring()), Outbox(self.redis)
@@ -57,8 +57,8 @@ class Site:
         self, machine: str, name: str, command: tuple[str, ...], prompt: str, variables: dict[str, str] | None = None
     ) -> LocalProcess:
         """Runs a part with ``variables``. All parts know the clock and INTERVAL, as README says."""
-        environment = CLEAN | self.books.variables | {"INTERVAL": str(INTERVAL), "DATA_DIR": str(self.folder / machine)}
-        environment |= {"VENV": sys.prefix} | (variables or {})
+        own = {"INTERVAL": str(INTERVAL), "DATA_DIR": str(self.folder / machine), "VENV": sys.prefix}
+        environment = CLEAN | self.candles.variables | own | (variables or {})
         process = LocalProcess(name, self.network.on(machine, *command), self.folder, prompt, environment)
         self.started.callback(process.teardown)
         process.ready()
@@ -86,7 +86,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.mark.program("ip")
 def test_a_wire_that_is_cut_for_a_minute_loses_nothing(site: Site) -> None:
-    wait_for(lambda: len(site.store.ranking("price")) == len(site.books.markets), "every market is ranked", 60)
+    wait_for(lambda: len(site.store.ranking("price")) == len(site.candles.markets), "every market is ranked", 60)
     pids = site.pids()
     site.network.cut()
     cut, end = site.clock.now(), time.time() + CUT
@@ -95,5 +95,5 @@ def test_a_wire_that_is_cut_for_a_minute_loses_nothing(site: Site) -> None:
     site.network.mend()
     mended = site.clock.now()
     wait_for(lambda: site.newest() > mended, "ticks are taken and answers are stored again", BACK)
-    site.books.assert_kept(site.store, site.outbox)
+    site.candles.assert_kept(site.store, site.outbox)
     assert site.pids() == pids

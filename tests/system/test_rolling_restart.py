@@ -5,8 +5,8 @@ from pathlib import Path
 
 import requests
 
-from tests.support.books import AT, Books
 from tests.support.exchange import Exchange
+from tests.support.made_candles import AT, MadeCandles
 from tests.support.parts import Parts
 from tests.support.processes import LocalProcess
 from tests.support.servers import answers, free_port, wait_for
@@ -26,16 +26,16 @@ SPEED, INTERVAL = 4, 40
 
 def test_no_slot_and_no_alert_is_lost_and_at_most_one_tick_is_late(tmp_path: Path) -> None:
     clock = Clock(int(time.time()), SPEED)
-    books = Books(tmp_path / "candles", clock)
+    candles = MadeCandles(tmp_path / "candles", clock)
     ports = {name: str(free_port()) for name in ("STORE_PORT", "API_PORT", "FLOWER_PORT")}
-    variables = books.variables | ports | {"INTERVAL": str(INTERVAL), "DATA_DIR": str(tmp_path)}
+    variables = candles.variables | ports | {"INTERVAL": str(INTERVAL), "DATA_DIR": str(tmp_path)}
     settings = load(variables)
     server = LocalProcess("store", command(settings), tmp_path, "Ready to accept connections")
     try:
         server.ready()
         with (
             connect(settings.redis_url) as redis,
-            Exchange(create_app(Replay(books.folder, books.opened, AT), clock), delay=0.2) as exchange,
+            Exchange(create_app(Replay(candles.folder, candles.opened, AT), clock), delay=0.2) as exchange,
             Parts(tmp_path, SIMULATOR_URL=exchange.url, **variables) as parts,
         ):
             store = Store(redis, Ring())
@@ -45,31 +45,31 @@ def test_no_slot_and_no_alert_is_lost_and_at_most_one_tick_is_late(tmp_path: Pat
             notify = parts.start("worker", "notify", "-c", "1", prompt="ready.")
             api = parts.start("api", prompt="Started worker-2")
             flower = parts.start("flower", prompt="Visit me at")
-            wait_for(lambda: len(store.ranking("price")) == len(books.markets), "every market is ranked", 60)
+            wait_for(lambda: len(store.ranking("price")) == len(candles.markets), "every market is ranked", 60)
             began = clock.now()
             for part in (beat, api, flower, notify):
                 part.restart()
             for part in (fetch, evaluate, server):
                 wait_for(exchange.busy, "fetches are under way")
                 part.restart()
-            minute = books.minutes_since_start() + 1
-            wait_for(lambda: books.minutes_since_start() > minute, "a whole minute passes")
-            assert late(exchange, books, clock, began, clock.now()) <= 1
-            books.assert_kept(store, Outbox(redis))
-            assert served(f"http://127.0.0.1:{ports['API_PORT']}") == 2 * len(books.markets)
+            minute = candles.minutes_since_start() + 1
+            wait_for(lambda: candles.minutes_since_start() > minute, "a whole minute passes")
+            assert late(exchange, candles, clock, began, clock.now()) <= 1
+            candles.assert_kept(store, Outbox(redis))
+            assert served(f"http://127.0.0.1:{ports['API_PORT']}") == 2 * len(candles.markets)
             wait_for(lambda: answers(f"http://127.0.0.1:{ports['FLOWER_PORT']}/workers"), "Flower answers")
     finally:
         server.teardown()
 
 
-def late(exchange: Exchange, books: Books, clock: Clock, began: float, ended: float) -> int:
+def late(exchange: Exchange, candles: MadeCandles, clock: Clock, began: float, ended: float) -> int:
     """The number of ticks between ``began`` and ``ended`` whose fetches were not all asked for before the next tick."""
     asked: dict[int, set[str]] = {}
     for at, market in exchange.times:
         asked.setdefault(int(clock.at(at) // INTERVAL), set()).add(market)
     ticks = range(int(began // INTERVAL) + 1, int(ended // INTERVAL))
     assert len(ticks) >= 2
-    return sum(asked.get(tick, set()) != set(books.markets) for tick in ticks)
+    return sum(asked.get(tick, set()) != set(candles.markets) for tick in ticks)
 
 
 def served(api: str) -> int:

@@ -1,21 +1,20 @@
-"""What an exchange serves that replays made-up candles, and what the tracker must make of that.
+"""Made-up candles with an alert in nearly every minute, and what the tracker must make of them.
 
-All of it is computed here from the candles, with numpy alone.
+That is computed here from the candles, with numpy alone. ``candle_books`` does the same for real candles.
 """
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 
-from tests.support.candle_files import HEADER
+from tests.support.candle_files import HEADER, write
 from tests.support.servers import wait_for
 from tracker.alerts.outbox import Outbox
 from tracker.clock import Clock
 from tracker.store.series import Store
 
 PAIRS = [f"{base}usd" for base in ("btc", "eth", "xrp", "ltc", "ada", "sol", "dot", "eos", "xlm", "xmr", "etc", "uni")]
-MINUTE, DAY, HOUR = 60, 86_400, 3_600
+MINUTE = 60
 #: The candle of this time is the one in progress when the exchange starts. BEFORE and AFTER it there are minutes.
 AT, BEFORE, AFTER = 1_700_000_040, 25 * 60, 60
 #: The first minutes after the start have no spike: whether they are seen in time depends on how fast all starts.
@@ -24,7 +23,7 @@ QUIET = 1
 SPIKE = 30
 
 
-class Books:
+class MadeCandles:
     """Candles of two exchanges with 12 markets each, in ``folder``. Each market has one minute of a great volume."""
 
     def __init__(self, folder: Path, clock: Clock):
@@ -40,8 +39,7 @@ class Books:
         for market, price, volume in zip(self.markets, self.price, self.volume, strict=True):
             times = AT + MINUTE * np.arange(-BEFORE, AFTER)
             rows = [f"{time},{p},{p},{p},{p},{v}" for time, p, v in zip(times, price, volume, strict=True)]
-            name = f"{market.replace(':', '-')}.csv.gz"
-            (folder / name).write_bytes(gzip.compress("\n".join([HEADER, *rows]).encode()))
+            write(folder, f"{market.replace(':', '-')}.csv.gz", HEADER, *rows)
 
     @property
     def variables(self) -> dict[str, str]:
