@@ -1,7 +1,7 @@
 """Copies a store to another one, key by key, and compares them. Each is one server, behind sentinels, or a cluster.
 
-Values are read and written by their type. DUMP and RESTORE would do with less, but Valkey 9 and Redis refuse each
-other's dumps, and every server refuses those of a newer one.
+Values are read and written by their type. DUMP and RESTORE would need less code, but a server refuses the dumps of a
+newer one, and Redis those of Valkey 9, which is the embedded store.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
