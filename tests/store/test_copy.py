@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from tests.support import acl
-from tests.support.copying import DOCUMENTED, MARKETS, Asked, Place, copied, differed, fill
+from tests.support.copying import DOCUMENTED, Asked, Place, copied, differed, fill, track
 from tests.support.hand_driven import START, Exchange, HandClock, assert_final, every_minute, fetched
 from tests.support.redis_servers import APPEND, Cluster, Replicated, Server
 from tests.support.sending import ALERT, World
@@ -88,8 +88,7 @@ def test_every_key_is_copied_from_one_kind_of_store_to_another(
 
 def test_what_is_written_during_the_copy_is_copied_and_each_notice_is_sent_once(alone: Place, cluster: Place) -> None:
     # given a tracker that works on
-    model.check(connect(alone.url))
-    Tracked(alone.url).fill(MARKETS)
+    track(alone.url)
     clock = HandClock(START)
     exchange = Exchange(clock, {market: every_minute(START - 3_600, 5_000) for market in ("x:ab", "x:cd")})
     old = World(connect(alone.url))
@@ -293,7 +292,7 @@ def test_passwords_come_from_variables_and_files_and_are_not_shown(
     store_server: StoreServer, store: Store, tmp_path: Path
 ) -> None:
     # given: the embedded store, and a server with a password
-    fill(store_server.url)
+    track(store_server.url)
     server = Server(tmp_path).start()
     server.client.config_set("requirepass", "hunter2")
     (tmp_path / "url").write_text(f"redis://:hunter2@127.0.0.1:{server.port}/0\n")

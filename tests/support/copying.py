@@ -60,11 +60,17 @@ def differed(said: str) -> list[int]:
     return [int(count.replace(",", "") or 0) for count in re.findall(r" s: (?:([\d,]+) differed|all are equal)", said)]
 
 
-def fill(url: str) -> None:
-    """Stores a tracker's data, and every key of docs/data.md, with awkward values."""
+def track(url: str) -> Tracked:
+    """Stores what a tracker stores of MARKETS."""
     tracked = Tracked(url)
     model.check(tracked.store.redis)
     tracked.fill(MARKETS)
+    return tracked
+
+
+def fill(url: str) -> None:
+    """Stores a tracker's data, and every key of docs/data.md, with awkward values."""
+    tracked = track(url)
     for pattern, kind in DOCUMENTED.items():
         key = re.sub(r"\{(?!dt1\})\w+\}", "w:x/y 1", pattern)
         if key != "{dt1}:copying" and not tracked.store.redis.exists(key) and "ring" not in key:
