@@ -13,11 +13,12 @@ from typing import NamedTuple
 from tracker.errors import StoreError
 from tracker.store.raw import Command
 
-#: Its reply is parsed by ``position``. It costs the server 1.5 us and the client 1 us.
+#: ``position`` parses its reply. Both cost the client 5 us and the server 3 us of CPU.
 ASK: Command = ("INFO", "replication")
 #: Seconds that a replica may be behind the master, and that its link to the master may be down.
 LATEST = 60
-TOLD = re.compile(rb"^(master_replid|master_repl_offset|master_link_status|master_link_down_since_seconds):(\S+)", re.M)
+TOLD = re.compile(rb"master_replid:(\S+).*?master_repl_offset:(\d+)", re.DOTALL)
+CUT = re.compile(rb"master_link_status:down.*?master_link_down_since_seconds:(\d+)", re.DOTALL)
 
 
 class Position(NamedTuple):
@@ -30,12 +31,10 @@ class Position(NamedTuple):
 
 def position(info: bytes) -> Position:
     """The position that a server's reply to ASK tells. Raises StoreError if it tells none."""
-    told = dict(TOLD.findall(info))
-    try:
-        cut = int(told[b"master_link_down_since_seconds"]) if told.get(b"master_link_status") == b"down" else 0
-        return Position(told[b"master_replid"], int(told[b"master_repl_offset"]), cut)
-    except (KeyError, ValueError):
-        raise StoreError("it does not tell its position in the replication stream") from None
+    told, cut = TOLD.search(info), CUT.search(info)
+    if not told:
+        raise StoreError("it does not tell its position in the replication stream")
+    return Position(told[1], int(told[2]), int(cut[1]) if cut else 0)
 
 
 class Seen:

@@ -103,7 +103,7 @@ class Replicas:
             self._master_answers = False
         self.seen.forget(time.monotonic())
         urls = self._urls() or list(self._known)  # while no sentinel answers, those that are known
-        self._known |= {url: _replica(url) for url in urls if url not in self._known}
+        self._known = self._known | {url: _replica(url) for url in urls if url not in self._known}
         for url, replica in self._known.items():
             try:
                 if url in urls:
