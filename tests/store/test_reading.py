@@ -5,6 +5,7 @@ import logging
 import time
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tracker.store import position as positions
 from tracker.store.connection import connect, replicas_of
 from tracker.store.pipelines import pipeline
 from tracker.store.raw import Command, RawPipeline
-from tracker.store.reading import SILENT, ReadingPipeline, Replicas, reader, replicas_behind
+from tracker.store.reading import BEHIND, SILENT, ReadingPipeline, Replicas, reader, replicas_behind
 
 PORT: Command = ("CONFIG", "GET", "port")
 GET: Command = ("GET", "a")
@@ -106,7 +107,33 @@ def test_what_was_read_from_the_master_is_not_read_older_from_the_replica(
     assert (reading.asked(), reading.get()) == (servers.master.port, b"new")
     replica.follow(servers.master.port)
     has(replica, b"new")
+    reading.looks_until_fit()
     assert (reading.asked(), reading.get()) == (replica.port, b"new")
+
+
+def test_a_replica_that_lacks_what_was_read_is_waited_for_before_the_master_is_asked(
+    servers: Followed, replica: Server, reading: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(replica)
+    reading.master.set("a", "new")
+    reading.replicas.catch_up()
+    monkeypatch.setattr("tracker.store.reading.PAUSES", (0.05,) * 400)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(reading.raw.ask, [GET, PORT])
+        replica.follow(servers.master.port)
+        value, told = asked.result(60)
+    assert (value, int(told[b"port"])) == (b"new", replica.port)
+
+
+def test_a_replica_that_stays_behind_is_not_asked_before_the_next_look(
+    servers: Followed, replica: Server, reading: Reader
+) -> None:
+    cut_off(replica)
+    reading.master.set("a", "new")
+    reading.replicas.catch_up()
+    assert (reading.asked(), reading.replicas.reads) == (servers.master.port, (None, BEHIND, True))
+    reading.replicas.look()
+    assert reading.replicas.chosen
 
 
 def test_of_two_replicas_the_one_behind_is_not_read_after_the_other(tmp_path: Path) -> None:

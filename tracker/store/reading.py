@@ -1,8 +1,9 @@
 """Reads from replicas of the store. An answer may be a moment old, and is never older than one before it.
 
 A replica lags: by a millisecond, or by hours if its link is down. So its position goes with each exchange, and the
-replies count only if it has all that this process has read before and all that the master had a minute ago. Else the
-master is asked, and its replies always count. After a failover that lost writes, the store itself goes back.
+replies count only if it has all that this process has read before and all that the master had a minute ago. Else it
+gets some milliseconds, and then the master is asked, whose replies always count. After a failover that lost writes, the
+store itself goes back.
 
 A thread looks at all replicas every second, and chooses one that is fit for all threads of the process. One that lags,
 is cut off or does not answer is left alone, and the log says so once. Then another is read, or the master.
@@ -34,10 +35,14 @@ log = logging.getLogger(__name__)
 
 #: Seconds for a replica to answer. Then the master is asked, which needs time too.
 PATIENCE = 0.5
+#: Pauses in seconds in which a replica may get what it lacks. Asking the master at once would not end while writes go
+#: on: each reply of the master takes what was read further ahead.
+PAUSES = (0.001, 0.004, 0.016)
 #: Seconds between two looks at the replicas.
 EVERY = 1.0
 #: Reasons why a replica is left alone.
 NEW, SILENT, UNNAMED = "it was not asked yet", "it does not answer", "the sentinels do not name it as a replica"
+BEHIND = "it lacks what was read before"
 
 
 class Reads(NamedTuple):
@@ -82,7 +87,8 @@ class Replicas:
         chosen, known = self._chosen, [*self._known.values()]
         if chosen:
             return Reads(round(chosen.lag, 1), "", self._master_answers)
-        return Reads(None, known[0].reason if known else "the sentinels name no replica", self._master_answers)
+        reason = known[0].reason or BEHIND if known else "the sentinels name no replica"
+        return Reads(None, reason, self._master_answers)
 
     def catch_up(self) -> None:
         """From now on, all that is read has what the master has now. Call this after a write."""
@@ -121,6 +127,11 @@ class Replicas:
                 log.warning("the replica %s is left alone: %s%s", replica.name, reason, detail and f": {detail}")
             replica.reason = reason
         self._choose()
+
+    def rest(self) -> None:
+        """Reads from the master until the next look: the chosen replica is behind."""
+        with self._lock:
+            self._chosen = None
 
     def _judge(self, replica: Replica, at: Position) -> None:
         least = self.seen.least
@@ -182,16 +193,29 @@ class ReadingPipeline:
         """The reply to each command of ``reading``, which this thread has begun; raises StoreError."""
         batch = reading.batch
         if reading.replica:
-            try:
-                told, *replies = reading.replica.raw.finish(batch)
-                if self._seen.of_replica(position(told), reading.least):
-                    return replies
-            except StoreError as error:
-                self.replicas.leave(reading.replica, SILENT, str(error))
+            replies = self._of_replica(reading, reading.replica)
+            if replies is not None:
+                return replies
             batch = self._master.begin(reading.commands)
         told, *replies = self._master.finish(batch)
         self._seen.of_master(position(told))
         return replies
+
+    def _of_replica(self, reading: Reading, replica: Replica) -> list[Any] | None:
+        """The replies of the replica, or None if they do not count."""
+        try:
+            told, *replies = replica.raw.finish(reading.batch)
+            for pause in PAUSES:
+                if self._seen.of_replica(position(told), reading.least):
+                    return replies
+                time.sleep(pause)
+                told, *replies = replica.raw.ask(reading.commands)
+            if self._seen.of_replica(position(told), reading.least):
+                return replies
+            self.replicas.rest()
+        except StoreError as error:
+            self.replicas.leave(replica, SILENT, str(error))
+        return None
 
 
 def reader(master: Redis, url: str) -> Redis:
