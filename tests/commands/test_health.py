@@ -122,6 +122,12 @@ def test_a_worker_whose_data_folder_cannot_be_written_says_so_and_works(parts: P
     assert health(parts)[0] == 1
 
 
+def test_a_file_that_cannot_be_read_is_said(parts: Parts) -> None:
+    (parts.folder / "data" / "alive" / "worker-here-1").mkdir(parents=True)
+    folder = parts.folder / "data" / "alive"
+    assert health(parts) == (1, f"health: {folder} cannot be read: Is a directory\n")
+
+
 def test_a_worker_that_is_a_systemd_unit_resets_its_watchdog(parts: Parts) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(parts.folder / "notify"))

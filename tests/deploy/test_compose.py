@@ -120,6 +120,11 @@ def test_the_services_work_together_and_stop_in_time(image: Image, tmp_path: Pat
         flower = f"{composed.site}/flower/"
         login = (tmp_path / "secrets" / "flower_login").read_text().strip()
         assert requests.get(flower, timeout=10).status_code == 401
-        page = lambda: requests.get(flower.rstrip("/"), auth=(*login.split(":"),), timeout=10).text  # noqa: E731
-        wait_for(lambda: "fetch-" in page(), "Flower shows the worker")
+        user, password = login.split(":")
+
+        def page() -> requests.Response:
+            return requests.get(flower.rstrip("/"), auth=(user, password), timeout=10)
+
+        assert page().status_code == 200
+        wait_for(lambda: "fetch-" in page().text, "Flower shows the worker")
         assert requests.get(f"{flower}metrics", timeout=10).status_code == 404

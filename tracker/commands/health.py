@@ -40,9 +40,13 @@ def health(within: float) -> None:
     from tracker.settings import load
 
     settings = load()
-    parts = list(alive.parts(settings.data_dir))
+    folder = alive.folder(settings.data_dir)
+    try:
+        parts = list(alive.parts(settings.data_dir))
+    except OSError as error:
+        raise TrackerError(f"{folder} cannot be read: {error.strerror}") from error
     if not parts:
-        raise TrackerError(f"nothing runs here: no file in {settings.data_dir.resolve()}/alive is locked")
+        raise TrackerError(f"nothing runs here: no file in {folder} is locked")
     faults = [found for part in parts if (found := _fault(settings, part, within))]
     if faults:
         raise TrackerError("; ".join(faults))

@@ -27,6 +27,10 @@ class Part(NamedTuple):
     idle: float
 
 
+def folder(data_dir: Path) -> Path:
+    return data_dir.resolve() / "alive"
+
+
 def begin(data_dir: Path, kind: str) -> None:
     """Makes the file of this process. The lock stays when the process becomes another program.
 
@@ -62,8 +66,8 @@ def end(data_dir: Path, kind: str) -> None:
 
 
 def parts(data_dir: Path) -> Iterator[Part]:
-    """The parts that run with this ``data_dir``."""
-    for path in sorted((data_dir.resolve() / "alive").glob("[!.]*")):
+    """The parts that run with this ``data_dir``. Raises OSError."""
+    for path in sorted(folder(data_dir).glob("[!.]*")):
         with contextlib.suppress(FileNotFoundError):  # it has just stopped
             if _lives(path):
                 kind, _, process = path.name.partition("-")
@@ -72,7 +76,7 @@ def parts(data_dir: Path) -> Iterator[Part]:
 
 def _path(data_dir: Path, kind: str) -> Path:
     """The host's name tells containers apart that share a folder."""
-    return data_dir.resolve() / "alive" / f"{kind}-{socket.gethostname()}-{os.getpid()}"
+    return folder(data_dir) / f"{kind}-{socket.gethostname()}-{os.getpid()}"
 
 
 def _lives(path: Path) -> bool:
