@@ -19,8 +19,8 @@ if [ $# -eq 0 ] || [ "$1" = fast ]; then
     "$python" -m ruff format --check .
     "$python" -m mypy tracker api celeryconfig.py
 fi
-if [ "${1-}" = fast ]; then
-    shift
-    set -- -m "not slow" "$@"
-fi
+case "${1-}" in
+'') set -- -n 2 --dist loadfile ;; # two files at a time: most tests wait for something
+fast) shift && set -- -m "not slow" "$@" ;;
+esac
 exec "$python" -m pytest "$@"

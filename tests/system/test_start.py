@@ -181,7 +181,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path, name: str) -> None:
     [
         ({"INTERVAL": "soon"}, "INTERVAL='soon': expected a number from 1 to 3600"),
         ({"STEP": "61"}, "STEP='61': expected one of 60, 180"),
-        ({"REDIS_URL": "localhost"}, "REDIS_URL=(secret): expected a URL that begins with redis://"),
+        ({"REDIS_URL": "localhost"}, "REDIS_URL=(secret): expected a URL that begins with one of redis://"),
         (
             {"REDIS_URL": "redis://user:hunter2@127.0.0.1:1/0"},
             "REDIS_URL=redis://127.0.0.1:1/0: expected a server that",

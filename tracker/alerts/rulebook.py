@@ -96,7 +96,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> RuleSet:
     try:
         source = read_text(path)
     except Unreadable as error:
-        raise SettingsError(f"RULES={shown(str(path))}: expected a file that can be read: it {error}") from error
+        raise SettingsError(f"RULES={str(path)!r}: expected a file that can be read: it {error}") from error
     if DOTTED.search(source):
         raise SettingsError(f"{path}: expected TOML with names of a few parts")
     try:

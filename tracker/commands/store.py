@@ -44,9 +44,9 @@ def run(settings: Any) -> None:
 @click.option("--replace", is_flag=True, help="First delete the data that the tracker has in TO.")
 @configured
 def copy(settings: Any, source: str, target: str, replace: bool) -> None:
-    """Copy the tracker's data from one store to another, and compare them.
+    """Copy the tracker's data from one store to another.
 
-    FROM and TO are URLs like that in REDIS_URL, or names of variables that
+    It compares them at the end. FROM and TO are URLs like that in REDIS_URL, or names of variables that
     hold one. Other users can read a command line, but not your variables.
 
     The tracker may run meanwhile. The command asks when to stop beat and
