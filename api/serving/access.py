@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 Headers = list[tuple[str, str]]
 READS = ("GET", "HEAD", "OPTIONS")
 #: Paths that anybody may read. They tell only that the API exists and how to use it.
-OPEN_PATHS = ("/healthz", "/docs", "/v1/openapi.json", "/latest/openapi.json", "/static/")
+OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/docs", "/v1/openapi.json", "/latest/openapi.json", "/static/")
 #: Bytes of a query. The longest useful query has a tenth of this.
 LONGEST_QUERY = 8_000
 #: Seconds for which a process trusts the keys that it has read: normally, and while the store is away.

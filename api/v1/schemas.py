@@ -240,6 +240,23 @@ class Movers(BaseModel):
 class SourceHealth(BaseModel):
     last_success: float | None = Field(description="When the source last gave samples, Unix seconds. Null: not yet.")
     last_error_at: float | None = Field(description="When it last gave nothing usable, Unix seconds. Null: never.")
+    state: str = Field(
+        examples=["fresh"],
+        description="`fresh`, `late` if its data is older than two intervals, or `waiting` for the first.",
+    )
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: str = Field(examples=["ok"], description="Always `ok`.")
+
+
+class Ready(BaseModel):
+    """The store answers, and no source is late."""
+
+    status: str = Field(examples=["ok"], description="Always `ok`. A failure is a problem with status 503.")
+    sources: dict[str, str] = Field(description="By name: `fresh`, or `waiting` for its first data.")
 
 
 class ReplicaHealth(BaseModel):
@@ -253,6 +270,8 @@ class Health(BaseModel):
     """The API and its store answer. `sources` shows whether samples are fresh."""
 
     status: str = Field(examples=["ok"], description="Always `ok`. A failure is a problem with status 503.")
+    ready: bool = Field(description="Whether the data of every source is at most two intervals old, as `/readyz` asks.")
+    reasons: list[str] = Field(description="Why it is not ready. Else empty.")
     store: str = Field(
         examples=["ok"], description="`ok`, or `read-only`: only a replica answers, and nothing can be written."
     )

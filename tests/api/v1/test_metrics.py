@@ -161,10 +161,11 @@ def test_health_tells_how_fresh_the_store_and_each_source_are(tracked: Tracked) 
 
     full = tracked.get("/healthz")
 
-    none = {"simulator": {"last_success": None, "last_error_at": None}}
-    assert empty == {"status": "ok", "store": "ok", "replica": None, "metrics": 0, "sources": none}
-    known = {"simulator": {"last_success": SLOTS[-1], "last_error_at": NOW - 60}}
-    assert full == {"status": "ok", "store": "ok", "replica": None, "metrics": 6, "sources": known}
+    ok = {"status": "ok", "ready": True, "reasons": [], "store": "ok", "replica": None}
+    none = {"simulator": {"last_success": None, "last_error_at": None, "state": "waiting"}}
+    assert empty == {**ok, "metrics": 0, "sources": none}
+    known = {"simulator": {"last_success": SLOTS[-1], "last_error_at": NOW - 60, "state": "fresh"}}
+    assert full == {**ok, "metrics": 6, "sources": known}
 
 
 def test_every_link_of_the_index_leads_somewhere(tracked: Tracked) -> None:
