@@ -40,6 +40,13 @@ def text(environment: Mapping[str, str], name: str) -> str:
     return environment.get(name) or _from_file(environment, name)
 
 
+def origin(environment: Mapping[str, str], name: str) -> str:
+    """Where ``text`` finds a variable: ``environment``, ``file PATH``, or ``default`` if it is not set."""
+    if environment.get(name):
+        return "environment"
+    return f"file {environment[f'{name}_FILE']}" if _from_file(environment, name) else "default"
+
+
 def _from_file(environment: Mapping[str, str], name: str) -> str:
     file = environment.get(f"{name}_FILE")
     if not file:

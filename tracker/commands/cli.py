@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tracker.commands import alerts, export, health, keys, parts, refused, sources, store, variables
+from tracker.commands import alerts, config, export, health, keys, parts, refused, sources, store, variables
 from tracker.errors import StoreError, TrackerError
 from tracker.plain import log_plainly, plain
 
@@ -58,6 +58,7 @@ root = Root(
         alerts.deliveries,
         refused.refused,
         variables.variables,
+        config.config,
     ],
 )
 

@@ -1,0 +1,41 @@
+"""The command ``config``: every setting, its value on this machine, and where the value came from."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+
+import click
+
+from tracker.commands.terminal import show
+
+#: The login in a URL.
+LOGIN = re.compile(r"(?<=://)[^/\s]*@")
+HIDDEN = "(secret)"
+
+
+@click.command()
+def config() -> None:
+    """Show every setting, its value and where it came from.
+
+    Secrets are masked. A bad value is shown too, and then ends the command with status 1.
+    """
+    from tracker.settings import load
+    from tracker.sources import known
+
+    show("\n".join(f"{name:22}{value or '(empty)':40}  {origin}" for name, value, origin in rows(os.environ)))
+    known(load())
+
+
+def rows(environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """(name, value, origin) of each variable. Raises SettingsError for a file that cannot be read."""
+    from tracker.environment import origin, text
+    from tracker.settings import Settings
+
+    found = []
+    for each in (field.metadata for field in fields(Settings)):
+        name = each["name"]
+        value = text(environment, name) or each["default"]
+        shown = HIDDEN if value and each["secret"] else LOGIN.sub(f"{HIDDEN}@", value)
+        found.append((name, shown, origin(environment, name)))
+    return found
