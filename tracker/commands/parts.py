@@ -117,6 +117,8 @@ def flower(settings: Any) -> None:
     celery(
         settings, "flower", f"--address={settings.flower_bind}", f"--port={settings.flower_port}",
         "--persistent=True", f"--db={settings.data_dir.resolve()}/flower", "--state_save_interval=10000",
+        # Bounds of its memory. A worker that has been away for a day is not coming back.
+        "--max_tasks=10000", "--max_workers=500", "--purge_offline_workers=86400", "--natural_time=True",
     )  # fmt: skip
 
 
