@@ -16,7 +16,7 @@ from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import v1
-from api.pages import dashboard, docs, openapi, service
+from api.pages import dashboard, docs, metrics, openapi, service
 from api.serving import bodies, problems
 from api.serving.access import READS, Guard
 from api.serving.answer import dumps
@@ -24,6 +24,7 @@ from api.serving.cache import Cached
 from api.v1.series import FastPath
 from api.v1.table import Tables
 from tracker.errors import SettingsError
+from tracker.metrics import Metrics
 from tracker.plain import log_plainly, plain
 from tracker.settings import Settings, load
 from tracker.sources import known
@@ -69,6 +70,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.register_blueprint(dashboard.bp)
     app.register_blueprint(service.bp)
     app.register_blueprint(docs.bp)
+    app.register_blueprint(metrics.bp)
+    app.extensions["metrics"] = Metrics(store, settings)
     for version, bp in VERSIONS.items():
         app.register_blueprint(bp, url_prefix=f"/{version}", name=version)
     newest = list(VERSIONS)[-1]

@@ -76,8 +76,10 @@ ARROWS: dict[str, set[str]] = {
     "api.serving": BELOW_SOURCES,
     "api.v1": BELOW_SOURCES
     | {"api.serving", "tracker.sources", "tracker.alerts", "tracker.alerts.rules", "tracker.alerts.tables"},
-    "api.pages": BELOW_SOURCES | {"api.serving", "api.v1"},
-    "api": BELOW_SOURCES | {"api.serving", "api.v1", "api.pages", "tracker.sources", "tracker.alerts"},
+    "tracker.metrics": BELOW_SOURCES | {"tracker.sources", "tracker.alerts"},
+    "api.pages": BELOW_SOURCES | {"api.serving", "api.v1", "tracker.metrics"},
+    "api": BELOW_SOURCES
+    | {"api.serving", "api.v1", "api.pages", "tracker.metrics", "tracker.sources", "tracker.alerts"},
 }
 #: Library -> the rooms that alone may know it.
 LIBRARIES = {

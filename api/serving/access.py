@@ -38,6 +38,8 @@ SECURITY: Headers = [
     ("Cross-Origin-Opener-Policy", "same-origin"),
 ]
 POLICY = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+#: The page for Prometheus. It tells more than the API: only this machine reads it without a key.
+METRICS = "/metrics"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -128,6 +130,8 @@ class Guard:
         if text and not key:
             raise _unauthorised("This API key is not known, or was revoked.")
         if not writes:
+            if environ["PATH_INFO"] == METRICS and not key and not _is_this_machine(environ):
+                raise _unauthorised("From another machine, this needs an API key.")
             if self.settings.api_reads == "key" and not key and not _is_open(environ["PATH_INFO"]):
                 raise _unauthorised("This needs an API key.")
         elif key:
@@ -225,6 +229,11 @@ def _is_local(environ: WSGIEnvironment) -> bool:
     if "HTTP_ORIGIN" in environ:
         hosts.append(environ["HTTP_ORIGIN"])
     return all(_names_local(host) for host in hosts) and "HTTP_X_FORWARDED_FOR" not in environ
+
+
+def _is_this_machine(environ: WSGIEnvironment) -> bool:
+    """As ``_is_local``, and the connection itself comes from this machine."""
+    return environ.get("REMOTE_ADDR", "") in LOCAL and _is_local(environ)
 
 
 def _names_local(url: str) -> bool:

@@ -1,0 +1,37 @@
+"""The page for Prometheus: what it tells, with and without a store, and who may read it."""
+
+import re
+
+from redis import Redis
+
+from api import create_app
+from tests.support.servers import StoreServer, free_port
+from tests.support.tracked import Tracked
+from tracker.settings import load
+
+
+def test_it_tells_the_state_of_sources_and_store_and_names_no_market(store_server: StoreServer, redis: Redis) -> None:
+    tracked = Tracked(store_server.url)
+    tracked.fill(["kraken:btcusd", "kraken:ethusd"])
+    tracked.store.failed("simulator", tracked.now, "http_503", "no")
+    text = tracked.client.get("/metrics").text
+    assert "tracker_store_up 1.0" in text
+    assert 'tracker_watched_markets{source="simulator"} 2.0' in text
+    assert 'tracker_newest_sample_age_seconds{source="simulator"} 20.0' in text
+    assert 'tracker_refused_total{reason="http_503",source="simulator"} 1.0' in text
+    assert 'tracker_breaker_open{source="simulator"} 0.0' in text
+    assert re.search(r"^tracker_store_memory_bytes [1-9]", text, re.MULTILINE)
+    assert "btcusd" not in text
+
+
+def test_without_a_store_it_answers_and_says_so() -> None:
+    answer = create_app(load({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"})).test_client().get("/metrics")
+    assert answer.status_code == 200 and "tracker_store_up 0.0" in answer.text
+
+
+def test_only_this_machine_reads_it_without_a_key(store_server: StoreServer, redis: Redis) -> None:
+    client = Tracked(store_server.url).client
+    assert client.get("/metrics").status_code == 200
+    assert client.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 401
+    assert client.get("/metrics", environ_overrides={"REMOTE_ADDR": "10.0.0.7"}).status_code == 401
+    assert client.get("/v1/metrics", environ_overrides={"REMOTE_ADDR": "10.0.0.7"}).status_code == 200

@@ -1,0 +1,136 @@
+"""The state of the whole tracker for Prometheus, read from the store at each scrape. No label is a market."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from threading import Lock
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from tracker.alerts.deliveries import DEAD
+from tracker.alerts.outbox import Outbox
+from tracker.errors import StoreError
+from tracker.models import FIELDS
+from tracker.settings import Settings
+from tracker.sources.status import SourceState, states
+from tracker.store.connection import translated
+from tracker.store.layout import DUE
+from tracker.store.series import Store
+
+#: Seconds for which a process answers with what it has read: many scrapes cost no more than one.
+KEPT = 2
+#: State of a source -> its number in `tracker_source_state`.
+NUMBERS = {"ok": 0, "starting": 1, "degraded": 2, "down": 3, "blocked": 4}
+
+
+class Metrics:
+    """The page that Prometheus reads, at most KEPT seconds old."""
+
+    def __init__(self, store: Store, settings: Settings):
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(State(store, settings))
+        self._lock = Lock()
+        self._read, self._page = float("-inf"), b""
+
+    def page(self) -> bytes:
+        """Metrics in Prometheus' text format. Without an answer of the store it tells that alone."""
+        with self._lock:
+            if time.monotonic() - self._read >= KEPT:
+                self._page = generate_latest(self._registry)
+                self._read = time.monotonic()
+            return self._page
+
+
+class State(Collector):
+    """What the store knows, as metrics."""
+
+    def __init__(self, store: Store, settings: Settings):
+        self._store, self._settings = store, settings
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            found = [*self._sources(), *self._alerts(), *self._server()]
+        except StoreError:
+            found = []
+        yield _gauge("tracker_store_up", "1 if the store answers; 0: nothing else is known.", bool(found))
+        yield from found
+
+    def _sources(self) -> list[Metric]:
+        now = self._settings.clock.now()
+        ages = _by_source("newest_sample_age_seconds", "Seconds since the newest slot with a sample opened.")
+        answers = _by_source("last_answer_age_seconds", "Seconds since the source last answered.")
+        watched = _by_source("watched_markets", "Markets on the watch list.")
+        stale = _by_source("stale_markets", "Watched markets without an answer for three intervals.")
+        deferred = _by_source("deferred_markets", "Markets that the budget did not pay for at the last tick.")
+        state = _by_source("source_state", f"State of the source: {_told(NUMBERS)}.")
+        limit = _by_source("budget_limit_units", "Units of the budget in its period, if the source has a limit.")
+        used = _by_source("budget_used_units", "Units of the budget that are used now.")
+        opened = _by_source("breaker_open", "1 while the source is not asked because it failed too often.")
+        refused = CounterMetricFamily(
+            "tracker_refused", "Candles or answers that gave nothing to store.", labels=["source", "reason"]
+        )
+        for each in states(self._store, self._settings):
+            for family, value in (
+                (ages, None if each.newest_slot is None else max(now - each.newest_slot, 0)),
+                (answers, None if each.last_success is None else max(now - each.last_success, 0)),
+                (watched, each.markets.tracked),
+                (stale, each.markets.stale),
+                (deferred, each.budget.deferred),
+                (state, NUMBERS[each.state]),
+                (limit, each.budget.limit),
+                (used, each.budget.used),
+                (opened, _is_open(each)),
+            ):
+                if value is not None:
+                    family.add_metric([each.name], value)
+            for reason, count in each.refused.items():
+                refused.add_metric([each.name, reason], count)
+        return [ages, answers, watched, stale, deferred, state, limit, used, opened, refused]
+
+    def _alerts(self) -> list[Metric]:
+        redis = self._store.redis
+        with translated():
+            dead, waiting = int(redis.zcard(DEAD)), int(redis.zcard(DUE))
+        firing = GaugeMetricFamily("tracker_firing_alerts", "Alerts that are not over, by rule.", labels=["rule"])
+        rules = Counter(subject.partition(":")[0] for subject in Outbox(redis).firing())
+        for rule, count in rules.items():
+            firing.add_metric([rule], count)
+        return [
+            firing,
+            _gauge("tracker_pending_deliveries", "Notices that are not delivered yet.", waiting),
+            _gauge("tracker_dead_deliveries", "Notices that were given up in the last week.", dead),
+        ]
+
+    def _server(self) -> list[Metric]:
+        with translated():
+            memory, saved = self._store.redis.info("memory"), self._store.redis.info("persistence")
+        written = saved.get("aof_last_write_status") == "ok"
+        ranked = GaugeMetricFamily("tracker_ranked_metrics", "Metrics that have a rank, by field.", labels=["field"])
+        for field in FIELDS:
+            ranked.add_metric([field], self._store.ranked(field))
+        return [
+            ranked,
+            _gauge("tracker_store_memory_bytes", "Memory that the store uses.", memory["used_memory"]),
+            _gauge("tracker_store_memory_limit_bytes", "The store's maxmemory; 0: no limit.", memory["maxmemory"]),
+            _gauge("tracker_store_aof_enabled", "1 if the store writes an append-only file.", saved["aof_enabled"]),
+            _gauge("tracker_store_aof_ok", "1 if the last write to that file succeeded.", written),
+        ]
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(value))
+
+
+def _by_source(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"tracker_{name}", text, labels=["source"])
+
+
+def _told(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in numbers.items())
+
+
+def _is_open(source: SourceState) -> bool:
+    return source.breaker.state != "closed"
