@@ -1,5 +1,6 @@
 """The store in a real cluster: keys that move, servers that fail, and the same answers as from one server."""
 
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -8,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.crc import key_slot
+from redis.retry import Retry
 
-from tests.support.redis_servers import Cluster, Server
+from tests.support.redis_servers import Cluster, Server, Servers
 from tests.support.servers import wait_for
 from tracker.errors import StoreError
 from tracker.models import Market
 from tracker.series.ring import Ring
+from tracker.store.cluster import Topology
 from tracker.store.connection import PREFIX, connect, topology_of, transact
 from tracker.store.pipelines import pipeline
 from tracker.store.series import Store
@@ -187,3 +191,27 @@ def test_who_has_which_keys_is_asked_again_when_a_server_is_away(cluster: Cluste
     assert len(nodes) == cluster.shards
     topology.forget()
     assert sorted(topology.nodes()) == sorted(nodes)
+
+
+def test_a_cluster_that_is_made_later_is_found(tmp_path: Path) -> None:
+    """Its servers are there, but have no keys yet."""
+    cluster = Cluster(tmp_path, replicas=0)
+    Servers.start(cluster)
+    try:
+        with connect(cluster.url, tries=1, patience=2) as redis:
+            with pytest.raises(StoreError, match="no server that has keys"):
+                Store(redis, Ring(60)).claim("x", SLOT, "me", 600)
+            cluster.form()
+            assert Store(redis, Ring(60)).claim("x", SLOT, "me", 600)
+            fill(Store(redis, Ring(60)))
+    finally:
+        cluster.kill()
+
+
+def test_one_silent_server_holds_up_no_question_about_the_others(cluster: Cluster, redis: Redis) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as silent:  # accepts nothing
+        hosts = ((("127.0.0.1", silent.server_address[1])), ("127.0.0.1", cluster.servers[0].port))
+        topology = Topology(hosts, lambda: {"socket_timeout": 60, "socket_connect_timeout": 60}, Retry(NoBackoff(), 0))
+        for _ in range(6):
+            topology.forget()
+            assert len(topology.nodes()) == cluster.shards

@@ -190,6 +190,10 @@ class Cluster(Servers):
 
     def start(self) -> None:
         super().start()
+        self.form()
+
+    def form(self) -> None:
+        """Makes the running servers a cluster."""
         first, *others = self.servers
         for other in others:
             other.client.execute_command("CLUSTER MEET", "127.0.0.1", first.port, self.buses[0])

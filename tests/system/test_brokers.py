@@ -121,7 +121,7 @@ class System:
     def consumes(self) -> None:
         """Waits until tasks of every queue run again. The one of notify is published by a sweep."""
         before = self.exchange.asked.total()
-        self.store.redis.delete("dt1:rank:price", "dt1:rank:volume")
+        self.store.redis.delete("{dt1}:rank:price", "{dt1}:rank:volume")
         alert = Alert("own", f"a:b{time.time_ns()}:price", 1_700_000_040, 9.0, 1.0, 3.0, 60, 3_600, 1_700_000_071.0)
         due_at_once = Outbox(self.store.redis, lambda: time.time() - 60)
         due_at_once.record(alert, 60, ["hook"])

@@ -63,6 +63,7 @@ def run(settings: Settings) -> None:
     budget.check(settings)
     broker(settings)
     rights.check(settings)
+    suitable.check_broker(settings)
     if settings.redis_given:
         _check_store(settings)
     _check_access(settings, folder)

@@ -24,6 +24,8 @@ Node = tuple[str, int]
 ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
 #: Seconds within which the servers are not asked again who has which keys.
 FRESH = 0.1
+#: Seconds that a server has to say who has which keys.
+ASKED = 1.0
 
 
 class Topology:
@@ -38,10 +40,12 @@ class Topology:
         self._options = options
         self._hosts = hosts
         self._lock = threading.Lock()
-        self._firsts: list[int] = []  # the first slot of each range, ascending
+        self._firsts: list[int] = []  # the first and the last slot of each range, ascending
+        self._lasts: list[int] = []
         self._owners: list[Node] = []
         self._learned = 0.0  # by time.monotonic
         self._known = False
+        self._silent: set[Node] = set()  # those that did not answer when they were asked last
 
     def owner(self, slot: int) -> Node:
         """The server that has ``slot``. Raises ConnectionError if no server tells."""
@@ -49,7 +53,8 @@ class Topology:
             if not self._known:
                 self._learn()
             at = bisect_right(self._firsts, slot) - 1
-            if at < 0:
+            if at < 0 or slot > self._lasts[at]:
+                self._known = False  # it may be one that is still being made
                 raise ConnectionError(f"the cluster has no server for slot {slot}")
             return self._owners[at]
 
@@ -73,23 +78,39 @@ class Topology:
         known = list(dict.fromkeys([*self._owners, *self._hosts]))
         random.shuffle(known)  # one that is cut off from the others may tell what was true before
         failure: RedisError | None = None
-        for node in known:
+        for node in sorted(known, key=self._silent.__contains__):
             try:
-                with self.client(node) as client:
+                with self._questioner(node) as client:
                     self._take(client.execute_command("CLUSTER SLOTS"), node)
-                return
             except ResponseError as error:
-                raise ConnectionError(f"{node[0]}:{node[1]} does not tell who has which keys: {error}") from error
+                failure = ConnectionError(f"{node[0]}:{node[1]} does not tell who has which keys: {error}")
             except RedisError as error:
                 failure = error
+            else:
+                self._silent.discard(node)
+                return
+            self._silent.add(node)
         raise ConnectionError(f"no server of the cluster answers, the last: {failure}") from failure
 
+    def _questioner(self, node: Node) -> Redis:
+        """A client that waits little: all threads wait for this answer, and another server may have it."""
+        options = self._options()
+        waits = {name: min(options[name], ASKED) for name in ("socket_timeout", "socket_connect_timeout")}
+        return Redis(host=node[0], port=node[1], **options | waits)
+
     def _take(self, told: Any, by: Node) -> None:
-        """Takes the reply to CLUSTER SLOTS. A server that knows no address of its own is the one that replied."""
-        ranges = sorted((first, (server[0].decode() or by[0], server[1])) for first, _, server, *_ in told)
-        self._firsts = [first for first, _ in ranges]
-        self._owners = [owner for _, owner in ranges]
+        """Takes the reply to CLUSTER SLOTS. A server without an address has that of the server that replied."""
+        if not told:
+            raise ConnectionError(f"{by[0]}:{by[1]} knows no server that has keys")
+        ranges = sorted((first, last, (_host(server[0], by), server[1])) for first, last, server, *_ in told)
+        self._firsts = [first for first, _, _ in ranges]
+        self._lasts = [last for _, last, _ in ranges]
+        self._owners = [owner for _, _, owner in ranges]
         self._learned, self._known = time.monotonic(), True
+
+
+def _host(told: bytes | None, by: Node) -> str:
+    return by[0] if told in (None, b"", b"?") else told.decode()
 
 
 class SharedConnection(Connection):

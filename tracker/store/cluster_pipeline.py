@@ -27,13 +27,14 @@ class ClusterBatch:
     """Commands of one key each, and their replies; MISSING where none is here yet.
 
     widths: how many commands each that was asked became, and how their replies are put together (None: it is one).
-    sent: what is on its way, as (pipeline, position of each command, batch); None: a reply that nobody needs.
+    sent: what is on its way, as (server, pipeline, position of each command, batch); a reply without a position is one
+    that nobody needs.
     """
 
     commands: list[Command] = field(default_factory=list)
     widths: list[tuple[int, Any]] = field(default_factory=list)
     replies: list[Any] = field(default_factory=list)
-    sent: list[tuple[RawPipeline, list[int | None], Batch]] = field(default_factory=list)
+    sent: list[tuple[Node, RawPipeline, list[int | None], Batch]] = field(default_factory=list)
 
 
 class ClusterPipeline:
@@ -94,17 +95,21 @@ class ClusterPipeline:
         sent, batch.sent = batch.sent, []
         asking: dict[int, Node] = {}
         failure: RedisError | None = None
-        for lane, positions, part in sent:
+        for at, (node, lane, positions, part) in enumerate(sent):
             try:
                 replies = lane.receive(part)
             except (ConnectionError, TimeoutError) as error:
                 failure = error
                 continue
+            except BaseException:  # a signal's handler raises anywhere: what is on its way must not be sent again later
+                for _, other, _, _ in sent[at:]:
+                    other.give_up()
+                raise
             for position, reply in zip(positions, replies, strict=True):
                 if position is None or isinstance(reply, MovedError):
                     continue
                 if isinstance(reply, AskError):
-                    asking[position] = (reply.host, reply.port)
+                    asking[position] = (reply.host or node[0], reply.port)
                 elif isinstance(reply, ELSEWHERE):
                     failure = ConnectionError(str(reply))
                 else:
@@ -128,7 +133,7 @@ class ClusterPipeline:
             commands.setdefault(node, []).extend([("ASKING",), command] if moving_to else [command])
         for node, positions in parts.items():
             lane = self._lane(node)
-            batch.sent.append((lane, positions, lane.begin(commands[node])))
+            batch.sent.append((node, lane, positions, lane.begin(commands[node])))
 
     def _lane(self, node: Node) -> RawPipeline:
         return self._lanes.get(node) or self._lanes.setdefault(node, RawPipeline(self._topology.client(node)))

@@ -17,8 +17,10 @@ from tracker.store.raw import Command
 ASK: Command = ("INFO", "replication")
 #: Seconds that a replica may be behind the master, and that its link to the master may be down.
 LATEST = 60
+#: Seconds that stand for a link that was never up.
+NEVER = 10**9
 TOLD = re.compile(rb"master_replid:(\S+).*?master_repl_offset:(\d+)", re.DOTALL)
-CUT = re.compile(rb"master_link_status:down.*?master_link_down_since_seconds:(\d+)", re.DOTALL)
+CUT = re.compile(rb"master_link_status:down.*?master_link_down_since_seconds:(-?\d+)", re.DOTALL)
 
 
 class Position(NamedTuple):
@@ -34,7 +36,8 @@ def position(info: bytes) -> Position:
     told, cut = TOLD.search(info), CUT.search(info)
     if not told:
         raise StoreError("it does not tell its position in the replication stream")
-    return Position(told[1], int(told[2]), int(cut[1]) if cut else 0)
+    seconds = int(cut[1]) if cut else 0
+    return Position(told[1], int(told[2]), seconds if seconds >= 0 else NEVER)  # -1: it was never linked
 
 
 class Seen:

@@ -104,6 +104,11 @@ class RawPipeline:
         assert batch.replies is not None
         return batch.replies
 
+    def give_up(self) -> None:
+        """Forgets all batches of this thread."""
+        self._close()
+        self._local.begun.clear()
+
     def _receive_until(self, batch: Batch) -> None:
         """Receives the replies to all batches up to ``batch``."""
         used = self._local.connection is not None
