@@ -88,7 +88,10 @@ def parse(text: str) -> Address:
     own = {name: options.pop(name) for name in OF_SENTINEL if kind == SENTINEL and name in options}
     database = options.pop("db", "") if kind == SOCKET else parts.path.strip("/")
     if not all(name.startswith("ssl_") for name in options) or (options and not encrypted):
-        raise ValueError("a URL with no options but those of TLS, ssl_..., after a scheme that begins with rediss")
+        raise ValueError(
+            "a URL with no options but those of TLS, ssl_..., after a scheme that begins with rediss; the number of the "
+            "database goes into the path: redis://host:6379/0"
+        )
     if database and not (database.isascii() and database.isdigit()):
         raise ValueError("a URL whose database is a number, e.g. redis://host:6379/0")
     if kind == CLUSTER and int(database or 0):
