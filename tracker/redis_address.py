@@ -89,8 +89,8 @@ def parse(text: str) -> Address:
     database = options.pop("db", "") if kind == SOCKET else parts.path.strip("/")
     if not all(name.startswith("ssl_") for name in options) or (options and not encrypted):
         raise ValueError(
-            "a URL with no options but those of TLS, ssl_..., after a scheme that begins with rediss; the number of the "
-            "database goes into the path: redis://host:6379/0"
+            "a URL with no options but those of TLS, ssl_..., after a scheme that begins with rediss; its database "
+            "goes into the path: redis://host:6379/0"
         )
     if database and not (database.isascii() and database.isdigit()):
         raise ValueError("a URL whose database is a number, e.g. redis://host:6379/0")
