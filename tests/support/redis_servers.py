@@ -19,6 +19,8 @@ SILENT = 1_500
 class Server:
     """A server with ``options``. It can be killed and started again on its data."""
 
+    program = str(binary())
+
     def __init__(self, folder: Path, *options: str, configuration: str = ""):
         self.port = free_port()
         self.folder = folder / str(self.port)
@@ -34,7 +36,7 @@ class Server:
 
     def start(self) -> Self:
         self.process = subprocess.Popen(
-            [str(binary()), str(self.file), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+            [self.program, str(self.file), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
              *self.options], stdout=(self.folder / "log").open("ab"), stderr=subprocess.STDOUT,
         )  # fmt: skip
         wait_for(self.answers, f"the server on port {self.port} answers")
