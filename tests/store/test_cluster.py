@@ -168,9 +168,9 @@ def test_no_server_is_there(tmp_path: Path) -> None:
     with Cluster(tmp_path, replicas=0) as gone:
         url = gone.url
     with connect(url, tries=1, patience=1) as redis:
-        with pytest.raises(StoreError, match="no server of the cluster answers"):
+        with pytest.raises(StoreError, match="no server of the cluster tells who has which keys"):
             Store(redis, Ring(60)).claim("x", SLOT, "me", 600)
-        with pytest.raises(StoreError, match="no server of the cluster answers"):
+        with pytest.raises(StoreError, match="no server of the cluster tells who has which keys"):
             Store(redis, Ring(60)).windows(IDS, NOW)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from redis import Redis, RedisError
 from redis.connection import Connection, SSLConnection
-from redis.exceptions import AskError, ClusterDownError, ConnectionError, MovedError, ResponseError, TryAgainError
+from redis.exceptions import AskError, ClusterDownError, ConnectionError, MovedError, TryAgainError
 from redis.retry import Retry
 
 #: Host and port of a server.
@@ -82,15 +82,12 @@ class Topology:
             try:
                 with self._questioner(node) as client:
                     self._take(client.execute_command("CLUSTER SLOTS"), node)
-            except ResponseError as error:
-                failure = ConnectionError(f"{node[0]}:{node[1]} does not tell who has which keys: {error}")
-            except RedisError as error:
-                failure = error
-            else:
                 self._silent.discard(node)
                 return
-            self._silent.add(node)
-        raise ConnectionError(f"no server of the cluster answers, the last: {failure}") from failure
+            except RedisError as error:
+                failure = error
+                self._silent.add(node)
+        raise ConnectionError(f"no server of the cluster tells who has which keys, the last: {failure}") from failure
 
     def _questioner(self, node: Node) -> Redis:
         """A client that waits little: all threads wait for this answer, and another server may have it."""

@@ -85,11 +85,14 @@ def _redis(address: Address) -> Broker:
         # Look for such messages every 5 s. With the defaults, redelivery takes 87 s longer.
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        # Notice a connection that died silently.
+        # Notice a connection that died silently, e.g. when a network is cut. Without these, a worker came back only
+        # minutes after the network.
         "health_check_interval": 10,
-        "socket_timeout": 15,
-        "socket_connect_timeout": 3,
         "socket_keepalive": True,
+        # A broker that hangs: it takes connections, or keeps them, and never answers.
+        "socket_timeout": 15,
+        # A machine that is gone does not even refuse a connection.
+        "socket_connect_timeout": 3,
     }
     if address.kind == SENTINEL:
         options |= {"master_name": address.master, "sentinel_kwargs": _of_sentinels(address, tls)}
