@@ -122,6 +122,11 @@ def test_a_cluster_takes_one_right_more(tmp_path: Path) -> None:
         for node in cluster.servers:
             acl.make(node.client, [*acl.OF_STORE, "+cluster|slots"])
         rights.check(load({"REDIS_URL": given}), broker=False)
+        for node in cluster.servers:  # each has users of its own
+            acl.make(node.client, without([*acl.OF_STORE, "+cluster|slots"], "~dt1:*"))
+            with pytest.raises(SettingsError, match=r"may run GET dt1:ring:x"):
+                rights.check(load({"REDIS_URL": given}), broker=False)
+            acl.make(node.client, [*acl.OF_STORE, "+cluster|slots"])
         store = Store(connect(given), Ring())
         markets = [f"kraken:m{number}usd" for number in range(8)]
         for market in markets:

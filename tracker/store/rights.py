@@ -7,13 +7,13 @@ kind are added to a transaction that is never executed.
 from collections.abc import Sequence
 from typing import Any
 
-from redis import RedisError
+from redis import Redis, RedisError
 from redis.exceptions import NoPermissionError, ResponseError
 
 from tracker.errors import SettingsError, StoreError
 from tracker.redis_address import SCHEMES, parse
 from tracker.settings import Settings
-from tracker.store.connection import connect
+from tracker.store.connection import connect, topology_of
 from tracker.store.layout import VERSION, ring_key
 from tracker.store.raw import Command
 
@@ -68,28 +68,40 @@ def _require(name: str, url: str, commands: Sequence[Command]) -> None:
 
 
 def _lacking(url: str, commands: Sequence[Command]) -> tuple[list[str], str]:
-    """Those of ``commands`` that the user may not run, without values, and what the server says of the first one."""
+    """Those of ``commands`` that the user may not run, without values, and what the server says of the first one.
+
+    Every server of a cluster is asked: each has users of its own.
+    """
     lacking: dict[str, str] = {}
     try:
         with connect(url, tries=1, patience=3) as redis:
-            pool: Any = redis.connection_pool
-            connection = pool.connection_class(**pool.connection_kwargs)
-            try:
-                connection.connect()
-                for command in [("MULTI",), *commands]:
-                    connection.send_command(*command)
-                    try:
-                        connection.read_response()
-                    except NoPermissionError as error:
-                        lacking[" ".join(map(str, command[:2]))] = str(error)
-                        if command == ("MULTI",):
-                            break  # what follows would be executed
-                    except ResponseError:  # e.g. another server of a cluster has the key: the rights were checked first
-                        pass
-            finally:
-                connection.disconnect()
+            topology = topology_of(redis)
+            for client in [topology.client(node) for node in topology.nodes()] if topology else [redis]:
+                lacking |= _refused(client, commands)
     except (RedisError, StoreError) as error:
         why = error if isinstance(error, NoPermissionError) else error.__cause__
         if isinstance(why, NoPermissionError):
             return ["what it takes to connect"], str(why)
     return [*lacking], next(iter(lacking.values()), "")
+
+
+def _refused(redis: Redis, commands: Sequence[Command]) -> dict[str, str]:
+    """A command that the user may not run, without values -> what the server says. Raises RedisError."""
+    refused: dict[str, str] = {}
+    pool: Any = redis.connection_pool
+    connection = pool.connection_class(**pool.connection_kwargs)
+    try:
+        connection.connect()
+        for command in [("MULTI",), *commands]:
+            connection.send_command(*command)
+            try:
+                connection.read_response()
+            except NoPermissionError as error:
+                refused[" ".join(map(str, command[:2]))] = str(error)
+                if command == ("MULTI",):
+                    break  # what follows would be executed
+            except ResponseError:  # e.g. another server of a cluster has the key: the rights were checked first
+                pass
+    finally:
+        connection.disconnect()
+    return refused
