@@ -1,19 +1,17 @@
 """A server that cannot be the store is refused in one line, and a risk is told."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.redis_servers import APPEND, Cluster, Replicated, Server
-from tests.support.servers import free_port, wait_for
+from tests.support.servers import free_port
 from tracker.errors import SettingsError, StoreError
 from tracker.settings import load
 from tracker.store.connection import connect
 from tracker.store.copy import UNFINISHED
-from tracker.store.model import MODEL
-from tracker.store.suitable import check, check_broker, check_if_there, check_when_there
+from tracker.store.suitable import check, check_if_there
 
 pytestmark = pytest.mark.slow
 
@@ -97,26 +95,3 @@ def test_a_copy_that_was_not_finished_is_refused(cluster: Cluster) -> None:
         ):
             check(load({"REDIS_URL": cluster.url}))
         redis.delete(UNFINISHED)
-
-
-def test_a_broker_that_takes_no_tasks_or_drops_them_is_refused(replicated: Replicated, cluster: Cluster) -> None:
-    expected = {replicated.data[1].port: "this is a replica", cluster.servers[0].port: "this is a node of a cluster"}
-    for port, why in expected.items():
-        with pytest.raises(SettingsError, match=f"^BROKER_URL=redis://127.0.0.1:{port}/0: expected .*{why}"):
-            check_broker(load({"BROKER_URL": f"redis://127.0.0.1:{port}"}))
-    check_broker(load({"BROKER_URL": f"redis://127.0.0.1:{replicated.data[0].port}"}))
-    check_broker(load({"BROKER_URL": f"redis://127.0.0.1:{free_port()}"}))  # a part waits for it
-
-
-def test_a_store_that_comes_later_is_checked_then(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    server = Server(tmp_path, *APPEND).start()
-    server.client.set(MODEL, 9)
-    server.client.execute_command("WAITAOF", 1, 0, 5_000)
-    server.kill()
-    with ThreadPoolExecutor(1) as thread:
-        checked = thread.submit(check_when_there, load({"REDIS_URL": f"redis://127.0.0.1:{server.port}"}))
-        wait_for(lambda: "waits for the store" in capsys.readouterr().err, "it says that it waits")
-        server.start()
-        with pytest.raises(SettingsError, match="data of version 9"):
-            checked.result(30)
-    server.kill()

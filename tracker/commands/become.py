@@ -28,18 +28,15 @@ def make_password(settings: "Settings") -> None:
 
 
 def check_store(settings: "Settings", broker: bool = True) -> None:
-    """Prints what is a risk. Raises SettingsError if the store, or the broker, cannot be used.
+    """Prints what is a risk. Raises SettingsError if the store cannot be used; a store that is away is waited for.
 
-    ``broker``: whether the part that starts uses the broker too. Then it waits for the store. The API does not: it
-    answers while the store is away.
+    ``broker``: whether the part that starts uses the broker too.
     """
     from tracker.store import rights, suitable
 
     make_password(settings)
     rights.check(settings, broker)
-    if broker:
-        suitable.check_broker(settings)
-    for warning in (suitable.check_when_there if broker else suitable.check_if_there)(settings):
+    for warning in suitable.check_if_there(settings):
         print(warning, file=sys.stderr)
 
 

@@ -63,7 +63,6 @@ def run(settings: Settings) -> None:
     budget.check(settings)
     broker(settings)
     rights.check(settings)
-    suitable.check_broker(settings)
     if settings.redis_given:
         _check_store(settings)
     _check_access(settings, folder)

@@ -1,16 +1,14 @@
 """Whether the configured server can be the store. Each part asks at its start, and says in one line what is wrong."""
 
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from redis import AuthenticationError, ConnectionError, Redis, RedisError, TimeoutError
+from redis import Redis, RedisError
 
 from tracker.errors import SettingsError, StoreError
-from tracker.redis_address import CLUSTER, SCHEMES, SERVER, Address, parse
+from tracker.redis_address import CLUSTER, SERVER, Address, parse
 from tracker.settings import Settings
 from tracker.store import model
 from tracker.store.connection import connect, topology_of, translated
@@ -18,10 +16,8 @@ from tracker.store.copy import is_unfinished
 
 #: The oldest usable major version of the server.
 OLDEST = 7
-#: Seconds that a server has to answer, and between two tries.
-PATIENCE, PAUSE = 3, 1
-#: Errors of a server that is away, or loads its data.
-AWAY = (ConnectionError, TimeoutError)
+#: Seconds that a server has to answer.
+PATIENCE = 3
 RISKS = {
     "aof_enabled": "it writes no append-only file: a crash loses API keys, silences, alerts and waiting notices",
     "maxmemory_policy": "its maxmemory-policy is not noeviction: once it has a limit, it would drop data",
@@ -42,34 +38,11 @@ def check(settings: Settings) -> list[str]:
 
 
 def check_if_there(settings: Settings) -> list[str]:
-    """As ``check``, but nothing while the store is away."""
+    """As ``check``, but nothing while the store is away: a part waits for it."""
     try:
         return check(settings)
     except StoreError:
         return []
-
-
-def check_when_there(settings: Settings) -> list[str]:
-    """As ``check``, but waits while the store is away or loads its data, and says so once."""
-    told = False
-    while True:
-        try:
-            return check(settings)
-        except StoreError as error:
-            if not isinstance(error.__cause__, AWAY) or isinstance(error.__cause__, AuthenticationError):
-                return []  # the part itself says what is wrong
-            if not told:
-                print(f"waits for the store: {error}", file=sys.stderr, flush=True)
-            told = True
-        time.sleep(PAUSE)
-
-
-def check_broker(settings: Settings) -> None:
-    """Raises SettingsError if BROKER_URL names a Redis that would lose tasks or takes none."""
-    url = settings.broker_url
-    if settings.broker_given and url.partition("://")[0] in SCHEMES and parse(url).kind != CLUSTER:
-        with suppress(StoreError), connect(url, tries=1, patience=PATIENCE) as redis:
-            judge(redis, "BROKER_URL", parse(url))
 
 
 def judge(redis: Redis, name: str, address: Address) -> list[str]:

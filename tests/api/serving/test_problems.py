@@ -65,7 +65,7 @@ def test_any_text_as_an_id_is_not_found(client: FlaskClient, id: str) -> None:
     problem(client.get(f"/v1/metrics?cursor={quote(id[:500], safe='')}"), 422)
 
 
-@pytest.mark.parametrize("path", ["/v2", "/v1/", "/v1/metrics/", "/v1//metrics", "/metrics", "/docs/x", "/static/x"])
+@pytest.mark.parametrize("path", ["/v2", "/v1/", "/v1/metrics/", "/v1//metrics", "/prices", "/docs/x", "/static/x"])
 def test_an_unknown_path_says_where_the_paths_are(client: FlaskClient, path: str) -> None:
     assert "/v1 lists" in problem(client.get(path), 404).detail
 
