@@ -47,7 +47,7 @@ def run(folder: Path, variables: dict[str, str]) -> None:
     """Runs every part until it has done its work, and every command that asks the store."""
     (folder / "rules.toml").write_text(RULES)
     variables |= {"RULES": str(folder / "rules.toml"), "DATA_DIR": str(folder), "INTERVAL": "2", "BUDGET": "100/1"}
-    variables |= {"API_RATE": "1000"} | {name: str(free_port()) for name in ("API_PORT", "FLOWER_PORT")}
+    variables |= {"API_RATE": "100000"} | {name: str(free_port()) for name in ("API_PORT", "FLOWER_PORT")}
     with (
         Exchange(create_app(FEED, Clock())) as exchange,
         Parts(folder, SIMULATOR_URL=exchange.url, **variables) as parts,
@@ -94,7 +94,7 @@ def api_serves_and_takes(url: str, key: str) -> None:
         assert answer.ok, answer.text
 
     wait_for(lambda: get("/metrics")["total"] == 2 * len(FEED.markets), "every metric is served")
-    alerts = wait_for(lambda: get("/alerts")["alerts"], "alerts are served")
+    alerts = wait_for(lambda: get("/alerts")["alerts"], "alerts are served", 90)
     post(f"/alerts/{alerts[0]['id']}/acknowledge", by="me")
     post("/silences", **{"match": "*:price", "for": "1h", "reason": "quiet"})
 
