@@ -23,7 +23,7 @@ from tracker.simulator.server import create_app
 from tracker.store.connection import connect, server_version
 
 FEED = Generated(seed=7, markets=3, exchanges=1)
-RULES = '[rules.trades]\nkind = "threshold"\nmatch = "*:volume"\nabove = 0\nchannels = ["log"]\n'
+RULES = '[rules.trades]\nkind = "threshold"\nmatch = "*:price"\nabove = 0\nchannels = ["log"]\n'
 #: Commands that ask the store, and what they print if all is well.
 COMMANDS = {
     ("sources",): "simulator",
@@ -96,7 +96,7 @@ def api_serves_and_takes(url: str, key: str) -> None:
     wait_for(lambda: get("/metrics")["total"] == 2 * len(FEED.markets), "every metric is served")
     alerts = wait_for(lambda: get("/alerts")["alerts"], "alerts are served", 90)
     post(f"/alerts/{alerts[0]['id']}/acknowledge", by="me")
-    post("/silences", **{"match": "*:price", "for": "1h", "reason": "quiet"})
+    post("/silences", **{"match": "*:volume", "for": "1h", "reason": "quiet"})
 
 
 @pytest.fixture(scope="module", params=["one server", "two servers"])
