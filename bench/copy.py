@@ -5,22 +5,17 @@ Prints seconds of the copy and of the comparison that follows it, with nothing e
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from redis import Redis
 
+from bench.store import RING, fill, timed
 from tests.support.redis_servers import Cluster, Standalone
-from tracker.series.ring import Ring
 from tracker.store.connection import connect
 from tracker.store.copy import Side, equalize, finish, prepare
 from tracker.store.pipelines import pipeline
 from tracker.store.series import Store
 
-RING = Ring(60)
-NOW = 1_700_000_040.0 + 30
 TOGETHER = 128
 
 
@@ -50,24 +45,10 @@ def main() -> None:
             )
 
 
-def fill(store: Store, markets: list[str]) -> None:
-    random = np.random.default_rng(1)
-    slots = RING.slots(NOW)
-    for market in markets:
-        values = np.column_stack([100 + random.standard_normal(RING.rows), 50 + random.random(RING.rows)])
-        store.write("bench", market, slots, values, NOW, new=True)
-
-
 def read(redis: Redis, markets: list[str]) -> None:
     raw = pipeline(redis)
     for at in range(0, len(markets), TOGETHER):
         raw.ask([("GET", f"dt1:ring:{market}") for market in markets[at : at + TOGETHER]])
-
-
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

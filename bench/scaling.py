@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from bench.pipeline import ROOT, answers, start
+from bench.pipeline import ROOT, answers, spent, start
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.redis_servers import Cluster, Servers, Standalone
 from tests.support.servers import free_port, wait_for
@@ -94,14 +94,14 @@ def processes(servers: Servers) -> list[psutil.Process]:
 
 
 def tick(markets: int, groups: dict[str, list[psutil.Process]]) -> dict[str, float]:
-    before = {name: cpu(group) for name, group in groups.items()}
-    each = [cpu([server]) for server in groups["store"]]
+    before = {name: spent(group) for name, group in groups.items()}
+    each = [spent([server]) for server in groups["store"]]
     began = time.monotonic()
     run(markets)
     wall = time.monotonic() - began
-    spent = {name: (cpu(group) - before[name]) / markets * 1e3 for name, group in groups.items()}
-    busiest = max(cpu([server]) - was for server, was in zip(groups["store"], each, strict=True)) / markets * 1e3
-    return {"wall": wall, "busiest": busiest} | spent
+    costs = {name: (spent(group) - before[name]) / markets * 1e3 for name, group in groups.items()}
+    busiest = max(spent([server]) - was for server, was in zip(groups["store"], each, strict=True)) / markets * 1e3
+    return {"wall": wall, "busiest": busiest} | costs
 
 
 def run(markets: int) -> None:
@@ -120,18 +120,6 @@ def evaluated(store: Any, since: float) -> int:
     """How many markets were evaluated since ``since``. It asks four times a second: the question costs CPU too."""
     time.sleep(0.25)
     return int((store.summaries("price")[1]["at"] >= since).sum())
-
-
-def cpu(group: list[psutil.Process]) -> float:
-    """Seconds of CPU of the processes and their children so far."""
-    total = 0.0
-    for process in group:
-        times = process.cpu_times()
-        total += times.user + times.system + times.children_user + times.children_system
-        for child in process.children(recursive=True):
-            times = child.cpu_times()
-            total += times.user + times.system
-    return total
 
 
 if __name__ == "__main__":

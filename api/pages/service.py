@@ -3,15 +3,13 @@
 from http import HTTPStatus
 
 from apiflask import APIBlueprint, abort
-from flask import Response, current_app, jsonify
+from flask import Response, jsonify
 
 from api.serving.problems import documented
-from api.v1 import schemas
+from api.v1 import context, schemas
 from tracker.models import FIELDS
-from tracker.settings import Settings
-from tracker.store.freshness import Freshness, freshness, late
+from tracker.store.freshness import freshness, late
 from tracker.store.reading import replicas_behind
-from tracker.store.series import Store
 
 bp = APIBlueprint("service", __name__)
 #: What the store tells of a source, by its name in the answer.
@@ -33,7 +31,7 @@ def ready() -> Response:
 
     A source that has not given any data yet is `waiting`, which is no failure.
     """
-    found = _freshness()
+    found = freshness(_statuses(), context.settings())
     if reasons := late(found):
         abort(HTTPStatus.SERVICE_UNAVAILABLE, detail="; ".join(reasons))
     return jsonify(status="ok", sources={source: each.state for source, each in found.items()})
@@ -44,10 +42,10 @@ def ready() -> Response:
 @bp.doc(responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
 def health() -> Response:
     """Do the API and its store answer, and is the data fresh?"""
-    store, settings = _store(), _settings()
+    store, statuses = context.store(), _statuses()
     replicas = replicas_behind(store.redis)
     reads = replicas.reads if replicas else None
-    found = _freshness()
+    found = freshness(statuses, context.settings())
     reasons = late(found)
     return jsonify(
         status="ok",
@@ -56,22 +54,13 @@ def health() -> Response:
         store="ok" if reads is None or reads.master else "read-only",
         replica=None if reads is None else {"lag": reads.lag, "reason": reads.reason},
         metrics=sum(store.ranked(field) for field in FIELDS),
-        sources={source: _times(store.status(source)) | {"state": found[source].state} for source in settings.sources},
+        sources={source: _times(status) | {"state": found[source].state} for source, status in statuses.items()},
     )
 
 
-def _store() -> Store:
-    store: Store = current_app.extensions["reads"]
-    return store
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["settings"]
-    return settings
-
-
-def _freshness() -> dict[str, Freshness]:
-    return freshness(_store(), _settings())
+def _statuses() -> dict[str, dict[str, str]]:
+    """What the store tells of each source, by name."""
+    return {source: context.store().status(source) for source in context.settings().sources}
 
 
 def _times(status: dict[str, str]) -> dict[str, float | str | None]:

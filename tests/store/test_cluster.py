@@ -28,7 +28,6 @@ pytestmark = pytest.mark.slow
 NOW = 1_700_000_030.0
 SLOT = 1_700_000_000 // 60 * 60
 IDS = [f"x:market{number}" for number in range(60)]
-SHARED = key_slot(PREFIX.encode())
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +61,13 @@ def newest(store: Store, ids: list[str] = IDS) -> list[float]:
     return [float(each) for each in values[0, :, -1]]
 
 
-def owner(cluster: Cluster, slot: int) -> Server:
-    """The server that has ``slot``, as the first server that answers tells."""
-    told = next(server for server in cluster.servers if server.answers()).client.execute_command("CLUSTER SLOTS")
-    [port] = [master[1] for first, last, master, *_ in told if first <= slot <= last]
-    return next(server for server in cluster.servers if server.port == port)
-
-
 def test_rings_are_spread_and_everything_else_is_on_one_server(cluster: Cluster, store: Store) -> None:
     fill(store)
     store.watch("x", [Market(id, "a", "b", "") for id in IDS])
     keys = {server.port: set(server.client.keys()) for server in cluster.servers if is_master(server)}
     assert all(any(key.startswith(b"dt1:ring:") for key in held) for held in keys.values())
     [shared] = [port for port, held in keys.items() if any(key.startswith(b"{dt1}:") for key in held)]
-    assert shared == owner(cluster, SHARED).port
+    assert shared == cluster.owner(PREFIX).port
     assert sum(len(held) for held in keys.values()) == len(IDS) + 5  # watch list, version, status, two sets of times
 
 
@@ -111,19 +103,19 @@ def test_a_transaction_changes_several_keys(redis: Redis) -> None:
     assert redis.mget("{dt1}:a", "{dt1}:b") == [b"1", b"2"]
 
 
-@pytest.mark.parametrize("slot", [key_slot(b"dt1:ring:x:market1"), SHARED])
-def test_a_key_is_followed_while_its_slot_moves_to_another_server(cluster: Cluster, store: Store, slot: int) -> None:
+@pytest.mark.parametrize("key", ["dt1:ring:x:market1", PREFIX])
+def test_a_key_is_followed_while_its_slot_moves_to_another_server(cluster: Cluster, store: Store, key: str) -> None:
     """Reads and writes it before, during (ASK) and after (MOVED) the move."""
     fill(store)
     store.claim("x", SLOT, "me", 600)
-    source = owner(cluster, slot)
+    source, slot = cluster.owner(key), key_slot(key.encode())
     target = next(server for server in cluster.servers if is_master(server) and server is not source)
     names = [server.client.execute_command("CLUSTER MYID").decode() for server in (source, target)]
     target.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", names[0])
     source.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", names[1])
     moved = source.client.execute_command("CLUSTER GETKEYSINSLOT", slot, 1_000)
     mover = threading.Thread(target=finish_move, args=(source, target, slot, moved, names[1]))
-    if slot == SHARED:  # its client waits until the move is over
+    if key == PREFIX:  # its client waits until the move is over
         mover.start()
     else:
         source.client.migrate("127.0.0.1", target.port, moved, 0, 5_000)
@@ -135,7 +127,7 @@ def test_a_key_is_followed_while_its_slot_moves_to_another_server(cluster: Clust
     assert store.claim("x", SLOT, "me", 600) and not store.claim("x", SLOT, "another", 600)
     mover.join()
     assert newest(store) == [9.0 + place for place in range(len(IDS))]
-    assert owner(cluster, slot) is target
+    assert cluster.owner(key) is target
 
 
 def finish_move(source: Server, target: Server, slot: int, keys: list[bytes], name: str) -> None:
@@ -146,16 +138,15 @@ def finish_move(source: Server, target: Server, slot: int, keys: list[bytes], na
 
 def test_a_killed_server_is_replaced_and_the_others_go_on_at_once(cluster: Cluster, redis: Redis, store: Store) -> None:
     fill(store)
-    ring = key_slot(b"dt1:ring:x:market1")
-    victim = owner(cluster, ring)
-    near = [id for id in IDS if owner(cluster, key_slot(f"dt1:ring:{id}".encode())) is not victim]
+    victim = cluster.owner("dt1:ring:x:market1")
+    near = [id for id in IDS if cluster.owner(f"dt1:ring:{id}") is not victim]
     with connect(cluster.url, tries=1, patience=1, pause=60) as impatient:
         quick = Store(impatient, Ring(60))
         assert newest(quick) == newest(store)
         victim.kill()
         with pytest.raises(StoreError):
             newest(quick)
-        if victim is not owner(cluster, SHARED):
+        if victim is not cluster.owner(PREFIX):
             assert newest(quick, near) == [1.0 + IDS.index(id) for id in near]
     began = time.monotonic()
     fill(store, value=3.0)  # waits for the replica

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from redis import AuthenticationError, Redis, RedisError
+from redis.crc import key_slot
 
 from tests.support.servers import free_port, wait_for
 from tracker.store.embedded import binary
@@ -207,6 +208,13 @@ class Cluster(Servers):
             master = self.servers[place % self.shards].client.execute_command("CLUSTER MYID").decode()
             wait_for(lambda: self._follows(server, master), "a replica follows its master")  # noqa: B023
         wait_for(self.ready, "the cluster is ready")
+
+    def owner(self, key: str) -> Server:
+        """The master of ``key``, as the first server that answers tells."""
+        told = next(server for server in self.servers if server.answers()).client.execute_command("CLUSTER SLOTS")
+        slot = key_slot(key.encode())
+        [port] = [master[1] for first, last, master, *_ in told if first <= slot <= last]
+        return next(server for server in self.servers if server.port == port)
 
     def ready(self) -> bool:
         """Whether all slots have a server, and all replicas follow."""

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from redis.crc import key_slot
 
 from tests.support.exchange import Exchange
 from tests.support.parts import Parts
-from tests.support.redis_servers import Cluster, Replicated, Server, Standalone
+from tests.support.redis_servers import Cluster, Replicated, Standalone
 from tests.support.servers import wait_for
 from tests.support.truth import assert_complete, expected
 from tracker.clock import Clock
@@ -81,25 +80,17 @@ def broker(tmp_path: Path) -> Iterator[Standalone]:
         yield server
 
 
-def owner(cluster: Cluster, key: str) -> Server:
-    """The master of ``key``, as any server tells that answers."""
-    told = next(server for server in cluster.servers if server.answers()).client.execute_command("CLUSTER SLOTS")
-    slot = key_slot(key.encode())
-    [port] = [master[1] for first, last, master, *_ in told if first <= slot <= last]
-    return next(server for server in cluster.servers if server.port == port)
-
-
 def test_a_shard_is_killed_and_other_markets_do_not_wait_for_its_replica(tmp_path: Path, broker: Standalone) -> None:
     with Cluster(tmp_path, silent=10_000) as cluster, Running(tmp_path, cluster.url, broker.url) as running:
-        shared = owner(cluster, PREFIX)
+        shared = cluster.owner(PREFIX)
         victim = next(server for server in cluster.servers[: cluster.shards] if server is not shared)
-        near = [market for market in MARKETS if owner(cluster, f"{RINGS}{market}") is not victim]
+        near = [market for market in MARKETS if cluster.owner(f"{RINGS}{market}") is not victim]
         far = [market for market in MARKETS if market not in near]
         assert near and far
         victim.kill()
         killed = time.time()
         wait_for(lambda: running.evaluated_since(killed + 2, near), "the markets of the other servers go on")
-        assert owner(cluster, f"{RINGS}{far[0]}") is victim, "its replica was faster than the check"
+        assert cluster.owner(f"{RINGS}{far[0]}") is victim, "its replica was faster than the check"
         wait_for(lambda: running.evaluated_since(killed, far), "the replica has taken over", 60)
         print(f"its markets go on {time.time() - killed:.1f} s after the kill")
         running.assert_right()
@@ -110,10 +101,10 @@ def test_a_shard_is_killed_and_other_markets_do_not_wait_for_its_replica(tmp_pat
 
 def test_the_shard_of_all_shared_keys_is_killed(tmp_path: Path, broker: Standalone) -> None:
     with Cluster(tmp_path) as cluster, Running(tmp_path, cluster.url, broker.url) as running:
-        victim = owner(cluster, PREFIX)
+        victim = cluster.owner(PREFIX)
         victim.kill()
         killed = time.time()
-        wait_for(lambda: owner(cluster, PREFIX) is not victim, "its replica takes over")
+        wait_for(lambda: cluster.owner(PREFIX) is not victim, "its replica takes over")
         running.assert_right()
         print(f"all is right {time.time() - killed:.1f} s after the kill")
 

@@ -46,8 +46,9 @@ def run(settings: Any) -> None:
 def copy(settings: Any, source: str, target: str, replace: bool) -> None:
     """Copy the tracker's data from one store to another.
 
-    It compares them at the end. FROM and TO are URLs like that in REDIS_URL, or names of variables that
-    hold one. Other users can read a command line, but not your variables.
+    It compares them at the end. FROM and TO are URLs like that in REDIS_URL,
+    or names of variables that hold one. Other users can read a command line,
+    but not your variables.
 
     The tracker may run meanwhile. The command asks when to stop beat and
     workers, copies what has changed, and says when TO is equal. FROM stays as

@@ -111,7 +111,7 @@ def _host(told: bytes | None, by: Node) -> str:
 
 
 class SharedConnection(Connection):
-    """Connects to the server of the cluster that has the keys of SHARED, whichever that is by then."""
+    """Connects to the server of the cluster that has ``slot``, whichever that is by then."""
 
     def __init__(self, topology: Topology, slot: int, **options: Any):
         super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py has no types here

@@ -1,9 +1,9 @@
 """Whether each source gives data in time: the one answer that says that the tracker works."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tracker.settings import Settings
-from tracker.store.series import Store
 
 #: Data older than so many intervals is late, but never before it is so many real seconds old.
 INTERVALS, AT_LEAST = 2, 10
@@ -17,9 +17,9 @@ class Freshness(NamedTuple):
     limit: float
 
 
-def freshness(store: Store, settings: Settings) -> dict[str, Freshness]:
-    """How fresh the data of each configured source is, by name. Raises StoreError."""
-    return {source: _of(store.status(source), source, settings) for source in settings.sources}
+def freshness(statuses: Mapping[str, Mapping[str, str]], settings: Settings) -> dict[str, Freshness]:
+    """How fresh the data of each source is, by name. ``statuses``: what ``Store.status`` returns for each, by name."""
+    return {source: _of(status, source, settings) for source, status in statuses.items()}
 
 
 def late(found: dict[str, Freshness]) -> list[str]:
@@ -31,7 +31,7 @@ def late(found: dict[str, Freshness]) -> list[str]:
     ]
 
 
-def _of(status: dict[str, str], source: str, settings: Settings) -> Freshness:
+def _of(status: Mapping[str, str], source: str, settings: Settings) -> Freshness:
     limit = max(INTERVALS * settings.intervals.of(source), AT_LEAST * settings.clock.speed)
     if "last_success" not in status:
         return Freshness("waiting", None, limit)
