@@ -22,8 +22,16 @@ from tracker.simulator.feeds import Generated
 from tracker.simulator.server import create_app
 from tracker.store.connection import connect, server_version
 
-FEED = Generated(seed=7, markets=3, exchanges=1)
-RULES = '[rules.trades]\nkind = "threshold"\nmatch = "*:price"\nabove = 0\nchannels = ["log"]\n'
+FEED = Generated(seed=7, markets=12, exchanges=1)
+#: Some of so many volumes rise above their mean in each minute.
+RULES = """
+[rules.trades]
+kind = "ratio"
+match = "*:volume"
+factor = 1
+clear_factor = 1
+channels = ["log"]
+"""
 #: Commands that ask the store, and what they print if all is well.
 COMMANDS = {
     ("sources",): "simulator",
@@ -96,7 +104,7 @@ def api_serves_and_takes(url: str, key: str) -> None:
     wait_for(lambda: get("/metrics")["total"] == 2 * len(FEED.markets), "every metric is served")
     alerts = wait_for(lambda: get("/alerts")["alerts"], "alerts are served", 90)
     post(f"/alerts/{alerts[0]['id']}/acknowledge", by="me")
-    post("/silences", **{"match": "*:volume", "for": "1h", "reason": "quiet"})
+    post("/silences", **{"match": "*:price", "for": "1h", "reason": "quiet"})
 
 
 @pytest.fixture(scope="module", params=["one server", "two servers"])
