@@ -20,6 +20,8 @@ from tracker.store.pipelines import pipeline
 from tracker.store.raw import Command, RawPipeline
 from tracker.store.reading import BEHIND, SILENT, ReadingPipeline, Replicas, reader, replicas_behind
 
+pytestmark = pytest.mark.slow  # starts servers for each test
+
 PORT: Command = ("CONFIG", "GET", "port")
 GET: Command = ("GET", "a")
 
@@ -295,7 +297,6 @@ def test_the_thread_that_looks_ends_with_its_client(servers: Followed, replica: 
         wait_for(collected, "nobody looks at the replicas any more")
 
 
-@pytest.mark.slow
 def test_the_replicas_that_sentinels_name_are_read_also_after_a_failover(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

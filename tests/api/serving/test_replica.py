@@ -32,6 +32,8 @@ from tracker.store.connection import connect
 from tracker.store.reading import Replicas, replicas_behind
 from tracker.store.series import Store
 
+pytestmark = pytest.mark.slow  # starts servers for each test
+
 MARKETS = ("kraken:ethbtc", "bancor:bntbtc")
 PATHS = (
     "/v1/metrics/kraken:ethbtc:volume",
@@ -182,7 +184,6 @@ def seen(watchers: list[Watcher], status: int) -> int:
     return sum(watcher.answers[status] for watcher in watchers)
 
 
-@pytest.mark.slow
 def test_no_client_is_led_back_while_replicas_stop_lag_and_die(tmp_path: Path) -> None:
     with Followed(tmp_path, replicas=2) as servers:
         writer = Writer(servers.master.url)
@@ -218,7 +219,6 @@ def test_no_client_is_led_back_while_replicas_stop_lag_and_die(tmp_path: Path) -
         assert seen(watchers, 503) == 0
 
 
-@pytest.mark.slow
 def test_no_client_is_led_back_by_a_failover(tmp_path: Path) -> None:
     with Replicated(tmp_path, replicas=2) as servers:
         writer = Writer(servers.url)
@@ -328,7 +328,6 @@ def test_a_store_that_takes_no_counts_is_told_once_and_the_setting_is_obeyed(
     assert "read only" in said[0] or "READONLY" in said[0]
 
 
-@pytest.mark.slow
 def test_the_processes_of_the_api_read_from_the_replica(servers: Followed, replica: Server, writer: Writer) -> None:
     with served(servers.master.url, REDIS_READ_URL=replica.url) as url:
         wait_for(lambda: requests.get(f"{url}/healthz", timeout=5).json()["replica"]["lag"] == 0, "the replica is read")
