@@ -49,16 +49,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+def shared_store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
     folder = tmp_path_factory.mktemp("store")
     with StoreServer(folder, "--appendfsync", "no") as server:  # a busy disk does not hold it up
         yield server
 
 
 @pytest.fixture
+def store_server(shared_store_server: StoreServer) -> StoreServer:
+    """A store without data: that of the test before is gone."""
+    with connect(shared_store_server.url) as client:
+        client.flushall()
+    return shared_store_server
+
+
+@pytest.fixture
 def redis(store_server: StoreServer) -> Iterator[Redis]:
     with connect(store_server.url) as client:
-        client.flushall()
         yield client
 
 
