@@ -28,7 +28,7 @@ from tracker.metrics import Metrics
 from tracker.plain import log_plainly, plain
 from tracker.settings import Settings, load
 from tracker.sources import known
-from tracker.store import skew
+from tracker.store import heartbeat, skew
 from tracker.store.connection import connect
 from tracker.store.reading import Replicas, reader, replicas_behind
 from tracker.store.series import Store
@@ -99,6 +99,7 @@ def server_app() -> APIFlask:
     app = create_app()
     bodies.install()
     skew.watch(app.extensions["settings"])
+    heartbeat.begin(app.extensions["settings"], "api", "api")
     gc.collect()
     gc.freeze()
     return app

@@ -30,6 +30,7 @@ from tracker.sources.watchlist import wanted
 from tracker.store import skew
 from tracker.store.connection import connect
 from tracker.store.series import Store
+from tracker.worker import heartbeat
 from tracker.worker.publishing import BROKER_ERRORS, publish, queue_length
 from tracker.worker.quiet import OneLine
 from tracker.worker.timing import now
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 app = Celery("tracker", events="tracker.worker.events:Events", task_cls="tracker.worker.timing:OurTask")
 app.now = now
 app.config_from_object("celeryconfig")
+heartbeat.install(app)
 
 #: The most tasks that a tick makes. Up to this many markets, each has a task of its own. Publishing and taking a task
 #: costs more CPU than fetching a market, so several markets in a task cut the cost of 2,000 markets to a fifth.

@@ -31,7 +31,7 @@ class Place:
             key: (read(client, key), client.pexpiretime(key))
             for client in self.clients
             for key in client.scan_iter("*")
-            if not key.startswith(b"{dt1}:count:")
+            if not key.startswith((b"{dt1}:count:", b"{dt1}:part"))
         }
 
     def clear(self) -> None:

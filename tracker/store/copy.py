@@ -19,8 +19,8 @@ from tracker.store.raw import Command
 
 #: A string that TO has until its copy is finished. Without it, data in TO may be newer than that in FROM.
 UNFINISHED = f"{PREFIX}:copying"
-#: Keys that are not copied. The API counts its requests all the time, and a count ends after two minutes.
-LEFT_OUT = tuple(key.encode() for key in (UNFINISHED, f"{PREFIX}:count:"))
+#: Keys that are not copied: they change all the time, and end after minutes. Counts of requests, and heartbeats.
+LEFT_OUT = tuple(key.encode() for key in (UNFINISHED, f"{PREFIX}:count:", f"{PREFIX}:part"))
 #: Bytes, as the source holds them, and keys that are copied at a time. A larger key is copied alone.
 BYTES, KEYS = 4 << 20, 1_000
 

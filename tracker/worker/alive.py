@@ -18,6 +18,8 @@ from typing import NamedTuple
 #: Seconds between two touches.
 EVERY = 2
 
+_shown = time.monotonic()  # when this process last called ``show``, or began
+
 
 class Part(NamedTuple):
     """A part that runs. ``idle``: seconds since it last showed that it is at work; since 1970 if it never did."""
@@ -54,9 +56,16 @@ def begin(data_dir: Path, kind: str) -> None:
 
 def show(data_dir: Path, kind: str) -> None:
     """Called while this process does its work."""
+    global _shown
+    _shown = time.monotonic()
     with contextlib.suppress(OSError):  # ``begin`` has said it
         os.utime(_path(data_dir, kind))
     _tell_systemd()
+
+
+def idle() -> float:
+    """Seconds since this process last did its work, or since it began."""
+    return time.monotonic() - _shown
 
 
 def end(data_dir: Path, kind: str) -> None:
