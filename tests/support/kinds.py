@@ -157,6 +157,8 @@ KINDS: dict[str, tuple[Make, str]] = {
     "retries string": (within("headers", retries="7"), "headers.retries"),
     "retries huge": (within("headers", retries=10**9), "headers.retries"),
     "a header nested deeply": (within("headers", tracing=DEEPISH), "headers.tracing"),
+    "published string": (within("headers", published="now"), "headers.published"),
+    "published in 7,000 years": (within("headers", published=2.2e11), "headers.published"),
     "stamps list": (within("headers", stamps=[]), "headers.stamps"),
     # body
     "body not JSON": (body("hello"), "body not readable"),

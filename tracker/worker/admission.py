@@ -20,6 +20,7 @@ from tracker.errors import StoreError
 from tracker.settings import settings
 from tracker.store.connection import connect
 from tracker.worker.envelope import LARGEST, Strict, first, guard
+from tracker.worker.queues import queue_of, took
 from tracker.worker.refused import REASON, SHOWN, Refused, printable
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ Id = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
 Text = Annotated[str, Field(max_length=4_096)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 Seconds = Annotated[float, Field(ge=0, le=LONGEST)]
+Timestamp = Annotated[float, Field(ge=0, lt=2**32)]
 Scalar = bool | int | float | Text | None
 #: Flat, because deeply nested values cannot be passed to a child.
 Plain = Scalar | list[Scalar] | dict[str, Scalar]
@@ -92,6 +94,7 @@ class Headers(Strict):
     stamped_headers: list[Text] | None = None
     stamps: dict[str, Plain] | None = None
     redelivered: bool = False
+    published: Timestamp | None = None
 
 
 class Properties(Strict):
@@ -197,11 +200,12 @@ class Admission:
         if reason:
             self.refuse(message, reason)
         else:
+            took(message.delivery_info.get("routing_key", ""), message.headers)
             self._take(message)
 
     def refuse(self, message: Message, reason: str) -> None:
         """Keeps the message for a person to look at, and takes it off its queue."""
-        queue = message.delivery_info.get("routing_key", "").rpartition(".")[2]  # RabbitMQ writes a delay before it
+        queue = queue_of(message.delivery_info.get("routing_key", ""))
         self._refuse(queue, reason, _text(message))
         message.reject_log_error(log, self._errors)
 
