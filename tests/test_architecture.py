@@ -50,6 +50,8 @@ ARROWS: dict[str, set[str]] = {
     "tracker.pipeline": BELOW_SOURCES
     | {"tracker.sources", "tracker.sources.watchlist", "tracker.alerts", "tracker.alerts.rules"},
     "tracker.worker": BELOW_SOURCES | {"tracker.environment", "tracker.redis_address"},
+    "tracker.doctor": BELOW_SOURCES
+    | {"tracker.redis_address", "tracker.ports", "tracker.sources", "tracker.alerts", "tracker.worker"},
     "tracker.tasks": BELOW_SOURCES
     | {
         "tracker.pipeline",
@@ -69,6 +71,7 @@ ARROWS: dict[str, set[str]] = {
         "tracker.sources",
         "tracker.alerts",
         "tracker.worker",
+        "tracker.doctor",
         "api",
     },
     "tracker.__main__": {"tracker.commands"},

@@ -30,8 +30,10 @@ from tracker.sources.watchlist import wanted
 from tracker.store import skew
 from tracker.store.connection import connect
 from tracker.store.series import Store
-from tracker.worker import heartbeat
-from tracker.worker import queues  # noqa: F401  # notes what waits in the queues
+from tracker.worker import (
+    heartbeat,
+    queues,  # noqa: F401  # notes what waits in the queues
+)
 from tracker.worker.publishing import BROKER_ERRORS, publish, queue_length
 from tracker.worker.quiet import OneLine
 from tracker.worker.timing import now

@@ -6,7 +6,20 @@ from typing import Any
 
 import click
 
-from tracker.commands import alerts, config, export, health, keys, parts, refused, sources, store, variables
+from tracker.commands import (
+    alerts,
+    config,
+    doctor,
+    export,
+    health,
+    keys,
+    parts,
+    refused,
+    sources,
+    status,
+    store,
+    variables,
+)
 from tracker.errors import StoreError, TrackerError
 from tracker.plain import log_plainly, plain
 
@@ -52,6 +65,8 @@ root = Root(
         keys.keys,
         parts.flower,
         health.health,
+        status.status,
+        doctor.doctor,
         sources.sources,
         alerts.rules,
         alerts.channels,

@@ -4,12 +4,10 @@ import logging
 import threading
 import time
 
-from redis import RedisError
-
 from tracker import clock
 from tracker.errors import StoreError
 from tracker.settings import Settings
-from tracker.store.connection import connect
+from tracker.store.connection import connect, translated
 
 log = logging.getLogger(__name__)
 
@@ -26,21 +24,26 @@ def keep(settings: Settings) -> None:
         return
     _due = time.monotonic() + EVERY
     try:
-        # Its own connection: a worker compares before it forks, and its children must not share a connection.
-        with connect(settings.redis_url, tries=1, patience=1, local=settings.redis_socket) as redis:
-            redis.ping()  # connects, so that the next call is one short exchange
-            sent = time.time()
-            seconds, microseconds = redis.time()
-            received = time.time()
-    except (RedisError, StoreError):
+        found = correction(measure(settings))
+    except StoreError:
         return
-    found = correction((sent + received) / 2 - seconds - microseconds / 1e6)
     if bool(found) != bool(clock.ahead()):
         if found:
             log.warning("this machine's clock differs by %+.1f s from the store's, which is used: set it right", found)
         else:
             log.warning("this machine's clock agrees with the store's again")
     clock.set_ahead(found)
+
+
+def measure(settings: Settings) -> float:
+    """Seconds that this machine's clock is ahead of the store's. Raises StoreError."""
+    # Its own connection: a worker compares before it forks, and its children must not share a connection.
+    with translated(), connect(settings.redis_url, tries=1, patience=1, local=settings.redis_socket) as redis:
+        redis.ping()  # connects, so that the next call is one short exchange
+        sent = time.time()
+        seconds, microseconds = redis.time()
+        received = time.time()
+    return float((sent + received) / 2 - seconds - microseconds / 1e6)
 
 
 def correction(ahead: float) -> float:

@@ -49,10 +49,10 @@ def judge(redis: Redis, name: str, address: Address) -> list[str]:
     """Warnings about the servers at ``address``. Raises as ``check``; ``name`` is that of the address in all texts."""
     _check_cluster(name, address)
     warnings: list[str] = []
-    for told in _servers(redis):
-        if expected := _unusable(told, address.kind):
+    for told in servers(redis):
+        if expected := unusable(told, address.kind) or _dropping(told):
             raise SettingsError(f"{name}={address.shown}: expected {expected}")
-        warnings += [f"{name}={address.shown}: {RISKS[risk]}" for risk in _risks(told)]
+        warnings += [f"{name}={address.shown}: {RISKS[risk]}" for risk in risks(told)]
     return list(dict.fromkeys(warnings))
 
 
@@ -67,7 +67,7 @@ def _check_cluster(name: str, address: Address) -> None:
                 raise SettingsError(f"{name}={address.shown}: expected {expected}")
 
 
-def _servers(redis: Redis) -> Iterator[dict[str, Any]]:
+def servers(redis: Redis) -> Iterator[dict[str, Any]]:
     """What each server that takes writes tells of itself. Raises StoreError."""
     topology = topology_of(redis)
     with translated():
@@ -77,7 +77,7 @@ def _servers(redis: Redis) -> Iterator[dict[str, Any]]:
             yield told
 
 
-def _unusable(told: dict[str, Any], kind: str) -> str:
+def unusable(told: dict[str, Any], kind: str) -> str:
     """What is expected in place of the server that told this; empty if it is usable."""
     if "sentinel" in (told.get("redis_mode"), told.get("server_mode")):  # Redis, Valkey
         return "the store, this is a sentinel: give redis+sentinel://HOST:PORT/0?master=NAME"
@@ -87,12 +87,18 @@ def _unusable(told: dict[str, Any], kind: str) -> str:
         return f"Redis or Valkey {OLDEST} or newer, it is {told['redis_version']}"
     if told.get("role") == "slave":
         return "a server that takes writes, this is a replica: give its master (REDIS_READ_URL is for replicas)"
+    return ""
+
+
+def _dropping(told: dict[str, Any]) -> str:
+    """What is expected in place of a server that drops data when it is full; empty if it does not."""
     if told.get("maxmemory") and told.get("maxmemory_policy") != "noeviction":
         return f"maxmemory-policy noeviction, it is {told['maxmemory_policy']}: a full server would drop data"
     return ""
 
 
-def _risks(told: dict[str, Any]) -> Iterator[str]:
+def risks(told: dict[str, Any]) -> Iterator[str]:
+    """Those of RISKS that the server that told this has."""
     if not told.get("aof_enabled"):
         yield "aof_enabled"
     if told.get("maxmemory_policy") != "noeviction":

@@ -1,6 +1,7 @@
 """Turns BROKER_URL into Celery's settings for that broker. Comments name the fault that each setting prevents."""
 
 import ssl
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -167,3 +168,22 @@ def _checked(tls: dict[str, Any]) -> dict[str, Any]:
         if name in tls and not Path(tls[name]).is_file():
             raise ValueError(f"a file that exists as {name}")
     return tls
+
+
+def unreachable(settings: Settings, patience: float) -> str:
+    """Why the broker of ``settings`` takes no connection within ``patience`` seconds; empty if it does."""
+    found = broker(settings)
+    faults: list[str] = ["it is silent"]
+
+    def connect() -> None:
+        try:
+            with Connection(found.url, ssl=found.tls, transport_options=found.options) as connection:
+                connection.connect()
+                faults.clear()
+        except Exception as error:  # each broker has its own
+            faults[0] = str(error) or type(error).__name__
+
+    asking = threading.Thread(target=connect, name="is the broker there", daemon=True)
+    asking.start()
+    asking.join(patience)
+    return faults[0] if faults else ""

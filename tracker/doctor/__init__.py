@@ -1,0 +1,25 @@
+"""Finds the usual faults and says what to do. A check is a function that yields findings; each module has some."""
+
+from collections.abc import Iterator
+
+from tracker.doctor import machine, running, server, work
+from tracker.doctor.findings import Finding, problem
+from tracker.doctor.overview import Overview, look
+from tracker.errors import TrackerError
+from tracker.settings import Settings
+
+
+def of_tracker(overview: Overview) -> Iterator[Finding]:
+    """What any machine that reaches the store can find."""
+    for each in (server, running, work):
+        yield from each.check(overview)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """All findings, the store's first. A store that does not answer is one of them."""
+    try:
+        yield from of_tracker(look(settings))
+    except TrackerError as error:
+        start = "./scripts/start-db.sh starts it" if not settings.redis_given else "start it, or check REDIS_URL"
+        yield problem("store", str(error), start)
+    yield from machine.check(settings)
