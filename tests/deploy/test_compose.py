@@ -18,8 +18,9 @@ from tests.support.servers import wait_for
 from tracker.commands.parts import QUEUES
 from tracker.settings import Settings, load
 
+#: The profiles with a file of variables.
 PROFILES = ("cluster", "rabbitmq")
-ALL = services({}, *PROFILES)
+ALL = services({}, *PROFILES, "monitoring")
 OURS = {name: service for name, service in ALL.items() if service["image"] == "data-tracker"}
 VARIABLES = {field.metadata["name"] for field in fields(Settings)}
 
@@ -64,9 +65,12 @@ def test_a_service_has_a_health_check_and_comes_back(name: str) -> None:
     assert name in OURS or service["healthcheck"]["test"]  # the image of ours has one
 
 
-def test_only_nginx_has_a_port_and_on_this_machine_only() -> None:
+def test_only_nginx_and_what_monitors_have_a_port_and_on_this_machine_only() -> None:
     ports = {name: service["ports"] for name, service in ALL.items() if "ports" in service}
-    assert ports == {"nginx": ["127.0.0.1:8000:8080"]}
+    assert ports.pop("nginx") == ["127.0.0.1:8000:8080"]
+    assert ports == {name: [f"127.0.0.1:{port}:{port}"] for name, port in
+                     (("prometheus", 9090), ("alertmanager", 9093), ("grafana", 3000))}  # fmt: skip
+    assert not set(ports) & set(services({}))
 
 
 def test_no_password_is_in_a_command_or_a_variable() -> None:
@@ -84,7 +88,7 @@ def test_every_secret_and_every_volume_that_is_used_is_declared_and_used(tmp_pat
     }
     assert used == set(whole["secrets"])
     made = {path.name for path in make_secrets(tmp_path).iterdir()}
-    assert {Path(each["file"]).name for each in whole["secrets"].values()} <= made
+    assert {Path(each["file"]).name for each in whole["secrets"].values()} - made == {"metrics_key"}  # an API key
     named = {each.partition(":")[0] for service in ALL.values() for each in service.get("volumes", [])}
     assert {name for name in named if not name.startswith(".")} == set(whole["volumes"])
 
