@@ -17,6 +17,7 @@ from tracker.models import FIELDS
 from tracker.settings import Settings
 from tracker.sources.status import SourceState, states
 from tracker.store.connection import translated
+from tracker.store.freshness import INTERVALS as LATE
 from tracker.store.layout import DUE
 from tracker.store.series import Store
 
@@ -61,6 +62,8 @@ class State(Collector):
     def _sources(self) -> list[Metric]:
         now = self._settings.clock.now()
         ages = _by_source("newest_sample_age_seconds", "Seconds since the newest slot with a sample opened.")
+        allowed = _by_source("sample_age_limit_seconds", "Seconds after which it is late: STEP and two INTERVALs.")
+        interval = _by_source("interval_seconds", "Seconds between two fetches of a market.")
         answers = _by_source("last_answer_age_seconds", "Seconds since the source last answered.")
         watched = _by_source("watched_markets", "Markets on the watch list.")
         stale = _by_source("stale_markets", "Watched markets without an answer for three intervals.")
@@ -75,6 +78,8 @@ class State(Collector):
         for each in states(self._store, self._settings):
             for family, value in (
                 (ages, None if each.newest_slot is None else max(now - each.newest_slot, 0)),
+                (allowed, self._settings.step + LATE * each.interval),
+                (interval, each.interval),
                 (answers, None if each.last_success is None else max(now - each.last_success, 0)),
                 (watched, each.markets.tracked),
                 (stale, each.markets.stale),
@@ -88,7 +93,7 @@ class State(Collector):
                     family.add_metric([each.name], value)
             for reason, count in each.refused.items():
                 refused.add_metric([each.name, reason], count)
-        return [ages, answers, watched, stale, deferred, state, limit, used, opened, refused]
+        return [ages, allowed, interval, answers, watched, stale, deferred, state, limit, used, opened, refused]
 
     def _alerts(self) -> list[Metric]:
         redis = self._store.redis

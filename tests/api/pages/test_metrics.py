@@ -18,6 +18,8 @@ def test_it_tells_the_state_of_sources_and_store_and_names_no_market(store_serve
     assert "tracker_store_up 1.0" in text
     assert 'tracker_watched_markets{source="simulator"} 2.0' in text
     assert 'tracker_newest_sample_age_seconds{source="simulator"} 20.0' in text
+    assert 'tracker_sample_age_limit_seconds{source="simulator"} 180.0' in text
+    assert 'tracker_interval_seconds{source="simulator"} 60.0' in text
     assert 'tracker_refused_total{reason="http_503",source="simulator"} 1.0' in text
     assert 'tracker_breaker_open{source="simulator"} 0.0' in text
     assert re.search(r"^tracker_store_memory_bytes [1-9]", text, re.MULTILINE)
