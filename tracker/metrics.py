@@ -12,10 +12,12 @@ from prometheus_client.registry import Collector
 
 from tracker.alerts.deliveries import DEAD
 from tracker.alerts.outbox import Outbox
+from tracker.clock import wall
 from tracker.errors import StoreError
 from tracker.models import FIELDS
 from tracker.settings import Settings
 from tracker.sources.status import SourceState, states
+from tracker.store import parts, queues
 from tracker.store.connection import translated
 from tracker.store.freshness import INTERVALS as LATE
 from tracker.store.layout import DUE
@@ -53,7 +55,7 @@ class State(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [*self._sources(), *self._alerts(), *self._server()]
+            found = [*self._sources(), *self._workers(), *self._alerts(), *self._server()]
         except StoreError:
             found = []
         yield _gauge("tracker_store_up", "1 if the store answers; 0: nothing else is known.", bool(found))
@@ -94,6 +96,15 @@ class State(Collector):
             for reason, count in each.refused.items():
                 refused.add_metric([each.name, reason], count)
         return [ages, allowed, interval, answers, watched, stale, deferred, state, limit, used, opened, refused]
+
+    def _workers(self) -> list[Metric]:
+        redis = self._store.redis
+        counted = Counter(dict.fromkeys(queues.read(redis, wall()).waiting, 0))
+        counted.update(queue for part in parts.read(redis) if part.state == "working" for queue in part.queues)
+        workers = GaugeMetricFamily("tracker_queue_workers", "Workers that take from the queue.", labels=["queue"])
+        for queue, count in counted.items():
+            workers.add_metric([queue], count)
+        return [workers]
 
     def _alerts(self) -> list[Metric]:
         redis = self._store.redis

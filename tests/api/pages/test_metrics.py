@@ -1,6 +1,7 @@
 """The page for Prometheus: what it tells, with and without a store, and who may read it."""
 
 import re
+from dataclasses import replace
 
 from redis import Redis
 
@@ -8,6 +9,7 @@ from api import create_app
 from tests.support.servers import StoreServer, free_port
 from tests.support.tracked import Tracked
 from tracker.settings import load
+from tracker.store import parts, queues
 
 
 def test_it_tells_the_state_of_sources_and_store_and_names_no_market(store_server: StoreServer, redis: Redis) -> None:
@@ -24,6 +26,16 @@ def test_it_tells_the_state_of_sources_and_store_and_names_no_market(store_serve
     assert 'tracker_breaker_open{source="simulator"} 0.0' in text
     assert re.search(r"^tracker_store_memory_bytes [1-9]", text, re.MULTILINE)
     assert "btcusd" not in text
+
+
+def test_it_counts_the_workers_of_each_queue_that_are_at_work(store_server: StoreServer, redis: Redis) -> None:
+    queues.note_lengths(redis, {"fetch": 0, "notify": 0}, 1.0)
+    for name, idle in (("a", 0.0), ("b", 0.0), ("hangs", 3_600.0)):
+        part = parts.this("worker", name, ["fetch", "evaluate"], began=0.0, idle=idle)
+        parts.write(redis, replace(part, host=name))
+    text = Tracked(store_server.url).client.get("/metrics").text
+    found = dict(re.findall(r'^tracker_queue_workers{queue="(\w+)"} (.+)$', text, re.MULTILINE))
+    assert found == {"fetch": "2.0", "evaluate": "2.0", "notify": "0.0"}
 
 
 def test_without_a_store_it_answers_and_says_so() -> None:
