@@ -21,6 +21,7 @@ from api.serving import bodies, problems
 from api.serving.access import READS, Guard
 from api.serving.answer import dumps
 from api.serving.cache import Cached
+from api.serving.counted import Counted
 from api.v1.series import FastPath
 from api.v1.table import Tables
 from tracker.errors import SettingsError
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     fast, alias = FastPath(settings, reads), ("/latest/", f"/{newest}/")
     app.extensions["cache"] = Cached(app.wsgi_app, fast, settings, reads, alias)
     app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
+    app.wsgi_app = Counted(app.wsgi_app, app.url_map)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     problems.install(app)

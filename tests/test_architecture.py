@@ -18,7 +18,7 @@ BASE = {
     "tracker.files",
     "tracker.plain",
 }
-BELOW_SOURCES = BASE | {"tracker.series", "tracker.settings", "tracker.store"}
+BELOW_SOURCES = BASE | {"tracker.counts", "tracker.series", "tracker.settings", "tracker.store"}
 #: Room -> the rooms that its modules may import, besides its own. A room is a package, or a module beside packages; the
 #: longest name counts: what is under ``tracker.alerts.rules`` is not under ``tracker.alerts``.
 ARROWS: dict[str, set[str]] = {
@@ -26,6 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "tracker.clock": set(),
     "tracker.http": {"tracker.clock"},
     "tracker.files": set(),
+    "tracker.counts": set(),
     "tracker.plain": set(),
     "tracker.models": {"tracker.errors"},
     "tracker.ports": {"tracker.errors"},

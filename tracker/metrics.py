@@ -1,5 +1,9 @@
-"""The state of the whole tracker for Prometheus, read from the store at each scrape. No label is a market."""
+"""The API's page for Prometheus: the state of the whole tracker, read from the store, and what API processes count.
 
+Workers and beats have a page of their own, see worker/page.py. No label is a market.
+"""
+
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +17,7 @@ from prometheus_client.registry import Collector
 from tracker.alerts.deliveries import DEAD
 from tracker.alerts.outbox import Outbox
 from tracker.clock import wall
+from tracker.counts import API, PARTS, Build, Counts
 from tracker.errors import StoreError
 from tracker.models import FIELDS
 from tracker.settings import Settings
@@ -30,16 +35,18 @@ NUMBERS = {"ok": 0, "starting": 1, "degraded": 2, "down": 3, "blocked": 4}
 
 
 class Metrics:
-    """The page that Prometheus reads, at most KEPT seconds old."""
+    """The page, at most KEPT seconds old."""
 
     def __init__(self, store: Store, settings: Settings):
         self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(Build())
         self._registry.register(State(store, settings))
+        self._registry.register(Counts(settings.data_dir, API))
         self._lock = Lock()
         self._read, self._page = float("-inf"), b""
 
     def page(self) -> bytes:
-        """Metrics in Prometheus' text format. Without an answer of the store it tells that alone."""
+        """Metrics in Prometheus' text format. Without an answer of the store, it has no state."""
         with self._lock:
             if time.monotonic() - self._read >= KEPT:
                 self._page = generate_latest(self._registry)
@@ -55,10 +62,10 @@ class State(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [*self._sources(), *self._workers(), *self._alerts(), *self._server()]
+            found = [*self._sources(), *self._queues(), self._parts(), *self._alerts(), *self._server()]
         except StoreError:
             found = []
-        yield _gauge("tracker_store_up", "1 if the store answers; 0: nothing else is known.", bool(found))
+        yield _gauge("tracker_store_up", "1 if the store answers; 0: no other state is known.", bool(found))
         yield from found
 
     def _sources(self) -> list[Metric]:
@@ -70,6 +77,7 @@ class State(Collector):
         watched = _by_source("watched_markets", "Markets on the watch list.")
         stale = _by_source("stale_markets", "Watched markets without an answer for three intervals.")
         deferred = _by_source("deferred_markets", "Markets that the budget did not pay for at the last tick.")
+        ticks = _by_source("last_tick_age_seconds", "Seconds since a tick was last begun.")
         state = _by_source("source_state", f"State of the source: {_told(NUMBERS)}.")
         limit = _by_source("budget_limit_units", "Units of the budget in its period, if the source has a limit.")
         used = _by_source("budget_used_units", "Units of the budget that are used now.")
@@ -78,7 +86,9 @@ class State(Collector):
             "tracker_refused", "Candles or answers that gave nothing to store.", labels=["source", "reason"]
         )
         for each in states(self._store, self._settings):
+            tick = self._store.status(each.name).get("last_tick")
             for family, value in (
+                (ticks, None if tick is None else max(now - float(tick), 0)),
                 (ages, None if each.newest_slot is None else max(now - each.newest_slot, 0)),
                 (allowed, self._settings.step + LATE * each.interval),
                 (interval, each.interval),
@@ -95,16 +105,33 @@ class State(Collector):
                     family.add_metric([each.name], value)
             for reason, count in each.refused.items():
                 refused.add_metric([each.name, reason], count)
-        return [ages, allowed, interval, answers, watched, stale, deferred, state, limit, used, opened, refused]
+        return [
+            ages, allowed, interval, answers, ticks, watched, stale, deferred, state, limit, used, opened, refused,
+        ]  # fmt: skip
 
-    def _workers(self) -> list[Metric]:
-        redis = self._store.redis
-        counted = Counter(dict.fromkeys(queues.read(redis, wall()).waiting, 0))
-        counted.update(queue for part in parts.read(redis) if part.state == "working" for queue in part.queues)
+    def _queues(self) -> list[Metric]:
+        found = queues.read(self._store.redis, wall())
+        if found.seen_age is None:
+            return []
+        length = GaugeMetricFamily("tracker_queue_length", "Tasks that wait, as a beat last saw.", labels=["queue"])
+        age = GaugeMetricFamily(
+            "tracker_queue_oldest_age_seconds", "Seconds since the oldest of them was published.", labels=["queue"]
+        )
         workers = GaugeMetricFamily("tracker_queue_workers", "Workers that take from the queue.", labels=["queue"])
-        for queue, count in counted.items():
-            workers.add_metric([queue], count)
-        return [workers]
+        working = [part for part in parts.read(self._store.redis) if part.state == "working"]
+        for name, waiting in found.waiting.items():
+            length.add_metric([name], waiting.length)
+            age.add_metric([name], waiting.age)
+            workers.add_metric([name], sum(name in part.queues for part in working))
+        seen = _gauge("tracker_queues_seen_age_seconds", "Seconds since a beat looked.", found.seen_age)
+        return [length, age, workers, seen]
+
+    def _parts(self) -> Metric:
+        seen = Counter((part.kind, part.state) for part in parts.read(self._store.redis))
+        family = GaugeMetricFamily("tracker_parts", "Processes, by their heartbeats.", labels=["kind", "state"])
+        for kind, state in itertools.product((*PARTS, API), parts.STATES):
+            family.add_metric([kind, state], seen[kind, state])
+        return family
 
     def _alerts(self) -> list[Metric]:
         redis = self._store.redis
@@ -114,8 +141,15 @@ class State(Collector):
         rules = Counter(subject.partition(":")[0] for subject in Outbox(redis).firing())
         for rule, count in rules.items():
             firing.add_metric([rule], count)
+        now = wall()
+        oldest = Outbox(redis).deliveries.oldest_pending()
         return [
             firing,
+            _gauge(
+                "tracker_oldest_pending_delivery_seconds",
+                "Seconds since the oldest pending notice was made; 0: none.",
+                max(now - (oldest or now), 0),
+            ),
             _gauge("tracker_pending_deliveries", "Notices that are not delivered yet.", waiting),
             _gauge("tracker_dead_deliveries", "Notices that were given up in the last week.", dead),
         ]
@@ -125,10 +159,13 @@ class State(Collector):
             memory, saved = self._store.redis.info("memory"), self._store.redis.info("persistence")
         written = saved.get("aof_last_write_status") == "ok"
         ranked = GaugeMetricFamily("tracker_ranked_metrics", "Metrics that have a rank, by field.", labels=["field"])
-        for field in FIELDS:
-            ranked.add_metric([field], self._store.ranked(field))
+        counted = {field: self._store.ranked(field) for field in FIELDS}
+        for field, count in counted.items():
+            ranked.add_metric([field], count)
+        each = (memory["used_memory"] - memory["used_memory_startup"]) / max(sum(counted.values()), 1)
         return [
             ranked,
+            _gauge("tracker_store_memory_per_metric_bytes", "Memory of the data, by the number of metrics.", each),
             _gauge("tracker_store_memory_bytes", "Memory that the store uses.", memory["used_memory"]),
             _gauge("tracker_store_memory_limit_bytes", "The store's maxmemory; 0: no limit.", memory["maxmemory"]),
             _gauge("tracker_store_aof_enabled", "1 if the store writes an append-only file.", saved["aof_enabled"]),

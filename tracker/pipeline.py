@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from tracker import counts
 from tracker.alerts import rules
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.recorder import Found, Recorder
@@ -28,6 +29,8 @@ TAIL = 64
 #: Markets whose windows are read and computed together: few enough for a core's cache, see store/raw.py.
 CHUNK = 128
 EVERYTHING = Wanted()
+#: A tick is late if this part of its interval has passed. It is due after a tenth, see celeryconfig.py.
+LATE = 0.6
 #: Seconds after a slot's end until an answer has all of it: an exchange needs a moment to close a candle.
 SETTLING = 1
 
@@ -86,6 +89,20 @@ def _wanted(
     if wanted.top and wanted.top < len(chosen):
         return watchlist.most_traded(chosen, listed, source.tickers(listed), wanted.top)
     return chosen
+
+
+def claim(store: Store, name: str, task: str, interval: float, now: float) -> bool:
+    """Whether ``task`` is the one to do the tick of the source ``name`` in the interval of ``now``. Counts the tick."""
+    slot = int(now // interval * interval)
+    if not store.claim(name, slot, task, life=2 * interval):
+        log.info("%s: the tick of %d is taken", name, slot)
+        counts.TICKS.labels(name, "taken").inc()
+        return False
+    before = float(store.status(name).get("last_tick", now))
+    store.note(name, last_tick=f"{now:.3f}")
+    counts.TICKS.labels(name, "late" if now - slot > LATE * interval else "claimed").inc()
+    counts.TICKS.labels(name, "missed").inc(max(slot // interval - before // interval - 1, 0))
+    return True
 
 
 def due(store: Store, name: str, markets: Sequence[str], affordable: int | None) -> list[str]:
@@ -150,6 +167,7 @@ def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
     return list(tickers)
 
 
+@counts.EVALUATION.time()
 def evaluate(
     store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float,
     wants_resolved: Collection[str] = (), fresh: int = rules.FRESH_STEPS,
@@ -177,6 +195,7 @@ def evaluate(
         checked += [ids[row] for row in rows]
         windows.append(values[rows])
     store.finish(saves)
+    counts.EVALUATED.inc(len(markets) * len(FIELDS))
     if checked:
         recorder.check(series, checked, np.concatenate(windows), store.ring.first(now), store.ring.step, fresh)
     return recorder.found

@@ -88,6 +88,13 @@ class Settings(Servers):
     flower_open: bool = variable(
         "FLOWER_OPEN", "no", yes_or_no, "yes: other machines may reach Flower although it asks for no password"
     )
+    metrics_port: int = variable(
+        "METRICS_PORT", "9808", number(0, 65_535), "port of the page for Prometheus of workers and beats; 0: none"
+    )
+    metrics_bind: str = variable("METRICS_BIND", "127.0.0.1", address, "IPv4 address that this page listens on")
+    metrics_open: bool = variable(
+        "METRICS_OPEN", "no", yes_or_no, "yes: other machines may reach this page, which asks for no key"
+    )
     sources: tuple[str, ...] = variable(
         "SOURCES", "simulator", source_names, "where samples come from, comma-separated"
     )
@@ -227,6 +234,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         if isinstance(value, PerSource) and (unknown := sorted(value.own.keys() - set(loaded.sources))):
             refuse(each.metadata["name"], repr(f"{unknown[0]:.60}=..."), f"a source out of SOURCES: {loaded.sources}")
     check_replica(loaded)
+    if not loaded.metrics_open and not IPv4Address(loaded.metrics_bind).is_loopback:
+        refuse("METRICS_BIND", loaded.metrics_bind, "127.0.0.1, or METRICS_OPEN=yes, as the page asks for no key")
     return loaded
 
 

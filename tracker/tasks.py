@@ -30,10 +30,7 @@ from tracker.sources.watchlist import wanted
 from tracker.store import skew
 from tracker.store.connection import connect
 from tracker.store.series import Store
-from tracker.worker import (
-    heartbeat,
-    queues,  # noqa: F401  # notes what waits in the queues
-)
+from tracker.worker import counting, heartbeat, page, queues  # noqa: F401  # they connect to Celery's signals
 from tracker.worker.publishing import BROKER_ERRORS, publish, queue_length
 from tracker.worker.quiet import OneLine
 from tracker.worker.timing import now
@@ -133,10 +130,8 @@ def refresh_markets(self: Task, name: str) -> None:
 @app.task(bind=True, autoretry_for=(SourceError,), retry_backoff=1, retry_backoff_max=8, max_retries=8)
 def schedule_fetches(self: Task, name: str) -> None:
     """A tick of the source ``name``: publishes the fetches of all its markets, unless another beat's tick did."""
-    interval, now = settings().intervals.of(name), settings().clock.now()
-    slot = int(now // interval * interval)
-    if not store().claim(name, slot, self.request.id, life=2 * interval):
-        log.info("%s: the tick of %d is taken", name, slot)
+    interval = settings().intervals.of(name)
+    if not pipeline.claim(store(), name, self.request.id, interval, settings().clock.now()):
         return
     try:
         markets = list(store().watched(name)) or refreshed(name)

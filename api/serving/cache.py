@@ -28,6 +28,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import request
 
 from api.serving.answer import CSV, JSON, UNASKED, Answer, CachePolicy, Rendered, best_type
+from tracker import counts
 from tracker.errors import StoreError
 from tracker.settings import Settings
 from tracker.store.series import Store
@@ -108,11 +109,15 @@ class Cached:
         key = self._key(environ)
         known = self.kept.get(key)
         if known and self._serves(known):
+            counts.CACHED.labels("hit").inc()
             return self._send(key, known, environ, start_response)
         status, headers, body, keep = self._render(key, environ)
         if status.startswith("503") and known and self._is_young(known):
             known.failed = True
+            counts.CACHED.labels("stale").inc()
             return self._send(key, known, environ, start_response)
+        if keep:
+            counts.CACHED.labels("miss").inc()
         type = dict(headers).get("Content-Type", "")
         if not status.startswith("200") or type not in (JSON, CSV):
             self.kept.drop(key)

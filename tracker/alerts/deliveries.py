@@ -51,7 +51,8 @@ class Deliveries:
 
     def add(self, pipe: Any, row: Delivery, after: float = 0) -> None:
         """Adds ``row`` to the transaction ``pipe``. Its task is published just after that, or at ``after``."""
-        pipe.hset(_key(row.id), mapping={"state": "pending", "tries": 0, "attempts": "[]", "after": after})
+        new = {"state": "pending", "tries": 0, "attempts": "[]", "after": after, "made": self.now()}
+        pipe.hset(_key(row.id), mapping=new)
         pipe.expire(_key(row.id), LIFE)
         pipe.zadd(DUE, {row.id: after or self.now() + GRACE})
 
@@ -210,6 +211,14 @@ class Deliveries:
         with translated():
             ids = [id.decode() for id in self.redis.zrange(DUE, 0, count - 1)]
         return [row for row in self.all(ids) if row.state == "pending"]
+
+    def oldest_pending(self, count: int = 1_000) -> float | None:
+        """When the oldest of the next ``count`` pending rows was made (Unix s); None without any."""
+        with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for id in self.redis.zrange(DUE, 0, count - 1):
+                pipe.hget(_key(id.decode()), "made")
+            return min((float(made) for made in pipe.execute() if made), default=None)
 
     def dead(self, count: int = 1_000) -> list[Delivery]:
         """The ``count`` newest dead rows, newest first."""

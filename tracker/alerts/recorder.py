@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from tracker import counts
 from tracker.alerts import rules
 from tracker.alerts.deliveries import LIFE
 from tracker.alerts.outbox import Outbox
@@ -42,6 +43,7 @@ class Recorder:
         if self.firing.get(subject) == alert.slot:
             return
         if self.outbox.record(alert, rule.cooldown, rule.channels, rule.definition()):
+            counts.ALERTS.labels(alert.rule).inc()
             self.found.alerts.append(alert)
             self.found.rows += [Delivery(alert.id, channel, FIRING).id for channel in rule.channels]
             self.end(rule, subject)

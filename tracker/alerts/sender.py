@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from math import isfinite
 
+from tracker import counts
 from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.deliveries import DIED
 from tracker.alerts.outbox import Outbox
@@ -137,11 +138,13 @@ def _send(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token: str, 
     else:
         deliveries.settle(row, "delivered", Attempt(deliveries.now(), True, None, said[:DETAIL]))
         deliveries.wake(row, WOKEN)
+        counts.DELIVERIES.labels(row.channel, "delivered").inc()
         return
     attempt = Attempt(deliveries.now(), False, failed.status, str(failed)[:DETAIL])
     if failed.permanent:
         log.error("%s: given up after %d tries: %s", row.id, row.tries + 1, attempt.detail)
         deliveries.settle(row, "dead", attempt)
+        counts.DELIVERIES.labels(row.channel, "dead").inc()
     else:
         _try_again(outbox, row, token, attempt, min(failed.retry_after or 0, LONGEST_ASKED))
     _see_to_a_probe(outbox, row)
@@ -153,8 +156,10 @@ def _try_again(outbox: Outbox, row: Delivery, token: str, attempt: Attempt, aske
         wait = min(wait, PROBE)
     wait = max(wait, asked)
     if outbox.deliveries.fail(row, token, attempt, wait, asked):
+        counts.DELIVERIES.labels(row.channel, "failed").inc()
         log.warning("%s: try %d failed, next in %.1f s: %s", row.id, row.tries + 1, wait, attempt.detail)
     else:
+        counts.DELIVERIES.labels(row.channel, "dead").inc()
         log.error("%s: given up after %d tries: %s", row.id, row.tries + 1, attempt.detail)
 
 
@@ -171,6 +176,7 @@ def _deaths(row: Delivery) -> int:
 
 
 def _give_up(outbox: Outbox, row: Delivery, why: str) -> None:
+    counts.DELIVERIES.labels(row.channel, "dead").inc()
     log.error("%s: given up: %s", row.id, why)
     _end(outbox, row, "dead", why)
 

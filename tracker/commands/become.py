@@ -74,7 +74,13 @@ def become(settings: "Settings", kind: str, *command: str) -> NoReturn:
 
     ``kind``: how the command `health` names it.
     """
+    from tracker import counts  # not above: a health check does without
+
     alive.begin(settings.data_dir, kind)
+    try:
+        counts.prepare(settings.data_dir, kind)
+    except OSError as error:
+        print(f"{kind}: /metrics cannot show what this process counts: {error}", file=sys.stderr)
     os.environ.update(absolute_paths(settings))
     os.chdir(ROOT)
     sys.stdout.flush()

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import orjson
 from redis import Redis
 
+from tracker import counts
 from tracker.clock import wall
 from tracker.errors import MustWait, SourceError
 from tracker.models import Candles, Market, Ticker
@@ -148,15 +149,19 @@ class GuardedSource:
 
     def _asked(self, call: Callable[[], T]) -> T:
         breaker = self.guard.enter(wall())
+        began = time.perf_counter()
         try:
             answer = call()
         except SourceError as error:
+            counts.FETCHES.labels(self.name, "failed").observe(time.perf_counter() - began)
+            counts.FAILURES.labels(self.name, error.reason).inc()
             self.guard.failed(error, wall(), breaker)
             raise
         except MustWait:
             if breaker.until:
                 self.guard.left()
             raise
+        counts.FETCHES.labels(self.name, "ok").observe(time.perf_counter() - began)
         self.guard.passed(breaker)
         if time.monotonic() - self._compared > COMPARED:
             self._compared = time.monotonic()

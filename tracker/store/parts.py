@@ -25,6 +25,7 @@ LIFE = 300
 SILENT = 20
 #: A worker that has taken no messages for so many seconds, or a beat that has sent no ticks, is idle.
 IDLE = 30
+STATES = ("working", "idle", "silent")
 INDEX = f"{PREFIX}:parts"
 
 

@@ -96,10 +96,10 @@ class Sources(Stored):
     def status(self, source: str) -> dict[str, str]:
         """What is known of ``source``, by name.
 
-        ``last_success``, ``last_error_at``, ``catalogue_refused_since``, ``waiting_since`` and ``newest_slot`` (of the
-        last answer) are Unix seconds. ``last_error``; ``refused:REASON`` counts; ``clock_skew`` (s); ``deferred``
-        (markets the last tick could not pay for); ``catalogue`` (markets it has); ``waiting`` (why the catalogue is not
-        read yet).
+        ``last_success``, ``last_error_at``, ``last_tick``, ``catalogue_refused_since``, ``waiting_since`` and
+        ``newest_slot`` (of the last answer) are Unix seconds. ``last_error``; ``refused:REASON`` counts; ``clock_skew``
+        (s); ``deferred`` (markets the last tick could not pay for); ``catalogue`` (markets it has); ``waiting`` (why
+        the catalogue is not read yet).
         """
         [stored] = self._raw.ask([("HGETALL", status_key(source))])
         return {key.decode(): value.decode() for key, value in stored.items()}
