@@ -17,14 +17,14 @@ from tests.support.servers import StoreServer
 from tests.support.stored import write_slot
 from tracker.alerts import rules
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import Change, Ratio, SeriesRule, Threshold, Zscore
+from tracker.alerts.rules import Change, LevelRule, Ratio, Series, Threshold, Zscore
 from tracker.models import FIELDS
 from tracker.pipeline import CHUNK, evaluate
 from tracker.store.connection import connect
 from tracker.store.series import Store
 
-ONE: list[SeriesRule] = [Ratio(name="jump")]
-SETS: dict[str, list[SeriesRule]] = {
+ONE: list[LevelRule] = [Ratio(name="jump")]
+SETS: dict[str, list[LevelRule]] = {
     "5 ratios": [Ratio(name=f"jump-{factor}", factor=factor) for factor in (3, 4, 5, 6, 8)],
     "3 ratios, change, threshold": [
         Ratio(name="jump"),
@@ -58,20 +58,16 @@ def alone(markets: list[str], spiking: float, rounds: int) -> None:
     """Prints the time of the rules alone."""
     metrics = [f"{market}:{field}" for field in FIELDS for market in markets]
     chunks = [
-        (values(len(part), spiking, start), tuple(part))
+        Series(values(len(part), spiking, start), RING.step, part)
         for start in range(0, len(metrics), 2 * CHUNK)
         if (part := metrics[start : start + 2 * CHUNK])
     ]
     show("rules alone", compare(rounds, lambda active: judge(chunks, active)))
 
 
-def judge(chunks: list[tuple[np.ndarray, tuple[str, ...]]], active: Sequence[SeriesRule]) -> None:
-    kept, names = [], []
-    for windows, metrics in chunks:
-        rows = rules.screen(windows, metrics, active, RING.step)
-        kept.append(windows[rows])
-        names += [metrics[row] for row in rows]
-    rules.firings(np.concatenate(kept), names, active, RING.step)
+def judge(chunks: list[Series], active: Sequence[LevelRule]) -> None:
+    kept = [series.take(rules.screen(series, active)) for series in chunks]
+    rules.firings(Series.joined(kept), active)
 
 
 def values(count: int, spiking: float, seed: int) -> np.ndarray:
@@ -94,7 +90,7 @@ def whole(markets: list[str], spiking: float, rounds: int) -> None:
         show("whole evaluations", compare(rounds, lambda active: evaluate(store, outbox, active, markets, NOW)))
 
 
-def compare(rounds: int, work: Callable[[Sequence[SeriesRule]], object]) -> dict[str, list[float]]:
+def compare(rounds: int, work: Callable[[Sequence[LevelRule]], object]) -> dict[str, list[float]]:
     """Seconds of ``work`` with one rule and with each of SETS, interleaved."""
     figures: dict[str, list[float]] = {"1 rule": [], **{name: [] for name in SETS}}
     for _ in range(rounds):

@@ -183,7 +183,8 @@ class Alert:
     metric: the metric's id, or ``source:NAME`` for a ``stale`` rule. slot: the slot of the rising edge, Unix seconds.
     value: the number that was compared with ``baseline``, which the rule's kind defines over the ``samples`` present
     samples in the ``window`` seconds before the slot; factor: the rule's limit. at: Unix seconds of the evaluation that
-    found it. state: ``firing`` or ``resolved``; acknowledged: by, at, comment of a person.
+    found it. details: what else the rule's kind tells, or None. state: ``firing`` or ``resolved``; acknowledged: by,
+    at, comment of a person.
     """
 
     rule: str
@@ -198,6 +199,7 @@ class Alert:
     kind: str = "ratio"
     severity: str = "warning"
     text: str = ""
+    details: dict[str, Any] | None = None
     state: str = "firing"
     resolved_at: float | None = None
     acknowledged: dict[str, Any] | None = None

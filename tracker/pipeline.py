@@ -177,27 +177,29 @@ def evaluate(
     ``wants_resolved``: the channels that get a notice when an alert is over. ``fresh``: number of steps during which a
     slot may alert.
     """
-    series = [rule for rule in active if isinstance(rule, rules.SeriesRule)]
+    step, first = store.ring.step, store.ring.first(now)
     decoded = store.walk(markets, now, CHUNK)
     recorder = Recorder(outbox, now, wants_resolved)
     firing = {subject.partition(":")[2] for subject in recorder.firing}
-    checked: list[str] = []
-    windows: list[np.ndarray] = []
+    groups = rules.by_field(active)
+    kept: dict[str, list[rules.Series]] = {field: [] for field in groups}
     saves = []
     for some, (window, final) in decoded:
         metrics = [Metric(market, field) for field in FIELDS for market in some]
         values, final = window.reshape(len(metrics), store.ring.rows), np.tile(final, len(FIELDS))
-        saves.append(store.begin_save(metrics, stats.describe(values, store.ring.step, final), now))
+        saves.append(store.begin_save(metrics, stats.describe(values, step, final), now))
         stats.drop_unsettled(values, final)
-        ids = tuple(metric.id for metric in metrics)
-        open_rows = {row for row, id in enumerate(ids) if id in firing}
-        rows = sorted(open_rows.union(rules.screen(values, ids, series, store.ring.step, fresh).tolist()))
-        checked += [ids[row] for row in rows]
-        windows.append(values[rows])
+        for field, group in groups.items():
+            series = rules.of_markets(some, values, step, field)
+            rows = set(rules.screen(series, group, fresh).tolist())
+            rows |= {row for row, metric in enumerate(series.metrics) if metric in firing}
+            if rows:
+                kept[field].append(series.take(np.array(sorted(rows))))
     store.finish(saves)
     counts.EVALUATED.inc(len(markets) * len(FIELDS))
-    if checked:
-        recorder.check(series, checked, np.concatenate(windows), store.ring.first(now), store.ring.step, fresh)
+    for field, parts in kept.items():
+        if parts:
+            recorder.check(groups[field], rules.Series.joined(parts), first, fresh)
     return recorder.found
 
 

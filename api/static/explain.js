@@ -71,7 +71,11 @@ function headline(alert) {
 
 function definition(rule) {
   if (!rule) return el("p", { class: "muted" }, "The definition of this rule was not stored.");
-  const text = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
+  const text = (value) => {
+    if (Array.isArray(value)) return value.map(text).join(", ");
+    if (value === null || typeof value !== "object") return String(value);
+    return `(${Object.entries(value).filter(([, each]) => each !== null).map(([name, each]) => `${name.replaceAll("_", " ")} ${text(each)}`).join(", ")})`;
+  };
   return el("dl", { class: "facts" }, Object.entries(rule).filter(([, value]) => value !== null && value !== "").map(([name, value]) =>
     el("div", {}, el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, text(value)))));
 }

@@ -10,9 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.serving.problems import documented, refuse
 from api.v1 import context
+from api.v1.alert_details import Details
 from api.v1.schemas import EXAMPLE, Query
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import SEVERITIES
+from tracker.alerts.rules import KINDS, SEVERITIES
 from tracker.alerts.silences import Silences
 from tracker.alerts.tables import duration, globs
 from tracker.clock import wall
@@ -111,7 +112,7 @@ class AlertRow(BaseModel):
 
     id: str = Field(description="`rule:metric:slot`.", examples=[ALERT_EXAMPLE])
     rule: str = Field(description="Name of the rule.")
-    kind: str = Field(description="Its kind: ratio, change, threshold, zscore or stale.")
+    kind: str = Field(description=f"Its kind: one of {', '.join(KINDS)}.")
     metric: str = Field(examples=[EXAMPLE], description="The metric, or `source:NAME` for a stale source.")
     slot: int = Field(description="Opening time of the rising edge's slot, Unix seconds.")
     value: float = Field(description="The value that was compared.")
@@ -119,6 +120,7 @@ class AlertRow(BaseModel):
     factor: float = Field(description="The rule's limit.")
     samples: int = Field(description="Number of present samples in the baseline.")
     window: int = Field(description="Seconds that the baseline covers.")
+    details: Details | None = Field(description="What else the rule's kind tells. Null for most kinds.")
     at: float = Field(description="When it was found, Unix seconds.")
     severity: str = Field(description="info, warning or critical.")
     state: str = Field(description="`firing` or `resolved`.")

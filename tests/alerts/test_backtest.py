@@ -15,7 +15,7 @@ from tracker import pipeline
 from tracker.alerts import backtest
 from tracker.alerts.backtest import Past, of_files, report, run
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import Ratio, Threshold
+from tracker.alerts.rules import All, Condition, Ratio, Threshold
 from tracker.errors import TrackerError
 from tracker.models import Market
 from tracker.settings import load
@@ -99,6 +99,16 @@ def test_a_day_in_the_store_is_looked_back_on(store_server, store, redis):
     assert "x:ab:volume" in text and "x:ab:price" not in text
     assert "900 is 9.00 x its mean of 100" in text
     assert "^" in text
+
+
+def test_conditions_on_both_fields_are_looked_back_on(tmp_path):
+    write(tmp_path, "ethbtc", [100] * 200 + [900, 900] + [100] * 50)
+    rule = All(name="a", all=(Condition("volume", Ratio()), Condition("price", Threshold(above=0.5))))
+    [tally] = run(of_files(tmp_path).of(rule), rule)
+    assert (tally.metric, tally.above, tally.edges) == ("replay:ethbtc:volume", 2, [200])
+    assert "price: 1 is beyond 0.5" in tally.alerts[0][1]
+    dear = All(name="a", all=(Condition("volume", Ratio()), Condition("price", Threshold(above=1.5))))
+    assert [tally.above for tally in run(of_files(tmp_path).of(dear), dear)] == [0]
 
 
 def test_a_chart_is_in_its_upper_half_where_the_rule_was_above():

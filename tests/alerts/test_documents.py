@@ -14,7 +14,7 @@ from tracker.alerts.backtest import Past, of_files, run
 from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.channels.webhook import Channel as Webhook
 from tracker.alerts.rulebook import read
-from tracker.alerts.rules import DEFAULT_RULES, KINDS, Rule, SeriesRule, rising_edges
+from tracker.alerts.rules import DEFAULT_RULES, KINDS, LevelRule, Rule, Series, SeriesRule, rising_edges
 from tracker.errors import ChannelError, SettingsError
 from tracker.models import FIRING, Notice
 
@@ -38,16 +38,22 @@ def test_the_rules_file_can_be_used(tmp_path: Path) -> None:
     file = tmp_path / "rules.toml"
     file.write_text(block("toml", "[rules.busy]"))
     book = read(file, {"PHONE_URL": f"pover://{'u' * 30}@{'t' * 30}", "BOT_SECRET": "s3cret"})
-    assert [rule.name for rule in book.rules] == ["busy", "very-busy", "crash", "silent"]
+    assert [rule.name for rule in book.rules] == ["busy", "very-busy", "crash", "busy-rise", "silent"]
     assert book.outlets["phone"].most == 5 and book.outlets["bot"].most == book.outlets["log"].most == 0
 
 
 def test_every_option_is_described() -> None:
-    common, series = options_after("Every kind has these options; a time"), options_after("All but `stale`")
-    assert common == list(Rule.options())
-    assert set(series) == set(SeriesRule.options()) - set(common)
+    headings = {
+        Rule: "Every kind has these options; a time",
+        LevelRule: "All but `stale`",
+        SeriesRule: "baseline, `ratio`",
+    }
+    described = {kind: options_after(heading) for kind, heading in headings.items()}
+    assert described[Rule] == list(Rule.options())
+    assert {*described[Rule], *described[LevelRule]} == set(LevelRule.options())
+    assert {*described[Rule], *described[LevelRule], *described[SeriesRule]} == set(SeriesRule.options())
     for name, kind in KINDS.items():
-        inherited = {*common, *series} if issubclass(kind, SeriesRule) else set(common)
+        inherited = {option for base, options in described.items() if issubclass(kind, base) for option in options}
         assert set(options_after(f"### `{name}`")) == set(kind.options()) - inherited
     assert options_after("## Channels") == list(ConfiguredChannel.options())
 
@@ -95,7 +101,7 @@ def test_a_new_kind_of_rule_is_a_class_and_a_line(tmp_path: Path, monkeypatch: p
     [rule] = read(rules).series
     values = np.full((2, 1_441), 5.0)
     values[1, -62:-52] = np.nan  # the hour before now has nine of these ten
-    [edge] = rising_edges(values, rule, 60)
+    [edge] = rising_edges(Series(values, 60), rule)
     assert (edge.row, edge.column, edge.samples) == (1, 1_440, 51)
     assert edge.alert(rule, "a:b:price", 60, 61.0).text == "a:b:price: 51 samples in the last hour, more than 50"
     rules.write_text(rules.read_text().replace("50", "5000"))

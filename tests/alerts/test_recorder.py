@@ -6,7 +6,7 @@ import pytest
 from tracker import pipeline
 from tracker.alerts import recorder
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import Ratio, Stale, Threshold
+from tracker.alerts.rules import All, Condition, Ratio, Stale, Threshold
 from tracker.models import Market
 
 NOW = 1_700_000_060.0
@@ -115,6 +115,19 @@ def test_rules_have_alerts_of_their_own(tracker):
 def test_a_rule_without_channels_is_recorded_and_told_to_nobody(tracker):
     found = tracker.minute(0, 1_000, [Ratio(name="quiet", channels=())])
     assert len(found.alerts) == 1 and found.rows == []
+
+
+def test_conditions_on_both_fields_of_a_market_make_one_alert_that_ends(tracker):
+    quiet = All(name="quiet", channels=("phone",), all=(
+        Condition("volume", Ratio(factor=3)), Condition("price", Threshold(below=11)),
+    ))  # fmt: skip
+    assert tracker.minute(0, 1_000, [quiet]).alerts == []  # the price may still rise
+    [alert] = tracker.minute(1, 100, [quiet]).alerts
+    assert (alert.metric, alert.slot) == (METRIC, tracker.slots[-1])
+    stored, definition, _ = tracker.outbox.explained(alert.id)
+    assert [each["value"] for each in stored.details["conditions"]] == [1_000, 10]
+    assert definition["all"][1] | {"field": "price", "kind": "threshold", "below": 11} == definition["all"][1]
+    assert tracker.minute(2, 100, [quiet]).rows == [f"{alert.id}/phone/resolved"]
 
 
 SILENT = Stale(name="silent", after=300, channels=("log", "phone"))

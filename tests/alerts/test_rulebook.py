@@ -245,13 +245,14 @@ def test_every_option_of_every_kind_has_a_usable_default_or_is_asked_for():
 
 words = st.sampled_from([
     "[rules.a]", "[channels.b]", "[rules]", "kind", "name", "match", "factor", "message", "url", "after",
-    "secret_file", "channels", "=", ".", ",", "\n", "[", "]", "{", "}", '"', "'", '"ratio"', '"stale"', '"webhook"',
-    '"log"', '"{value:9}"', '"{value.real}"', "3", "0xffff", "1e999", "nan", "-inf", "true", '"1h"', "\x00", "\r",
+    "all", "secret_file", "channels", "=", ".", ",", "[", "]", "{", "}", '"', "'", '"ratio"', '"stale"', '"webhook"',
+    "\n", '"log"', '"{value:9}"', '"{value.real}"', "3", "0xffff", "1e999", "nan", "-inf", "true", '"1h"', "\x00", "\r",
 ])  # fmt: skip
 values = st.recursive(
     st.sampled_from(["3", "-1", "0.5", "nan", "true", '""', '"1h"', "[]", "{}", '"log"', '"{x}"', '"{ratio:.1f}"']),
     lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
-    | inner.map(lambda value: f"{{a = {value}}}"),
+    | inner.map(lambda value: f"{{a = {value}}}")
+    | inner.map(lambda value: f'{{field = "price", kind = "ratio", factor = {value}}}'),
     max_leaves=5,
 )  # fmt: skip
 OPTIONS = sorted({name for kind in KINDS.values() for name in kind.options()} | {"url", "secret", "resolved", "x"})

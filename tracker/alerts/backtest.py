@@ -3,7 +3,7 @@
 The functions are those of the live evaluation. Each slot is looked at once, when it is complete.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tracker.alerts import rules
 from tracker.alerts.rulebook import Rulebook
-from tracker.alerts.rules import SeriesRule
+from tracker.alerts.rules import LevelRule, Series
 from tracker.clock import utc
 from tracker.errors import TrackerError
 from tracker.models import FIELDS, Candles, Metric, matches
@@ -35,17 +35,30 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Past:
-    """Series of metrics (n,): values (n, slots), NaN for missing; the first slot is ``start`` (Unix seconds)."""
+    """Series of metrics (n,): values (n, slots), NaN for missing; the first slot is ``start`` (Unix seconds).
+
+    beside: name -> (n, slots), other series of the same markets, as in rules.Series.
+    """
 
     metrics: list[str]
     values: np.ndarray
     start: int
     step: int
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def days(self) -> float:
         slots: int = self.values.shape[1]
         return slots * self.step / DAY
+
+    def of(self, rule: LevelRule, glob: str = "*") -> "Past":
+        """The metrics that ``rule`` and ``glob`` match, with what ``rule`` needs beside them."""
+        row_of = {metric: row for row, metric in enumerate(self.metrics)}
+        metrics = [metric for metric in self.metrics if rule.matches(metric) and matches((glob,), metric)]
+        markets = [Metric.parse(metric).market for metric in metrics]
+        others = [each for each in FIELDS if rule.field and each != rule.field]
+        beside = {each: self.values[[row_of[f"{market}:{each}"] for market in markets]] for each in others}
+        return Past(metrics, self.values[[row_of[metric] for metric in metrics]], self.start, self.step, beside)
 
 
 @dataclass
@@ -74,9 +87,8 @@ def report(settings: Settings, rule: str | None, metric: str | None, folder: str
     past = of_files(Path(folder)) if folder else of_store(settings)
     parts = []
     for each in chosen:
-        rows = [row for row, id in enumerate(past.metrics) if each.matches(id) and matches((metric or "*",), id)]
-        if rows:
-            some = Past([past.metrics[row] for row in rows], past.values[rows], past.start, past.step)
+        some = past.of(each, metric or "*")
+        if some.metrics:
             parts.append(_report(some, each, run(some, each)))
     if not parts:
         raise TrackerError(
@@ -116,24 +128,27 @@ def of_files(folder: Path) -> Past:
     return Past(metrics, values.reshape(len(metrics), -1), start, step)
 
 
-def run(past: Past, rule: SeriesRule) -> list[Tally]:
-    """What ``rule`` does on every metric of ``past``."""
+def run(past: Past, rule: LevelRule) -> list[Tally]:
+    """What ``rule`` does on every metric of ``past``, which has what the rule needs beside its metrics."""
     count, slots = past.values.shape
     width = WINDOW // past.step
-    padded = np.hstack([np.full((count, width), np.nan), past.values])
+    before = np.full((count, width), np.nan)
+    padded = np.hstack([before, past.values])
+    beside = {name: np.hstack([before, values]) for name, values in past.beside.items()}
     tallies = [Tally(metric, np.full(slots, np.nan)) for metric in past.metrics]
     for column in range(slots):
-        window = padded[:, column : column + width + 1]
-        level, above = rules.newest_level(window, rule, past.step)
+        columns = slice(column, column + width + 1)
+        window = Series(padded[:, columns], past.step, (), {name: each[:, columns] for name, each in beside.items()})
+        level, above = rules.newest_level(window, rule)
         for row in np.flatnonzero(~np.isnan(level)):
             tallies[row].levels[column] = level[row]
             tallies[row].above += bool(above[row])
-        for edge in rules.rising_edges(window, rule, past.step):
+        for edge in rules.rising_edges(window, rule):
             _note(tallies[edge.row], rule, edge, column - width + edge.column, past)
     return tallies
 
 
-def _note(tally: Tally, rule: SeriesRule, edge: rules.Edge, column: int, past: Past) -> None:
+def _note(tally: Tally, rule: LevelRule, edge: rules.Edge, column: int, past: Past) -> None:
     """Notes an edge once, and an alert unless the metric had one within the cooldown, as Outbox.record does."""
     if column in tally.edges:
         return
@@ -149,7 +164,7 @@ def _filled(rows: np.ndarray, files: Replay) -> tuple[np.ndarray, np.ndarray]:
     return candles.fill(found, files.end - files.shift - 60, 60, float("nan"))
 
 
-def _report(past: Past, rule: SeriesRule, tallies: Sequence[Tally]) -> str:
+def _report(past: Past, rule: LevelRule, tallies: Sequence[Tally]) -> str:
     slots = rule.cooldown // past.step
     title = f"{rule.name} ({rule.KIND}) over {past.days:.1f} days from {utc(past.start)}"
     head = f"{'metric':32}{'above':>8}{'edges':>8}{'alerts':>8}{'a day':>8}{f'largest {LARGEST} told':>18}"
@@ -166,7 +181,7 @@ def _report(past: Past, rule: SeriesRule, tallies: Sequence[Tally]) -> str:
     return "\n".join([title, head, *rows, *charts, *([f"the last of {ranked[0].metric}:", *lines] if lines else [])])
 
 
-def _chart(past: Past, rule: SeriesRule, tally: Tally) -> str:
+def _chart(past: Past, rule: LevelRule, tally: Tally) -> str:
     """A bar for the largest level in each stretch of time, in the upper half if above the limit; ``^``: it fired."""
     stretch = -(-len(tally.levels) // WIDTH)
     padded = np.full(stretch * WIDTH, np.nan)

@@ -160,4 +160,4 @@ def _alert(stored: dict[bytes, bytes]) -> Alert | None:
     known = _decoded(stored)
     if "rule" not in known:
         return None
-    return Alert(**{each.name: known[each.name] for each in fields(Alert)})
+    return Alert(**{each.name: known[each.name] for each in fields(Alert) if each.name in known})

@@ -55,17 +55,18 @@ class Recorder:
             self.found.rows += self.outbox.resolve(f"{subject}:{self.firing[subject]}", self.now, told)
 
     def check(
-        self, series: Sequence[rules.SeriesRule], metrics: Sequence[str], values: np.ndarray, first: int, step: int,
-        steps: int = rules.FRESH_STEPS,
-    ) -> None:  # fmt: skip
-        """Checks the rules on windows ``values`` (n, rows) of ``metrics`` (n,), whose first slot is ``first``."""
-        for rule, edge in rules.firings(values, metrics, series, step, steps):
+        self, active: Sequence[rules.LevelRule], series: rules.Series, first: int, steps: int = rules.FRESH_STEPS
+    ) -> None:
+        """Checks the ``active`` rules on ``series``, whose first slot is ``first``."""
+        step, metrics = series.step, series.metrics
+        for rule, edge in rules.firings(series, active, steps):
             self.fire(rule, edge.alert(rule, metrics[edge.row], first + edge.column * step, self.now))
-        for rule in series:
+        for rule in active:
             rows = [row for row, metric in enumerate(metrics) if f"{rule.name}:{metric}" in self.firing]
             subjects = [f"{rule.name}:{metrics[row]}" for row in rows]
             since = np.array([(self.firing[subject] - first) // step for subject in subjects], int)
-            for subject in itertools.compress(subjects, rules.cleared(values[rows], rule, since, step)):
+            over = rules.cleared(series.take(np.array(rows, int)), rule, since)
+            for subject in itertools.compress(subjects, over):
                 self.end(rule, subject)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 from tracker.alerts import channels
 from tracker.alerts.channels import ConfiguredChannel
-from tracker.alerts.rules import DEFAULT_RULES, KINDS, Rule, SeriesRule, Stale
+from tracker.alerts.rules import DEFAULT_RULES, KINDS, LevelRule, Rule, Stale
 from tracker.alerts.tables import NAME, BadOption, Expected, Table, shown
 from tracker.errors import SettingsError
 from tracker.files import Unreadable, read_text
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 #: So many characters of TOML's own complaint are shown.
 SHOWN = 200
-#: A name that needs no quotes in TOML.
-BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: A name that needs no quotes in TOML. A list's name may have the number of an entry.
+BARE = re.compile(r"[A-Za-z0-9_-]{1,64}(\[[0-9]{1,3}\])?")
 #: A name with so many parts that TOML's parser would take minutes.
 DOTTED = re.compile(r"""(?<![\w"'-])(?:["']?[\w-]{1,1000}["']?[ \t]*\.[ \t]*){100}""")
 
@@ -39,9 +39,9 @@ class RuleSet:
     outlets: Mapping[str, ConfiguredChannel]
 
     @property
-    def series(self) -> tuple[SeriesRule, ...]:
+    def series(self) -> tuple[LevelRule, ...]:
         """The rules on values of metrics."""
-        return tuple(rule for rule in self.rules if isinstance(rule, SeriesRule))
+        return tuple(rule for rule in self.rules if isinstance(rule, LevelRule))
 
     @property
     def stale(self) -> tuple[Stale, ...]:
@@ -169,7 +169,7 @@ class _Reader:
         try:
             return of.read(table, self._secret, **given)
         except BadOption as bad:
-            self._refuse((*place, bad.name), bad.shown, bad.expected)
+            self._refuse((*place, *bad.place), bad.shown, bad.expected)
 
     def _secret(self, how: str, value: str) -> str:
         if how == "env":
@@ -192,7 +192,7 @@ class _Reader:
         start = next((at for at, line in enumerate(self.lines) if re.match(header, line)), None)
         if start is None:
             return next((at for at, line in enumerate(self.lines, 1) if place[-1] in line), 1)
-        option = rf'\s*["\']?{re.escape(place[-1])}["\']?\s*[.=]'
+        option = rf'\s*["\']?{re.escape(place[2].partition("[")[0])}["\']?\s*[.=]' if len(place) > 2 else ""
         for at, line in enumerate(self.lines[start + 1 :], start + 1):
             if len(place) < 3 or line.lstrip().startswith("["):
                 break

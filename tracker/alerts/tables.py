@@ -29,13 +29,17 @@ class Expected(ValueError):
 
 
 class BadOption(ValueError):
-    """``name``: the option as the table writes it; ``shown``: its value, if any; ``expected``: what it should be."""
+    """``name``: the option as the table writes it; ``shown``: its value, if any; ``expected``: what it should be.
 
-    def __init__(self, name: str, shown: str, expected: str):
+    place: where the option is in the table that is read: its name, or more if it is in a table within that one.
+    """
+
+    def __init__(self, name: str, shown: str, expected: str, place: tuple[str, ...] = ()):
         super().__init__(f"{name} = {shown}: expected {expected}")
         self.name = name
         self.shown = shown
         self.expected = expected
+        self.place = place or (name,)
 
 
 class Table(BaseModel):

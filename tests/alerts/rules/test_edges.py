@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tracker.alerts.rules import DEFAULT_RULES, FRESH_STEPS, Ratio, rising_edges
+from tracker.alerts.rules import DEFAULT_RULES, FRESH_STEPS, Ratio, Series, rising_edges
 
 COLUMNS = 1_441
 NOW, LAST, BEFORE_LAST = -1, -2, -3  # columns of the slot in progress, the newest closed one, the one before it
@@ -24,7 +24,7 @@ def window(**at):
 
 def found(values, rule=MISSION, **options):
     """(column counted from the end, value) of each edge."""
-    return [(edge.column - values.shape[1], edge.value) for edge in rising_edges(values, rule, 60, **options)]
+    return [(edge.column - values.shape[1], edge.value) for edge in rising_edges(Series(values, 60), rule, **options)]
 
 
 def test_a_volume_that_averaged_100_in_the_last_hour_alerts_at_301_and_not_at_300():
@@ -38,10 +38,10 @@ def test_an_hour_that_only_averages_100_has_the_same_limit():
     values[0, -61:-1] = np.tile([50.0, 150.0], 30)
     values[0, -62] = 1e9  # before the baseline's hour
     values[0, NOW] = 301
-    [edge] = rising_edges(values, MISSION, 60)
+    [edge] = rising_edges(Series(values, 60), MISSION)
     assert (edge.row, edge.column, edge.value, edge.baseline, edge.samples) == (0, 1_440, 301.0, 100.0, 60)
     values[0, NOW] = 300
-    assert rising_edges(values, MISSION, 60) == []
+    assert rising_edges(Series(values, 60), MISSION) == []
 
 
 @given(st.integers(1, 10**9), st.integers(0, 8), st.integers(30, 60))
@@ -126,10 +126,10 @@ def test_too_few_samples_are_no_baseline(gone):
 def test_min_samples_are_enough():
     values = window(now=301)
     values[0, -61:-31] = np.nan
-    [edge] = rising_edges(values, MISSION, 60)
+    [edge] = rising_edges(Series(values, 60), MISSION)
     assert edge.samples == 30
     values[0, -31] = np.nan
-    assert rising_edges(values, MISSION, 60) == []
+    assert rising_edges(Series(values, 60), MISSION) == []
 
 
 def test_a_baseline_of_0_never_alerts():
@@ -165,15 +165,15 @@ def test_only_fresh_slots_alert(columns_ago):
 
 
 def test_no_window_has_no_edges():
-    assert rising_edges(np.empty((0, COLUMNS)), MISSION, 60) == []
-    assert rising_edges(np.full((3, COLUMNS), np.nan), MISSION, 60) == []
+    assert rising_edges(Series(np.empty((0, COLUMNS)), 60), MISSION) == []
+    assert rising_edges(Series(np.full((3, COLUMNS), np.nan), 60), MISSION) == []
 
 
 @pytest.mark.parametrize("step", [60, 180, 300, 900, 1_800, 3_600])
 def test_the_default_rule_alerts_at_every_step_that_can_be_set(step):
     values = np.full((1, 86_400 // step + 1), 100.0)
     values[0, NOW] = 301
-    assert len(rising_edges(values, MISSION, step)) == 1
+    assert len(rising_edges(Series(values, step), MISSION)) == 1
 
 
 def oracle(values, rule, step):
@@ -220,7 +220,10 @@ def some_rules(draw):
 )
 def test_edges_are_those_of_a_plain_state_machine(rows, rule):
     values = np.array(rows)
-    found = [(edge.row, edge.column, edge.value) for edge in rising_edges(values, rule, 60, steps=values.shape[1] - 1)]
+    found = [
+        (edge.row, edge.column, edge.value)
+        for edge in rising_edges(Series(values, 60), rule, steps=values.shape[1] - 1)
+    ]
     expected = [(row, *edge) for row, numbers in enumerate(values) for edge in oracle(numbers, rule, 60)]
     assert sorted(found) == sorted(expected)
     assert [column for _, column, _ in found] == sorted(column for _, column, _ in found)  # oldest first

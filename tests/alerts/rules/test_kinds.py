@@ -11,6 +11,7 @@ from tracker.alerts.rules import (  # fmt: skip
     FRESH_STEPS,
     Change,
     Ratio,
+    Series,
     SeriesRule,
     Stale,
     Threshold,
@@ -35,12 +36,12 @@ def window(*newest, level=100.0):
 
 def found(values, rule, **options):
     """(column counted from the end, value) of each edge."""
-    return [(edge.column - values.shape[1], edge.value) for edge in rising_edges(values, rule, 60, **options)]
+    return [(edge.column - values.shape[1], edge.value) for edge in rising_edges(Series(values, 60), rule, **options)]
 
 
 def test_a_change_is_against_the_value_some_minutes_ago():
     rule = Change(percent=5, over=300)
-    [edge] = rising_edges(window(105.1), rule, 60)
+    [edge] = rising_edges(Series(window(105.1), 60), rule)
     assert (edge.column, edge.baseline, edge.samples) == (COLUMNS - 1, 100, 5)
     assert found(window(105), rule) == []
     assert found(window(94.9, 100), rule) == [(LAST, 94.9)]
@@ -96,7 +97,7 @@ def test_a_threshold_is_crossed_above_or_below():
 def test_a_threshold_needs_no_hour_before_it_unless_asked():
     values = np.full((1, COLUMNS), np.nan)
     values[0, NOW] = 151
-    [edge] = rising_edges(values, Threshold(above=150), 60)
+    [edge] = rising_edges(Series(values, 60), Threshold(above=150))
     assert np.isnan(edge.baseline) and edge.samples == 0
     assert found(values, Threshold(above=150, min_samples=1)) == []
 
@@ -120,7 +121,7 @@ def test_a_score_is_against_the_window_before():
         values[0, NOW] = value
         assert bool(found(values, rule)) is fires
     values[0, NOW] = 140.5
-    [edge] = rising_edges(values, rule, 60)
+    [edge] = rising_edges(Series(values, 60), rule)
     assert (edge.baseline, edge.samples) == (pytest.approx(100), 1_440)
 
 
@@ -159,7 +160,7 @@ def test_scores_are_those_of_numpy(numbers, steps):
         elif score <= 1 and column < newest:
             firing = False
     fresh = [column for column in expected if column >= len(numbers) - 1 - steps]
-    assert [edge.column for edge in rising_edges(values, rule, 60, steps=steps)] == fresh
+    assert [edge.column for edge in rising_edges(Series(values, 60), rule, steps=steps)] == fresh
 
 
 def test_for_a_while_every_slot_must_have_been_above():
@@ -179,7 +180,7 @@ def test_a_while_longer_than_the_window_is_never_over():
 
 
 def over(values, rule, since):
-    return cleared(values, rule, np.array([values.shape[1] + since]), 60).tolist()
+    return cleared(Series(values, 60), rule, np.array([values.shape[1] + since])).tolist()
 
 
 def test_an_alert_is_over_when_a_closed_slot_is_clear():
@@ -228,12 +229,12 @@ numbers = st.sampled_from([0, 1, 2, 5, 9, 10, 27, 30, 100, np.nan]).map(float)
 def test_many_rules_at_once_find_what_each_finds_alone_and_the_screen_misses_none(rows, rules):
     values = np.array(rows)
     metrics = tuple(f"x:m{number}:volume" for number in range(len(rows)))
-    together = firings(values, metrics, rules, 60)
-    alone = [(rule, edge) for rule in rules for edge in rising_edges(values, rule, 60)]
+    together = firings(Series(values, 60, metrics), rules)
+    alone = [(rule, edge) for rule in rules for edge in rising_edges(Series(values, 60), rule)]
     assert [(id(rule), edge.row, edge.column) for rule, edge in together] == [
         (id(rule), edge.row, edge.column) for rule, edge in alone
     ]
-    assert {edge.row for _, edge in alone} <= set(screen(values, metrics, rules, 60).tolist())
+    assert {edge.row for _, edge in alone} <= set(screen(Series(values, 60, metrics), rules).tolist())
 
 
 @settings(max_examples=100)
@@ -241,8 +242,8 @@ def test_many_rules_at_once_find_what_each_finds_alone_and_the_screen_misses_non
 def test_an_edge_is_found_again_until_it_is_no_longer_fresh(row, rule):
     """A later evaluation finds the same edges: the time of an evaluation has no influence."""
     values = np.array([row])
-    whole = {edge.column for edge in rising_edges(values, rule, 60, steps=len(row) - 1)}
-    assert {edge.column for edge in rising_edges(values, rule, 60)} == {
+    whole = {edge.column for edge in rising_edges(Series(values, 60), rule, steps=len(row) - 1)}
+    assert {edge.column for edge in rising_edges(Series(values, 60), rule)} == {
         column for column in whole if column >= len(row) - 1 - FRESH_STEPS
     }
 
@@ -251,22 +252,22 @@ def test_rules_are_for_the_metrics_they_match():
     values = np.vstack([window(400), window(400)])
     metrics = ("kraken:btcusd:volume", "kraken:btcusd:price")
     rules = [Ratio(name="volumes", match=("*:volume",)), Ratio(name="prices", match=("*:price", "x:*"))]
-    assert [(rule.name, edge.row) for rule, edge in firings(values, metrics, rules, 60)] == [
+    assert [(rule.name, edge.row) for rule, edge in firings(Series(values, 60, metrics), rules)] == [
         ("volumes", 0),
         ("prices", 1),
     ]
-    assert screen(values, metrics, rules[:1], 60).tolist() == [0]
+    assert screen(Series(values, 60, metrics), rules[:1]).tolist() == [0]
 
 
 def test_no_rules_and_no_metrics_find_nothing():
-    assert firings(window(400), ("a:b:price",), [], 60) == []
-    assert screen(window(400), ("a:b:price",), [], 60).tolist() == []
-    assert firings(np.empty((0, COLUMNS)), (), DEFAULT_RULES, 60) == []
-    assert cleared(np.empty((0, COLUMNS)), Ratio(), np.empty(0, int), 60).tolist() == []
+    assert firings(Series(window(400), 60, ("a:b:price",)), []) == []
+    assert screen(Series(window(400), 60, ("a:b:price",)), []).tolist() == []
+    assert firings(Series(np.empty((0, COLUMNS)), 60, ()), DEFAULT_RULES) == []
+    assert cleared(Series(np.empty((0, COLUMNS)), 60), Ratio(), np.empty(0, int)).tolist() == []
 
 
 def alert_of(rule: SeriesRule, values):
-    [edge] = rising_edges(values, rule, 60)
+    [edge] = rising_edges(Series(values, 60), rule)
     return edge.alert(rule, "kraken:btcusd:volume", 1_700_000_040, 1_700_000_071.0)
 
 

@@ -73,7 +73,7 @@ def test_alerts_are_listed_newest_first_with_the_numbers_that_explain_them(clien
         "id": "jump:kraken:btcusd:volume:1700000040", "rule": "jump", "kind": "ratio", "metric": "kraken:btcusd:volume",
         "slot": 1_700_000_040, "value": 301.5, "baseline": 100.5, "factor": 3.0, "samples": 60, "window": 3_600,
         "at": 1_700_000_071.25, "severity": "warning", "state": "firing", "resolved_at": None, "acknowledged": None,
-        "text": "it jumped",
+        "text": "it jumped", "details": None,
     }  # fmt: skip
 
 

@@ -2,12 +2,14 @@
 
 Each kind of rule computes a level for a slot. The slot is above (level > limit), clear (level <= clear limit) or
 neither. A slot without a level, or with too few samples in its baseline, is neither. All else is common to all kinds.
+``stale`` alone has no slots: it is about a source.
 """
 
-from tracker.alerts.rules.base import SEVERITIES, Rule, SeriesRule
+from tracker.alerts.rules.base import SEVERITIES, LevelRule, Rule, SeriesRule
 from tracker.alerts.rules.edges import (
     FRESH_STEPS,
     Edge,
+    by_field,
     cleared,
     firings,
     fresh_steps,
@@ -15,25 +17,35 @@ from tracker.alerts.rules.edges import (
     rising_edges,
     screen,
 )
-from tracker.alerts.rules.kinds import DEFAULT_RULES, KINDS, Change, Ratio, Stale, Threshold, Zscore
+from tracker.alerts.rules.kinds import DEFAULT_RULES, Change, Ratio, Stale, Threshold, Zscore
+from tracker.alerts.rules.series import Series, of_markets
+from tracker.alerts.rules.together import All, Condition
+
+KINDS: dict[str, type[Rule]] = {kind.KIND: kind for kind in (Ratio, Change, Threshold, Zscore, All, Stale)}
 
 __all__ = [
     "DEFAULT_RULES",
     "FRESH_STEPS",
     "KINDS",
     "SEVERITIES",
+    "All",
     "Change",
+    "Condition",
     "Edge",
+    "LevelRule",
     "Ratio",
     "Rule",
+    "Series",
     "SeriesRule",
     "Stale",
     "Threshold",
     "Zscore",
+    "by_field",
     "cleared",
     "firings",
     "fresh_steps",
     "newest_level",
+    "of_markets",
     "rising_edges",
     "screen",
 ]

@@ -1,25 +1,23 @@
-"""The base classes of rules, and the part of a window that a rule looks at."""
+"""The base classes of rules."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field, model_validator
 
+from tracker.alerts.rules.series import WindowSlice
 from tracker.alerts.tables import Expected, Globs, Names, Table, Text, duration, is_template
 from tracker.models import Alert, matches
 from tracker.series.ring import DAY, HOUR
-from tracker.series.stats import mean_present
 
 #: Means and quotients of decimal fractions are off by a few last digits: exactly 3 x a mean is not above 3 x it.
 ROUNDING = 1 + 1e-12
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[str, ...] = get_args(Severity)
 LARGE = 1e18
-T = TypeVar("T")
 #: Types of options. A limit is positive; a clear limit may be 0.
 Limit = Annotated[float, Field(gt=0, le=1e6)]
 ClearLimit = Annotated[float, Field(ge=0, le=1e6)]
@@ -33,71 +31,6 @@ TOLD = (
 )  # fmt: skip
 
 
-class WindowSlice:
-    """The columns ``first`` to ``last`` of windows, with the statistics that rules need, each computed once.
-
-    values: (n, rows), oldest slot first, NaN for missing, the last column the slot in progress; newest: (n,), the
-    column of each row's newest sample.
-    """
-
-    def __init__(self, values: np.ndarray, newest: np.ndarray, first: int, last: int, step: int):
-        self.values, self.newest, self.first, self.last, self.step = values, newest, first, last, step
-        self.value = values[:, first : last + 1]
-        #: bool (n, k): a row's newest sample may still change, the ones before it do not
-        self.final = np.arange(first, last + 1) < newest[:, None]
-        self._known: dict[object, Any] = {}
-
-    def once(self, key: object, compute: Callable[[], T]) -> T:
-        """The result of ``compute``, which is called for the first request of ``key`` alone."""
-        if key not in self._known:
-            self._known[key] = compute()
-        found: T = self._known[key]
-        return found
-
-    def means(self, seconds: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and number of the present samples in the ``seconds`` before each column: (n, k) each."""
-        return self.once(("means", seconds), lambda: mean_present(self._before(seconds)))
-
-    def ago(self, seconds: int) -> np.ndarray:
-        """The values ``seconds`` before each column: (n, k)."""
-        return self._before(seconds)[:, :, 0]
-
-    def spread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean, standard deviation and number of all present samples before each column: (n, k) each."""
-        return self.once("spread", self._spread)
-
-    def column_before(self) -> "WindowSlice":
-        """The column before the first, as a slice of its own."""
-        before = self.first - 1
-        return self.once("column", lambda: WindowSlice(self.values, self.newest, before, before, self.step))
-
-    def _before(self, seconds: int) -> np.ndarray:
-        """The slots of the ``seconds`` before each column: (n, k, slots), NaN before the window."""
-        width = max(seconds // self.step, 1)
-        start = self.first - width
-        known = self.values[:, max(start, 0) : self.last]
-        if start < 0:
-            known = np.hstack([np.full((len(known), -start), np.nan), known])
-        return sliding_window_view(known, width, axis=1)
-
-    def _spread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Two passes over the slots before the first column. The slots between the columns are added to that."""
-        before, between = self.values[:, : self.first], self.values[:, self.first : self.last]
-        pivot, count = mean_present(before)
-        pivot = np.where(count > 0, pivot, 0)[:, None]
-        rest = before - pivot
-        squares = np.einsum("ij,ij->i", rest, rest)
-        gappy = np.isnan(squares)
-        squares[gappy] = np.nansum(rest[gappy] ** 2, axis=1)
-        more = np.nan_to_num(between - pivot)
-        counts = _running(count, ~np.isnan(between))
-        squares = _running(squares, more**2)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            offset = _running(np.zeros(len(more)), more) / counts
-            variance = np.maximum(squares / counts - offset**2, 0)
-        return pivot + offset, np.sqrt(variance), counts
-
-
 class Rule(Table, ABC):
     """What every kind has. The fields are options of the rules file; pydantic checks them.
 
@@ -109,6 +42,8 @@ class Rule(Table, ABC):
 
     KIND: ClassVar[str]
     MESSAGE: ClassVar[str]
+    #: The names that a message of this kind may use.
+    TOLD: ClassVar[tuple[str, ...]] = TOLD
 
     name: str = ""
     match: Globs = ("*",)
@@ -119,8 +54,8 @@ class Rule(Table, ABC):
 
     @model_validator(mode="after")
     def _check_message(self) -> Self:
-        if not is_template(self.message, TOLD):
-            expected = f"a message with nothing in braces but {', '.join(TOLD)}, and formats such as {{value:.2f}}"
+        if not is_template(self.message, self.TOLD):
+            expected = f"a message with nothing in braces but {', '.join(self.TOLD)}, and formats such as {{value:.2f}}"
             raise Expected(f"{expected}, of at most two digits each", "message")
         try:
             self.text(Alert(self.name, "kraken:btcusd:volume", 0, 2.0, 1.0, 1.0, 1, 60, 0.0))
@@ -134,25 +69,30 @@ class Rule(Table, ABC):
 
     def text(self, alert: Alert) -> str:
         """The text of a notice of ``alert``."""
+        return (self.message or self.MESSAGE).format_map(self.known(alert))
+
+    def known(self, alert: Alert) -> Mapping[str, Any]:
+        """What a message may name of ``alert``: the names of TOLD."""
         ratio = alert.value / alert.baseline if alert.baseline else np.inf
-        known = vars(alert) | {"ratio": ratio, "percent": 100 * (ratio - 1), "minutes": alert.window // 60}
-        return (self.message or self.MESSAGE).format_map(known)
+        return vars(alert) | {"ratio": ratio, "percent": 100 * (ratio - 1), "minutes": alert.window // 60}
 
     def definition(self) -> dict[str, Any]:
         """The rule as it is now; alerts keep it."""
         return {"kind": self.KIND} | self.model_dump()
 
 
-class SeriesRule(Rule):
-    """A rule on the values of a metric.
+class LevelRule(Rule):
+    """A rule that has a level in each slot of a metric.
 
-    min_samples: the least number of present samples in the baseline; min_baseline: the baseline must be above it; hold
-    (``for`` in the file): the value must have been above the limit for so many seconds already.
+    hold (``for`` in the file): the level must have been above the limit for so many seconds already.
     """
 
-    min_samples: Samples = 30
-    min_baseline: AnyNumber = 0.0
     hold: Annotated[int, duration(0, DAY // 2), Field(validation_alias="for")] = 0
+
+    @property
+    def field(self) -> str:
+        """The field whose metrics it is for; its market's other fields are beside it. Empty: each metric alone."""
+        return ""
 
     @property
     @abstractmethod
@@ -187,6 +127,9 @@ class SeriesRule(Rule):
     def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         """The baseline and its present samples: (n, k) each."""
 
+    def matches(self, metric: str) -> bool:
+        return super().matches(metric) and metric.endswith(f":{self.field}" if self.field else "")
+
     def levels(self, at: WindowSlice) -> np.ndarray:
         """As ``level``, computed once for all rules with the same measure."""
         return at.once(self.measure, lambda: self.level(at))
@@ -197,15 +140,34 @@ class SeriesRule(Rule):
 
     def judge(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         """(above, clear): bool (n, k) each."""
-        level, (baseline, samples) = self.levels(at), self.grounds(at)
+        level = self.levels(at)
+        return level > self.limit, at.final & (level <= self.clear_limit)
+
+    def values(self, at: WindowSlice) -> np.ndarray:
+        """The values that alerts tell: (n, k)."""
+        return at.value
+
+    def details(self, at: WindowSlice, row: int, k: int) -> dict[str, Any] | None:
+        """What else an alert tells of the slot ``k`` of ``row``. The API's schema of an alert describes it."""
+        return None
+
+
+class SeriesRule(LevelRule):
+    """A rule that compares the values of a metric with a baseline.
+
+    min_samples: the least number of present samples in the baseline; min_baseline: the baseline must be above it.
+    """
+
+    min_samples: Samples = 30
+    min_baseline: AnyNumber = 0.0
+
+    def judge(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
+        """As for each rule with a level. Without a good baseline a slot is neither above nor clear."""
+        above, clear = super().judge(at)
+        baseline, samples = self.grounds(at)
         enough = min(self.min_samples, max(self.window // at.step, 1))  # a window of long slots has fewer
         judged = (samples >= enough) & ~(baseline <= self.min_baseline)
-        return judged & (level > self.limit), judged & at.final & (level <= self.clear_limit)
-
-
-def _running(start: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """``start`` (n,), and with the first, the first two ... of ``steps`` (n, k - 1) added: (n, k)."""
-    return np.cumsum(np.hstack([start[:, None], steps]), axis=1)
+        return judged & above, judged & clear
 
 
 def worded(alert: Alert, rule: Rule) -> Alert:

@@ -15,9 +15,9 @@ from tracker.alerts.rules.base import (
     Rule,
     Samples,
     SeriesRule,
-    WindowSlice,
     worded,
 )
+from tracker.alerts.rules.series import WindowSlice
 from tracker.alerts.tables import Expected, duration
 from tracker.models import Alert
 from tracker.series.ring import DAY, HOUR, WINDOW
@@ -255,7 +255,6 @@ class Stale(Rule):
         return worded(found, self)
 
 
-KINDS: dict[str, type[Rule]] = {kind.KIND: kind for kind in (Ratio, Change, Threshold, Zscore, Stale)}
 DEFAULT_RULES: tuple[Rule, ...] = (Ratio(name="above-3x-1h-mean"),)
 
 

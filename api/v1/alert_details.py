@@ -1,0 +1,25 @@
+"""What an alert of some kinds of rules tells besides its numbers: one model for each kind."""
+
+from pydantic import BaseModel, Field
+
+
+class ConditionTold(BaseModel):
+    """One condition of a rule of the kind `all`, in the slot of the rising edge."""
+
+    field: str = Field(description="The field of the market that it is about: price or volume.")
+    kind: str = Field(description="Its kind: ratio, change, threshold or zscore.")
+    value: float = Field(description="The value that was compared.")
+    baseline: float | None = Field(description="What it was compared with. Null if there is none.")
+    factor: float = Field(description="The condition's limit.")
+    samples: int = Field(description="Number of present samples in the baseline.")
+    window: int = Field(description="Seconds that the baseline covers.")
+    text: str = Field(description="The condition in words.")
+
+
+class AllDetails(BaseModel):
+    """Of the kind `all`."""
+
+    conditions: list[ConditionTold] = Field(description="The conditions in the order of the rule.")
+
+
+Details = AllDetails
