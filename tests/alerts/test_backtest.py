@@ -49,6 +49,14 @@ def test_it_counts_what_is_above_the_edges_and_the_alerts():
     assert "1000 is 10.00 x its mean of 100" in tally.alerts[0][1]
 
 
+def test_a_fall_is_counted_as_a_rise_is():
+    values = np.full((1, 300), 100.0)
+    values[0, [100, 101, 200]] = 10
+    [tally] = run(Past(["x:ab:price"], values, START, 60), Threshold(below=50))
+    assert (tally.above, tally.edges) == (3, [100, 200])
+    assert [tally.levels[at] for at in (99, 100)] == [-100, -10]
+
+
 def test_it_counts_which_of_the_largest_levels_came_with_an_alert():
     values = np.full((1, 300), 100.0)
     values[0, 100:110] = 1_000

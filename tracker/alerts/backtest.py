@@ -138,7 +138,8 @@ def run(past: Past, rule: LevelRule) -> list[Tally]:
     tallies = [Tally(metric, np.full(slots, np.nan)) for metric in past.metrics]
     for column in range(slots):
         columns = slice(column, column + width + 1)
-        window = Series(padded[:, columns], past.step, (), {name: each[:, columns] for name, each in beside.items()})
+        seen = {name: each[:, columns] for name, each in beside.items()}
+        window = Series(padded[:, columns], past.step, (), seen, closed=True)
         level, above = rules.newest_level(window, rule)
         for row in np.flatnonzero(~np.isnan(level)):
             tallies[row].levels[column] = level[row]

@@ -18,33 +18,33 @@ class Series:
     """Windows of metrics, and other series of the same markets.
 
     values: (n, rows), oldest slot first, NaN for missing, the last column the slot in progress. A row's newest sample
-    may still change, the ones before it do not. step: seconds of a slot. metrics: their ids (n,), where needed. beside:
-    name -> (n, rows), for rules that look at more than one series of a market.
+    may still change, the ones before it do not; if ``closed``, that does not either. step: seconds of a slot. metrics:
+    their ids (n,), where needed. beside: name -> (n, rows), for rules that look at more than one series of a market.
     """
 
     def __init__(
         self, values: np.ndarray, step: int, metrics: Sequence[str] = (),
-        beside: Mapping[str, np.ndarray] = MappingProxyType({}),
+        beside: Mapping[str, np.ndarray] = MappingProxyType({}), closed: bool = False,
     ):  # fmt: skip
-        self.values, self.step, self.metrics, self.beside = values, step, tuple(metrics), beside
+        self.values, self.step, self.metrics, self.beside, self.closed = values, step, tuple(metrics), beside, closed
 
     @cached_property
-    def newest(self) -> np.ndarray:
-        """The column of each row's newest sample, -1 without one: (n,)."""
-        return last_present(self.values)[0]
+    def final(self) -> np.ndarray:
+        """How many of the first columns of each row have values that stay: (n,)."""
+        return np.full(len(self.values), self.values.shape[1]) if self.closed else last_present(self.values)[0]
 
     def take(self, rows: np.ndarray) -> "Series":
         """These ``rows`` alone, copied."""
         metrics = [self.metrics[row] for row in rows.tolist()] if self.metrics else ()
         beside = {name: values[rows] for name, values in self.beside.items()}
-        return Series(self.values[rows], self.step, metrics, beside)
+        return Series(self.values[rows], self.step, metrics, beside, self.closed)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> "Series":
         """The rows of all ``parts``, which have the same columns and the same names beside them."""
         beside = {name: np.concatenate([part.beside[name] for part in parts]) for name in parts[0].beside}
         metrics = [metric for part in parts for metric in part.metrics]
-        return Series(np.concatenate([part.values for part in parts]), parts[0].step, metrics, beside)
+        return Series(np.concatenate([part.values for part in parts]), parts[0].step, metrics, beside, parts[0].closed)
 
 
 class WindowSlice:
@@ -58,8 +58,8 @@ class WindowSlice:
 
     @cached_property
     def final(self) -> np.ndarray:
-        """Whether a value stays: bool (n, k). A row's newest sample may still change, the ones before it do not."""
-        return np.arange(self.first, self.last + 1) < self.series.newest[:, None]
+        """Whether a value stays: bool (n, k)."""
+        return np.arange(self.first, self.last + 1) < self.series.final[:, None]
 
     def once(self, key: object, compute: Callable[[], T]) -> T:
         """The result of ``compute``, which is called for the first request of ``key`` alone."""
@@ -70,8 +70,10 @@ class WindowSlice:
 
     def beside(self, name: str) -> "WindowSlice":
         """The same columns of the series ``name`` beside this one."""
+        of = self.series
         return self.once(
-            ("beside", name), lambda: WindowSlice(Series(self.series.beside[name], self.step), self.first, self.last)
+            ("beside", name),
+            lambda: WindowSlice(Series(of.beside[name], of.step, closed=of.closed), self.first, self.last),
         )
 
     def columns(self, first: int, last: int) -> "WindowSlice":
