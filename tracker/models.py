@@ -184,7 +184,7 @@ class Alert:
     value: the number that was compared with ``baseline``, which the rule's kind defines over the ``samples`` present
     samples in the ``window`` seconds before the slot; factor: the rule's limit. at: Unix seconds of the evaluation that
     found it. details: what else the rule's kind tells, or None. state: ``firing`` or ``resolved``; acknowledged: by,
-    at, comment of a person.
+    at, comment of a person. late: its slot came too late for a notice of its own.
     """
 
     rule: str
@@ -203,6 +203,7 @@ class Alert:
     state: str = "firing"
     resolved_at: float | None = None
     acknowledged: dict[str, Any] | None = None
+    late: bool = False
 
     @property
     def id(self) -> str:
@@ -213,16 +214,17 @@ class Alert:
         return f"{self.text} [{self.id}]"
 
 
-#: Events of a notice: an alert fires, an alert is over, a digest of many of both, a test of the channel.
-FIRING, RESOLVED, DIGEST, TEST = "firing", "resolved", "digest", "test"
+#: Events of a notice: an alert fires, it still fires and nobody has acknowledged it, it is over, a digest of many of
+#: these, a test of the channel.
+FIRING, REMINDER, RESOLVED, DIGEST, TEST = "firing", "reminder", "resolved", "digest", "test"
 
 
 @dataclass(frozen=True)
 class Notice:
     """A message for a channel to send.
 
-    id: the same for every attempt, so that a receiver can recognise a repeat; key: the same for the firing and the
-    resolved notice of an alert; severity: info, warning or critical; at: Unix seconds of the event; alert: None for a
+    id: the same for every attempt, so that a receiver can recognise a repeat; key: the same for all notices of an
+    alert; severity: info, warning or critical; at: Unix seconds of the event; alert: None for a
     digest or test.
     """
 
@@ -253,8 +255,10 @@ class Attempt:
 class Delivery:
     """A row of the outbox: the delivery of one alert's notice about one event on one channel.
 
-    alert: the alert's id, or ``digest:BUCKET``; state: pending, delivered, dead, digested or silenced; next_try: Unix
-    seconds, None if it is not pending.
+    alert: the alert's id, or that of a digest, ``digest:TIME`` or ``late:TIME``; state: pending, delivered, dead,
+    digested or silenced; next_try: Unix seconds, None if it is not pending. wait: seconds in which people may
+    acknowledge the alert before this is sent, 0 for none; a reminder is sent again after as many. number: how many
+    reminders were sent.
     """
 
     alert: str
@@ -264,6 +268,8 @@ class Delivery:
     tries: int = 0
     attempts: tuple[Attempt, ...] = ()
     next_try: float | None = None
+    wait: int = 0
+    number: int = 0
 
     @property
     def id(self) -> str:

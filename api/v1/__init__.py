@@ -2,8 +2,8 @@
 
 from apiflask import APIBlueprint
 
-from api.v1 import alerts, index, markets, metrics, movers, series, sources
+from api.v1 import alerts, deliveries, index, markets, metrics, movers, series, silences, sources
 
 bp = APIBlueprint("v1", __name__)
-for resource in (index, metrics, series, markets, movers, sources, alerts):
+for resource in (index, metrics, series, markets, movers, sources, alerts, silences, deliveries):
     bp.register_blueprint(resource.bp)

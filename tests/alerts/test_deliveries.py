@@ -7,8 +7,9 @@ import pytest
 
 from tests.support.notices import ALERT, FAILED
 from tests.support.servers import free_port
-from tracker.alerts.deliveries import ATTEMPTS, GRACE, LIFE, Deliveries
+from tracker.alerts.deliveries import GRACE, LIFE, Deliveries
 from tracker.alerts.outbox import Outbox
+from tracker.alerts.rows import ATTEMPTS
 from tracker.errors import StoreError
 from tracker.models import Alert, Attempt, Delivery
 from tracker.store.connection import connect

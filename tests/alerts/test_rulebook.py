@@ -161,6 +161,9 @@ WRONG = [
     ("ceiling = 20", "ceiling = -1", 9, "channels.hook.ceiling = -1: expected a whole number from 0"),
     ("ceiling = 20", "height = 20", 9, "channels.hook.height: expected no such option, but one of"),
     ("ceiling = 20", 'ceiling_env = "X"', 9, "channels.hook.ceiling_env: expected no such option"),
+    ('direction = "down"', 'then = ["log"]', 31, "rules.drop.then = ['log']: expected other channels than those in"),
+    ('direction = "down"', 'then = ["boss"]', 31, "rules.drop.then = 'boss': expected only channels that there are"),
+    ('direction = "down"', 'remind = "5s"', 31, "rules.drop.remind = '5s': expected seconds, or a time such as"),
     ("# who is told", "[rule.x]", 2, "rule: expected only tables [rules.NAME] and [channels.NAME]"),
     ("# who is told", "rules = 3\nx = '''", None, "expected TOML"),
 ]

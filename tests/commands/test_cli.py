@@ -63,7 +63,7 @@ def test_a_second_api_at_a_port_says_that_it_is_one(store_server: StoreServer, t
     assert said.read_text() == f"API_PORT={port}: an API serves there already, the two share requests\n"
 
 
-@pytest.mark.parametrize("words", ["", "keys", "rules", "channels", "deliveries", "refused"])
+@pytest.mark.parametrize("words", ["", "keys", "rules", "channels", "alerts", "deliveries", "refused"])
 def test_a_group_without_a_command_shows_its_help_and_is_bad_usage(words: str) -> None:
     ended = CliRunner().invoke(root, words.split())
     assert ended.exit_code == 2 and "Commands:" in ended.output

@@ -52,14 +52,22 @@ class World:
         self.outbox = Outbox(redis, lambda: self.time)
         self.silences = Silences(redis)
         self.channel = Scripted()
-        self.outlet = ConfiguredChannel(name="phone", kind="scripted", channel=self.channel)
+        self.outlets = {"phone": ConfiguredChannel(name="phone", kind="scripted", channel=self.channel)}
+
+    @property
+    def outlet(self):
+        return self.outlets["phone"]
+
+    @outlet.setter
+    def outlet(self, outlet):
+        self.outlets["phone"] = outlet
 
     def record(self, alert=ALERT):
         assert self.outbox.record(alert, 60, ["phone"])
         return f"{alert.id}/phone/firing"
 
     def deliver(self, row):
-        deliver(self.outbox, {"phone": self.outlet}, row)
+        deliver(self.outbox, self.outlets, row)
         return self.outbox.deliveries.get(row)
 
     def run(self, seconds, step=1):

@@ -37,6 +37,7 @@ COMMANDS = {
     ("sources",): "simulator",
     ("refused", "list"): "0 refused",
     ("deliveries", "list"): "0 dead",
+    ("alerts", "list"): "alerts",
     ("rules", "backtest"): "trades",
     ("export", "page"): "",
 }

@@ -7,17 +7,18 @@ back; ``{dt1}:held:{silence}`` sorted set, the ids of these rows by the time of 
 ``alert/channel/event``.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from secrets import token_hex
 from typing import Any, TypeVar
 
 from redis import Redis
 
+from tracker.alerts import rows
+from tracker.alerts.rows import Stored
 from tracker.alerts.waiting import PROBE, Waiting
-from tracker.models import DIGEST, FIRING, RESOLVED, Attempt, Delivery
+from tracker.models import DIGEST, FIRING, REMINDER, RESOLVED, Attempt, Delivery
 from tracker.series.ring import DAY
 from tracker.store.connection import PREFIX, transact, translated
 from tracker.store.layout import DUE
@@ -26,8 +27,6 @@ from tracker.store.layout import DUE
 LIFE = 7 * DAY
 #: A published task must claim its row within so many seconds. Then it counts as lost, and another is published.
 GRACE = 15
-#: The newest attempts of a row that are kept.
-ATTEMPTS = 20
 DIED = "its worker died in the midst of it, or took too long"
 #: A row is dead so many seconds after its first failure.
 GIVE_UP = 6 * 3_600
@@ -37,7 +36,6 @@ RELEASED = 10_000
 DEAD = f"{PREFIX}:dead"
 HOLDING = f"{PREFIX}:held"
 T = TypeVar("T")
-Stored = dict[bytes, bytes]
 Read = Callable[[Any], Any]
 
 
@@ -50,10 +48,16 @@ class Deliveries:
         self.waiting = Waiting(redis, now)
 
     def add(self, pipe: Any, row: Delivery, after: float = 0) -> None:
-        """Adds ``row`` to the transaction ``pipe``. Its task is published just after that, or at ``after``."""
-        new = {"state": "pending", "tries": 0, "attempts": "[]", "after": after, "made": self.now()}
-        pipe.hset(_key(row.id), mapping=new)
-        pipe.expire(_key(row.id), LIFE)
+        """Adds ``row`` to the transaction ``pipe``. Its task is published just after that, or at ``after``.
+
+        A row with a wait is published after its wait.
+        """
+        if row.wait:
+            pipe.hset(rows.key(row.id), "wait", row.wait)
+            after = self.now() + row.wait
+        new = {"state": "pending", "tries": 0, "attempts": "[]", "after": after, "made": max(after, self.now())}
+        pipe.hset(rows.key(row.id), mapping=new)
+        pipe.expire(rows.key(row.id), LIFE)
         pipe.zadd(DUE, {row.id: after or self.now() + GRACE})
 
     def get(self, id: str) -> Delivery | None:
@@ -65,10 +69,12 @@ class Deliveries:
         with translated():
             pipe = self.redis.pipeline(transaction=False)
             for id in ids:
-                pipe.hgetall(_key(id))
+                pipe.hgetall(rows.key(id))
                 pipe.zscore(DUE, id)
             found = pipe.execute()
-        return [_row(id, stored, due) for id, stored, due in zip(ids, found[::2], found[1::2], strict=True) if stored]
+        return [
+            rows.read(id, stored, due) for id, stored, due in zip(ids, found[::2], found[1::2], strict=True) if stored
+        ]
 
     def claim(self, id: str, lease: float) -> tuple[Delivery, str] | None:
         """The row and a token that allows to send it now; None if it is settled, not due, or claimed by another task.
@@ -80,25 +86,25 @@ class Deliveries:
         claimed: list[Delivery] = []
 
         def change(pipe: Any, stored: Stored) -> tuple[Delivery, str] | None:
-            if _text(stored, "claimant") == token:
+            if rows.text(stored, "claimant") == token:
                 return claimed[-1], token  # by the try before, and only its answer was lost
-            settled = _text(stored, "state") not in ("pending", "silenced")
+            settled = rows.text(stored, "state") not in ("pending", "silenced")
             if settled:
                 pipe.zrem(DUE, id)
-            if settled or self.now() < max(_time(stored, "after"), _time(stored, "until")):
+            if settled or self.now() < max(rows.moment(stored, "after"), rows.moment(stored, "until")):
                 return None
-            row = _row(id, stored)
-            if _text(stored, "claimant"):
+            row = rows.read(id, stored)
+            if rows.text(stored, "claimant"):
                 died = Attempt(self.now(), False, None, DIED)
-                row = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, died))
+                row = replace(row, tries=row.tries + 1, attempts=rows.newest(row.attempts, died))
             until = self.now() + lease
-            pipe.hset(_key(id), mapping={"state": "pending", "claimant": token, "until": until, **_known(row)})
+            pipe.hset(rows.key(id), mapping={"state": "pending", "claimant": token, "until": until, **rows.known(row)})
             pipe.zadd(DUE, {id: until})
             self.waiting.remove(pipe, id)
             claimed.append(row)
             return row, token
 
-        return self._change([_key(id)], change)
+        return self._change([rows.key(id)], change)
 
     def settle(self, row: Delivery, state: str, attempt: Attempt) -> None:
         """Ends the work on ``row``. A delivered row stays delivered, even if another task has claimed it meanwhile."""
@@ -106,20 +112,29 @@ class Deliveries:
         def change(pipe: Any, stored: Stored) -> None:
             if not stored:
                 return  # a week old
-            known = _row(row.id, stored)
+            known = rows.read(row.id, stored)
             if known.state == "pending" or (known.state in ("dead", "silenced") and state == "delivered"):
                 self._settle(pipe, known, state, attempt)
 
-        self._change([_key(row.id)], change)
+        self._change([rows.key(row.id)], change)
+
+    def repeat(self, row: Delivery, token: str, attempt: Attempt) -> None:
+        """Notes that the reminder ``row`` was sent. It is due again after its wait."""
+
+        def change(pipe: Any, stored: Stored) -> None:
+            if rows.text(stored, "claimant") == token:  # else another goes on from here, or this is done already
+                self._repeat(pipe, row, attempt)
+
+        self._change([rows.key(row.id)], change)
 
     def put_off(self, row: Delivery, token: str, after: float) -> None:
         """Leaves ``row`` pending until ``after``; then it is looked at again."""
 
         def change(pipe: Any, stored: Stored) -> None:
-            if _text(stored, "claimant") == token:  # else another goes on from here, or this is done already
+            if rows.text(stored, "claimant") == token:  # as in repeat
                 self._wait(pipe, row, after)
 
-        self._change([_key(row.id)], change)
+        self._change([rows.key(row.id)], change)
 
     def fail(self, row: Delivery, token: str, attempt: Attempt, wait: float, asked: float = 0) -> bool:
         """Notes a failed try: ``row`` is tried again after ``wait`` seconds. False: it is dead instead.
@@ -128,47 +143,47 @@ class Deliveries:
         """
 
         def change(pipe: Any, stored: Stored) -> bool:
-            if _text(stored, "claimant") != token:
-                return True  # as in put_off
+            if rows.text(stored, "claimant") != token:
+                return True  # as in repeat
             now = self.now()
-            since = _time(stored, "since") or now
+            since = rows.moment(stored, "since") or now
             if now + wait - since > GIVE_UP:
                 self._settle(pipe, row, "dead", attempt)
                 return False
-            tried = replace(row, tries=row.tries + 1, attempts=_newest(row.attempts, attempt))
+            tried = replace(row, tries=row.tries + 1, attempts=rows.newest(row.attempts, attempt))
             self._wait(pipe, tried, now + wait, since=since, earliest=now + max(asked, PROBE))
             self.waiting.add(pipe, row.id, now + wait, LIFE)
             return True
 
-        return self._change([_key(row.id)], change)
+        return self._change([rows.key(row.id)], change)
 
     def wake(self, row: Delivery, most: int) -> None:
         """Makes up to ``most`` failed rows due at once, of the channel of ``row``."""
 
         def change(id: str, pipe: Any, stored: Stored) -> None:
-            after = max(self.now(), _time(stored, "earliest"))
-            waits = _text(stored, "state") == "pending" and not _text(stored, "claimant")
-            if waits and after < _time(stored, "after"):
-                pipe.hset(_key(id), "after", after)
+            after = max(self.now(), rows.moment(stored, "earliest"))
+            waits = rows.text(stored, "state") == "pending" and not rows.text(stored, "claimant")
+            if waits and after < rows.moment(stored, "after"):
+                pipe.hset(rows.key(id), "after", after)
                 pipe.zadd(DUE, {id: after})
 
         for id in self.waiting.pop(row.id, most):
-            self._change([_key(id)], partial(change, id))
+            self._change([rows.key(id)], partial(change, id))
 
     def hold(self, row: Delivery, token: str, silence: str, why: str) -> None:
         """Marks ``row`` as silenced until ``release`` makes it due again."""
 
         def change(pipe: Any, stored: Stored) -> None:
-            if _text(stored, "claimant") != token:
-                return  # as in put_off
-            held, now = _held_key(silence), self.now()
+            if rows.text(stored, "claimant") != token:
+                return  # as in repeat
+            held, now = rows.held_key(silence), self.now()
             self._settle(pipe, row, "silenced", Attempt(now, True, None, why))
             pipe.zadd(held, {row.id: now})
             pipe.zremrangebyscore(held, 0, now - LIFE)
             pipe.expire(held, LIFE)
             pipe.sadd(HOLDING, silence)
 
-        self._change([_key(row.id)], change)
+        self._change([rows.key(row.id)], change)
 
     def holding(self) -> set[str]:
         """Ids of the silences that hold rows back, and of ended ones whose rows are not released yet."""
@@ -177,7 +192,7 @@ class Deliveries:
 
     def release(self, silence: str) -> None:
         """Makes up to RELEASED rows of ``silence`` due; ``holding`` names the silence until the last one is."""
-        held = _held_key(silence)
+        held = rows.held_key(silence)
 
         def change(pipe: Any, rows: list[bytes]) -> None:
             if rows:
@@ -199,7 +214,7 @@ class Deliveries:
                 return []
             pipe = self.redis.pipeline(transaction=False)
             for id in ids:
-                pipe.exists(_key(id))
+                pipe.exists(rows.key(id))
             there = dict(zip(ids, pipe.execute(), strict=True))
             if gone := [id for id in ids if not there[id]]:  # a week old
                 self.redis.zrem(DUE, *gone)
@@ -217,7 +232,7 @@ class Deliveries:
         with translated():
             pipe = self.redis.pipeline(transaction=False)
             for id in self.redis.zrange(DUE, 0, count - 1):
-                pipe.hget(_key(id.decode()), "made")
+                pipe.hget(rows.key(id.decode()), "made")
             return min((float(made) for made in pipe.execute() if made), default=None)
 
     def dead(self, count: int = 1_000) -> list[Delivery]:
@@ -237,9 +252,9 @@ class Deliveries:
             ids = [row.id for row in self.dead()]
 
         def change(id: str, pipe: Any, stored: Stored) -> bool:
-            if _text(stored, "state") != "dead":
+            if rows.text(stored, "state") != "dead":
                 return False
-            pipe.hset(_key(id), mapping={"state": "pending", "tries": 0, "after": 0, "until": 0})
+            pipe.hset(rows.key(id), mapping={"state": "pending", "tries": 0, "after": 0, "until": 0})
             pipe.zrem(DEAD, id)
             pipe.zadd(DUE, {id: self.now()})
             if id.endswith(f"/{FIRING}"):
@@ -247,7 +262,7 @@ class Deliveries:
             return True
 
         wanted = [id for id in ids if channel in (None, *id.split("/")[1:2])]
-        return [id for id in wanted if self._change([_key(id)], partial(change, id))]
+        return [id for id in wanted if self._change([rows.key(id)], partial(change, id))]
 
     def above(self, channel: str, ceiling: int, window: int) -> bool:
         """Counts a try on ``channel``; True if this ``window`` of seconds has more than ``ceiling`` of them."""
@@ -258,42 +273,59 @@ class Deliveries:
             pipe.expire(key, 2 * window)
             return bool(pipe.execute()[0] > ceiling)
 
-    def digest(self, row: Delivery, window: int) -> None:
+    def digest(self, row: Delivery, token: str, window: int) -> None:
         """Puts ``row`` into the digest at this ``window``'s end, or into the next one if that was ever claimed."""
         bucket = self._bucket(window)
-        while not self._join(row, Delivery(f"digest:{bucket}", row.channel, DIGEST), bucket + window):
+        while not self._join(row, token, Delivery(f"digest:{bucket}", row.channel, DIGEST), bucket + window):
             bucket += window
+
+    def put_into(self, pipe: Any, row: Delivery, digest: Delivery, why: str) -> None:
+        """Adds to the transaction ``pipe``: ``digest`` tells ``row``."""
+        pipe.sadd(rows.members_key(digest.id), row.id)
+        pipe.expire(rows.members_key(digest.id), LIFE)
+        told = Attempt(self.now(), True, None, f"{why}: {digest.id} tells it")
+        if row.event == REMINDER:
+            self._repeat(pipe, row, told)
+        else:
+            self._settle(pipe, row, "digested", told)
 
     def digested(self, digest: Delivery) -> list[Delivery]:
         """The rows in ``digest``, by id."""
         with translated():
-            ids = sorted(id.decode() for id in self.redis.smembers(_members_key(digest.id)))
+            ids = sorted(id.decode() for id in self.redis.smembers(rows.members_key(digest.id)))
         return self.all(ids)
 
     def _bucket(self, window: int) -> int:
         return int(self.now() // window * window)
 
-    def _join(self, row: Delivery, digest: Delivery, after: float) -> bool:
-        def change(pipe: Any, stored: Stored) -> bool:
-            if b"claimant" in stored:
+    def _join(self, row: Delivery, token: str, digest: Delivery, after: float) -> bool:
+        def change(pipe: Any, stored: tuple[Stored, Stored]) -> bool:
+            there, known = stored
+            if rows.text(known, "claimant") != token:
+                return True  # as in repeat
+            if b"claimant" in there:
                 return False
-            if not stored:
+            if not there:
                 self.add(pipe, digest, after)
-            pipe.sadd(_members_key(digest.id), row.id)
-            pipe.expire(_members_key(digest.id), LIFE)
-            told = Attempt(self.now(), True, None, f"above the ceiling of {row.channel}: {digest.id} tells it")
-            self._settle(pipe, row, "digested", told)
+            self.put_into(pipe, row, digest, f"above the ceiling of {row.channel}")
             return True
 
-        return self._change([_key(digest.id), _key(row.id)], change)
+        keys = rows.key(digest.id), rows.key(row.id)
+        return self._change(keys, change, lambda pipe: tuple(map(pipe.hgetall, keys)))
+
+    def _repeat(self, pipe: Any, row: Delivery, attempt: Attempt) -> None:
+        again = replace(row, tries=0, attempts=rows.newest(row.attempts, attempt))
+        self._wait(pipe, again, self.now() + row.wait, since=0, earliest=0, number=row.number + 1)
 
     def _wait(self, pipe: Any, row: Delivery, after: float, **more: float) -> None:
-        pipe.hset(_key(row.id), mapping={"claimant": "", "until": 0, "after": after} | more | _known(row))
+        pipe.hset(rows.key(row.id), mapping={"claimant": "", "until": 0, "after": after} | more | rows.known(row))
         pipe.zadd(DUE, {row.id: after})
 
     def _settle(self, pipe: Any, row: Delivery, state: str, attempt: Attempt) -> None:
-        settled = replace(row, attempts=_newest(row.attempts, attempt))
-        pipe.hset(_key(row.id), mapping={"state": state, "claimant": "", "until": 0, "since": 0, **_known(settled)})
+        settled = replace(row, attempts=rows.newest(row.attempts, attempt))
+        pipe.hset(
+            rows.key(row.id), mapping={"state": state, "claimant": "", "until": 0, "since": 0, **rows.known(settled)}
+        )
         pipe.zrem(DUE, row.id)
         pipe.zrem(DEAD, row.id)
         if state == "dead":
@@ -308,38 +340,3 @@ class Deliveries:
             return change(pipe, stored)
 
         return transact(self.redis, work, *keys)
-
-
-def _key(id: str) -> str:
-    return f"{PREFIX}:delivery:{id}"
-
-
-def _members_key(id: str) -> str:
-    return f"{PREFIX}:digest:{id}"
-
-
-def _held_key(silence: str) -> str:
-    return f"{PREFIX}:held:{silence}"
-
-
-def _text(stored: Stored, name: str) -> str:
-    return stored.get(name.encode(), b"").decode()
-
-
-def _time(stored: Stored, name: str) -> float:
-    return float(_text(stored, name) or 0)
-
-
-def _row(id: str, stored: Stored, due: float | None = None) -> Delivery:
-    attempts = tuple(Attempt(**each) for each in json.loads(_text(stored, "attempts")))
-    alert, channel, event = id.split("/")
-    return Delivery(alert, channel, event, _text(stored, "state"), int(_text(stored, "tries")), attempts, due)
-
-
-def _newest(attempts: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
-    return (*attempts, attempt)[-ATTEMPTS:]
-
-
-def _known(row: Delivery) -> dict[str, Any]:
-    """The tries of a row, as they are stored."""
-    return {"tries": row.tries, "attempts": json.dumps([asdict(attempt) for attempt in row.attempts])}

@@ -6,13 +6,14 @@ recorded; ``{dt1}:fired:{rule}:{metric}`` string, the slot of the metric's last 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from secrets import token_hex
 from typing import Any
 
 from redis import Redis
 
+from tracker.alerts import plan
 from tracker.alerts.deliveries import LIFE, Deliveries
 from tracker.clock import wall
 from tracker.models import FIRING, RESOLVED, Alert, Delivery
@@ -22,6 +23,8 @@ from tracker.store.pipelines import pipeline
 
 #: At most so many alerts are kept, for LIFE at most.
 KEPT = 10_000
+#: Most characters of the name and of the comment in an acknowledgement.
+LONGEST_NAME, LONGEST_COMMENT = 100, 1_000
 #: ``walk`` reads so many alerts at a time.
 PAGE = 200
 FIRING_NOW = f"{PREFIX}:firing"
@@ -45,7 +48,7 @@ class Outbox:
         """
         fired = f"{PREFIX}:fired:{alert.rule}:{alert.metric}"
         mine = f"{alert.slot}:{token_hex(8)}"
-        rows = [Delivery(alert.id, channel, FIRING) for channel in channels]
+        rows = plan.rows(alert.id, channels, definition or {})
 
         def work(pipe: Any) -> bool:  # again if another evaluation of the metric was faster, or the connection broke
             last = (pipe.get(fired) or b"").decode()
@@ -55,16 +58,20 @@ class Outbox:
                 return False
             pipe.multi()
             pipe.set(fired, mine, ex=max(cooldown, LIFE))
-            known = asdict(alert) | {"definition": definition or {}, "rows": [row.id for row in rows]}
-            pipe.hset(_alert_key(alert.id), mapping=_encoded(known))
-            pipe.expire(_alert_key(alert.id), LIFE)
-            pipe.hset(FIRING_NOW, f"{alert.rule}:{alert.metric}", alert.slot)
-            pipe.xadd(ALERTS, {"id": alert.id}, maxlen=KEPT, approximate=True)
-            for row in rows:
-                self.deliveries.add(pipe, row)
+            self.add(pipe, alert, rows, definition or {})
             return True
 
         return transact(self.redis, work, fired)
+
+    def add(self, pipe: Any, alert: Alert, rows: Sequence[Delivery], definition: Mapping[str, Any]) -> None:
+        """Adds ``alert`` with its ``rows`` to the transaction ``pipe``."""
+        known = asdict(alert) | {"definition": definition, "rows": [row.id for row in rows]}
+        pipe.hset(_alert_key(alert.id), mapping=_encoded(known))
+        pipe.expire(_alert_key(alert.id), LIFE)
+        pipe.hset(FIRING_NOW, f"{alert.rule}:{alert.metric}", alert.slot)
+        pipe.xadd(ALERTS, {"id": alert.id}, maxlen=KEPT, approximate=True)
+        for row in rows:
+            self.deliveries.add(pipe, row)
 
     def firing(self) -> dict[str, int]:
         """The alerts that are not resolved: ``rule:metric`` -> slot."""
@@ -77,12 +84,12 @@ class Outbox:
             if subjects:
                 self.redis.hdel(FIRING_NOW, *subjects)
 
-    def resolve(self, id: str, at: float, channels: Sequence[str] = ()) -> list[str]:
-        """Ends an alert, once: returns the ids of the rows of its resolved notices, one for each of ``channels``.
+    def resolve(self, id: str, at: float, channels: Collection[str] = ()) -> list[str]:
+        """Ends an alert, once: returns the ids of the rows of its resolved notices.
 
-        ``at``: Unix seconds of the evaluation that found it clear.
+        ``channels``: those that want one. They get it if the alert has a notice for them. ``at``: Unix seconds of the
+        evaluation that found it clear.
         """
-        rows = [Delivery(id, channel, RESOLVED) for channel in channels]
 
         def work(pipe: Any) -> list[str]:
             stored = _decoded(pipe.hgetall(_alert_key(id)))
@@ -93,6 +100,8 @@ class Outbox:
                 pipe.hdel(FIRING_NOW, subject)
             if not stored or stored["state"] != FIRING:
                 return []
+            told = [row.split("/")[1] for row in stored["rows"] if row.endswith(f"/{FIRING}")]
+            rows = [Delivery(id, channel, RESOLVED) for channel in told if channel in channels]
             known = {"state": RESOLVED, "resolved_at": at, "rows": stored["rows"] + [row.id for row in rows]}
             pipe.hset(_alert_key(id), mapping=_encoded(known))
             for row in rows:
@@ -103,12 +112,21 @@ class Outbox:
 
     def acknowledge(self, id: str, by: str, comment: str, at: float) -> bool:
         """Notes that the person ``by`` has taken the alert on; False if the alert is not stored."""
-        with translated():
-            if not self.redis.exists(_alert_key(id)):
-                return False
-            note = {"acknowledged": {"by": by, "at": at, "comment": comment}}
-            self.redis.hset(_alert_key(id), mapping=_encoded(note))
-            return True
+        return self._note(id, {"by": by, "at": at, "comment": comment})
+
+    def take_back(self, id: str) -> bool:
+        """Ends the acknowledgement of the alert, if it has one; False if the alert is not stored."""
+        return self._note(id, None)
+
+    def _note(self, id: str, acknowledged: dict[str, Any] | None) -> bool:
+        def work(pipe: Any) -> bool:
+            there = pipe.exists(_alert_key(id))
+            pipe.multi()
+            if there:
+                pipe.hset(_alert_key(id), mapping=_encoded({"acknowledged": acknowledged}))
+            return bool(there)
+
+        return transact(self.redis, work, _alert_key(id))
 
     def get(self, id: str) -> Alert | None:
         """The alert of that id, or None if it is not stored."""

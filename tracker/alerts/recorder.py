@@ -46,13 +46,12 @@ class Recorder:
             counts.ALERTS.labels(alert.rule).inc()
             self.found.alerts.append(alert)
             self.found.rows += [Delivery(alert.id, channel, FIRING).id for channel in rule.channels]
-            self.end(rule, subject)
+            self.end(subject)
 
-    def end(self, rule: rules.Rule, subject: str) -> None:
+    def end(self, subject: str) -> None:
         """Resolves the alert that fires for ``rule:metric``, if there is one."""
         if subject in self.firing:
-            told = [channel for channel in rule.channels if channel in self.wants_resolved]
-            self.found.rows += self.outbox.resolve(f"{subject}:{self.firing[subject]}", self.now, told)
+            self.found.rows += self.outbox.resolve(f"{subject}:{self.firing[subject]}", self.now, self.wants_resolved)
 
     def check(
         self, active: Sequence[rules.LevelRule], series: rules.Series, first: int, steps: int = rules.FRESH_STEPS
@@ -67,7 +66,7 @@ class Recorder:
             since = np.array([(self.firing[subject] - first) // step for subject in subjects], int)
             over = rules.cleared(series.take(np.array(rows, int)), rule, since)
             for subject in itertools.compress(subjects, over):
-                self.end(rule, subject)
+                self.end(subject)
 
 
 def check_sources(
@@ -82,7 +81,7 @@ def check_sources(
         if heard is not None and rule.fires(now - heard):
             recorder.fire(rule, rule.alert(source, heard, store.ring.step, now))
         elif heard is not None and rule.clears(now - heard):
-            recorder.end(rule, f"{rule.name}:source:{source}")
+            recorder.end(f"{rule.name}:source:{source}")
     return recorder.found
 
 

@@ -130,9 +130,10 @@ class _Reader:
         if not rules:
             self._refuse(("rules",), "", "at least one table [rules.NAME]")
         for rule in rules:
-            if missing := [name for name in rule.channels if name not in outlets]:
-                expected = f"only channels that there are: {', '.join(outlets)}"
-                self._refuse(("rules", rule.name, "channels"), repr(missing[0]), expected)
+            for option, named in (("channels", rule.channels), ("then", rule.then)):
+                if missing := [name for name in named if name not in outlets]:
+                    expected = f"only channels that there are: {', '.join(outlets)}"
+                    self._refuse(("rules", rule.name, option), repr(missing[0]), expected)
         return RuleSet(rules, outlets)
 
     def _named(self, tables: dict[str, Any], section: str) -> dict[str, dict[str, Any]]:

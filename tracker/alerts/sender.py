@@ -6,18 +6,17 @@ that is still pending when its time comes is published again.
 
 import logging
 import random
-from collections import Counter
 from collections.abc import Mapping
-from math import isfinite
 
 from tracker import counts
+from tracker.alerts import digests
 from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.deliveries import DIED
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.silences import Silences
 from tracker.alerts.waiting import PROBE
 from tracker.errors import ChannelError
-from tracker.models import DIGEST, FIRING, RESOLVED, TEST, Alert, Attempt, Delivery, Notice
+from tracker.models import DIGEST, FIRING, REMINDER, RESOLVED, TEST, Alert, Attempt, Delivery, Notice
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +32,6 @@ LONGEST_ASKED = 3_600
 MARGIN = 5
 #: A resolved notice waits for its firing one. It looks again after so many seconds, at least and at most.
 AFTER_FIRING, AFTER_FIRING_AT_MOST = 5, PROBE
-#: A digest spells out so many alerts.
-SPELT_OUT = 10
 #: So many characters of a channel's answer are kept.
 DETAIL = 300
 
@@ -83,13 +80,13 @@ def _due_notice(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token:
     if row.event == DIGEST:
         return _digest(outbox, row)
     alert = outbox.get(row.alert)
-    wanted = _resolved_is_wanted if row.event == RESOLVED else _firing_is_wanted
+    wanted = {FIRING: _firing_is_wanted, REMINDER: _reminder_is_wanted, RESOLVED: _resolved_is_wanted}[row.event]
     if not alert:
         _give_up(outbox, row, "its alert is no longer stored")
     elif not wanted(outbox, alert, row, token):
         return None
     elif outlet.most and outbox.deliveries.above(outlet.name, outlet.most, outlet.window):
-        outbox.deliveries.digest(row, outlet.window)
+        outbox.deliveries.digest(row, token, outlet.window)
     else:
         return _notice(alert, row)
     return None
@@ -98,16 +95,44 @@ def _due_notice(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token:
 def _firing_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
     """Whether to send a firing notice now; if not, the row says why. A silence holds it back until it ends.
 
+    A row with a wait is sent if nobody has acknowledged the alert by then. When a silence ends, the wait begins anew.
     ``alert`` was read after the claim. If it is resolved after that, its resolved notice finds this row pending and
     waits for it.
     """
-    if row.state == "silenced" and alert.state == RESOLVED:
-        _end(outbox, row, "silenced", "it was over before the silence ended")
-    elif silence := Silences(outbox.redis).covering(alert.metric, outbox.deliveries.now()):
+    if alert.state == RESOLVED and (row.state == "silenced" or row.wait):
+        _end(outbox, row, "silenced", f"it was over before {'its wait' if row.wait else 'the silence'} ended")
+        return False
+    if _is_silenced(outbox, alert, row, token):
+        return False
+    if row.wait and (alert.acknowledged or row.state == "silenced"):
+        outbox.deliveries.put_off(row, token, outbox.deliveries.now() + row.wait)
+        return False
+    return True
+
+
+def _reminder_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
+    """Whether to send a reminder now: its wait after the last notice, while the alert fires unacknowledged.
+
+    An acknowledgement may be taken back, so it only puts the reminder off.
+    """
+    if alert.state == RESOLVED:
+        _end(outbox, row, "silenced", "it is over")
+        return False
+    firing, now = outbox.deliveries.get(Delivery(row.alert, row.channel, FIRING).id), outbox.deliveries.now()
+    is_told = firing is not None and firing.state in ("delivered", "digested")
+    after = firing.attempts[-1].at + row.wait if firing and is_told else now + row.wait
+    if after > now or alert.acknowledged:
+        outbox.deliveries.put_off(row, token, max(after, now + row.wait if alert.acknowledged else 0))
+        return False
+    return not _is_silenced(outbox, alert, row, token)
+
+
+def _is_silenced(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
+    """Whether a silence holds ``row`` back; it is released when the silence ends."""
+    silence = Silences(outbox.redis).covering(alert.metric, outbox.deliveries.now())
+    if silence:
         outbox.deliveries.hold(row, token, silence.id, f"by silence {silence.id}: {silence.reason}"[:DETAIL])
-    else:
-        return True
-    return False
+    return silence is not None
 
 
 def _resolved_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
@@ -117,7 +142,7 @@ def _resolved_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str)
     """
     firing, now = outbox.deliveries.get(Delivery(row.alert, row.channel, FIRING).id), outbox.deliveries.now()
     if firing and firing.state == "pending":
-        next_try = firing.next_try if firing.tries and firing.next_try else now
+        next_try = firing.next_try if (firing.tries or firing.wait) and firing.next_try else now
         outbox.deliveries.put_off(row, token, min(max(next_try, now + AFTER_FIRING), now + AFTER_FIRING_AT_MOST))
     elif not firing or (firing.state in ("dead", "silenced") and not firing.tries):
         _end(outbox, row, "silenced", "nobody was told that it fires")
@@ -136,7 +161,11 @@ def _send(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token: str, 
         log.error("%s: the channel failed: %s", row.id, type(error).__name__)
         failed = ChannelError(f"the channel failed: {type(error).__name__}")
     else:
-        deliveries.settle(row, "delivered", Attempt(deliveries.now(), True, None, said[:DETAIL]))
+        done = Attempt(deliveries.now(), True, None, said[:DETAIL])
+        if row.event == REMINDER:
+            deliveries.repeat(row, token, done)
+        else:
+            deliveries.settle(row, "delivered", done)
         deliveries.wake(row, WOKEN)
         counts.DELIVERIES.labels(row.channel, "delivered").inc()
         return
@@ -186,33 +215,22 @@ def _end(outbox: Outbox, row: Delivery, state: str, why: str) -> None:
 
 
 def _notice(alert: Alert, row: Delivery) -> Notice:
+    id, severity, title, text, at = alert.id, alert.severity, f"{alert.rule}: {alert.metric}", alert.text, alert.at
     if row.event == RESOLVED:
+        id, severity, title = f"{alert.id}:{RESOLVED}", "info", f"Resolved: {alert.metric}"
         text, at = f"over: {alert.text}", alert.resolved_at or alert.at
-        return Notice(
-            f"{alert.id}:{RESOLVED}", alert.id, RESOLVED, "info", f"Resolved: {alert.metric}", text, at, alert
-        )
-    return Notice(
-        alert.id, alert.id, FIRING, alert.severity, f"{alert.rule}: {alert.metric}", alert.text, alert.at, alert
-    )
+    elif row.event == REMINDER:
+        id, title = f"{alert.id}:{REMINDER}:{row.number + 1}", f"Reminder: {title}"
+        text = f"still firing, not acknowledged: {alert.text}"
+    elif row.wait:
+        text = f"not acknowledged within {row.wait / 60:g} min: {alert.text}"
+    return Notice(id, alert.id, row.event, severity, title, text, at, alert)
 
 
 def _digest(outbox: Outbox, row: Delivery) -> Notice | None:
-    """One notice for all rows above a channel's ceiling."""
+    """One notice for all rows of a digest."""
     told = [(each, alert) for each in outbox.deliveries.digested(row) if (alert := outbox.get(each.alert))]
-    if not told:
-        _give_up(outbox, row, "its alerts are no longer stored")
-        return None
-    told.sort(key=lambda each: _size(each[1]), reverse=True)
-    rules = Counter(f"{alert.rule}{' resolved' if each.event == RESOLVED else ''}" for each, alert in told)
-    lines = [f"{count} x {rule}" for rule, count in rules.most_common()]
-    lines += [f"{'over: ' if each.event == RESOLVED else ''}{alert.text}" for each, alert in told[:SPELT_OUT]]
-    lines += [f"and {len(told) - SPELT_OUT} more"] if len(told) > SPELT_OUT else []
-    severity = next(each for each in ("critical", "warning", "info") if any(a.severity == each for _, a in told))
-    title = f"{len(told)} more alert{'s' if len(told) > 1 else ''}"
-    return Notice(row.id, row.id, DIGEST, severity, title, "\n".join(lines), outbox.deliveries.now())
-
-
-def _size(alert: Alert) -> float:
-    """How far an alert is from its baseline: a digest spells out the largest."""
-    ratio = abs(alert.value / alert.baseline) if alert.baseline else 0.0
-    return ratio if isfinite(ratio) else 0.0
+    if told:
+        return digests.above_ceiling(row, told, outbox.deliveries.now())
+    _give_up(outbox, row, "its alerts are no longer stored")
+    return None

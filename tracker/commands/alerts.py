@@ -1,5 +1,6 @@
-"""The commands ``rules``, ``channels`` and ``deliveries``."""
+"""The commands ``rules``, ``channels``, ``alerts`` and ``deliveries``."""
 
+import getpass
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,49 @@ def try_channel(settings: Any, name: str) -> None:
 
 
 @click.group()
+def alerts() -> None:
+    """List alerts, or acknowledge one."""
+
+
+@alerts.command("list")
+@click.option("--firing", is_flag=True, help="Only those that are not over.")
+@click.option("--count", default=20, show_default=True, help="At most this many.")
+@configured
+def list_alerts(settings: Any, firing: bool, count: int) -> None:
+    """List the newest alerts, the last one first."""
+    from itertools import islice
+
+    wanted = (alert for _, alert in _outbox(settings).walk() if alert.state == "firing" or not firing)
+    lines = []
+    for alert in islice(wanted, count):
+        by = f", acknowledged by {plain(alert.acknowledged['by'])}" if alert.acknowledged else ""
+        lines.append(f"{utc(alert.slot)}  {alert.state}{by}  {plain(str(alert))}")
+    show("\n".join([*lines, f"{len(lines)} alerts"]))
+
+
+@alerts.command("acknowledge")
+@click.argument("id", metavar="ID")
+@click.option("--by", metavar="NAME", default=getpass.getuser, show_default="you", help="Who takes it on.")
+@click.option("--comment", metavar="TEXT", default="", help="A comment.")
+@configured
+def acknowledge_alert(settings: Any, id: str, by: str, comment: str) -> None:
+    """Take an alert on: its reminders stop."""
+    from tracker.alerts.outbox import LONGEST_COMMENT, LONGEST_NAME
+
+    _noted(_outbox(settings).acknowledge(id, by[:LONGEST_NAME], comment[:LONGEST_COMMENT], time.time()), id)
+    show(f"acknowledged: {id}")
+
+
+@alerts.command("take-back")
+@click.argument("id", metavar="ID")
+@configured
+def take_back(settings: Any, id: str) -> None:
+    """Take an acknowledgement back: reminders go on."""
+    _noted(_outbox(settings).take_back(id), id)
+    show(f"not acknowledged: {id}")
+
+
+@click.group()
 def deliveries() -> None:
     """List notices that could not be sent, or send them again."""
 
@@ -98,6 +142,11 @@ def redrive(settings: Any, ids: tuple[str, ...]) -> None:
     if ids and not done:
         raise TrackerError("none of these is dead: python -m tracker deliveries list")
     show("\n".join([*done, f"{len(done)} to be sent again"]))
+
+
+def _noted(found: bool, id: str) -> None:
+    if not found:
+        raise TrackerError(f"no alert {id}: python -m tracker alerts list")
 
 
 def _outbox(settings: Any) -> "Outbox":

@@ -70,6 +70,7 @@ root = Root(
         sources.sources,
         alerts.rules,
         alerts.channels,
+        alerts.alerts,
         alerts.deliveries,
         refused.refused,
         variables.variables,

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from api import create_app
 from api.v1 import alerts as resource
-from api.v1 import schemas
+from api.v1 import deliveries, schemas, silences
 from tests.support.servers import free_port
 from tests.support.tracked import Tracked
 from tracker.alerts import sender
@@ -73,7 +73,7 @@ def test_alerts_are_listed_newest_first_with_the_numbers_that_explain_them(clien
         "id": "jump:kraken:btcusd:volume:1700000040", "rule": "jump", "kind": "ratio", "metric": "kraken:btcusd:volume",
         "slot": 1_700_000_040, "value": 301.5, "baseline": 100.5, "factor": 3.0, "samples": 60, "window": 3_600,
         "at": 1_700_000_071.25, "severity": "warning", "state": "firing", "resolved_at": None, "acknowledged": None,
-        "text": "it jumped", "details": None,
+        "late": False, "text": "it jumped", "details": None,
     }  # fmt: skip
 
 
@@ -157,12 +157,14 @@ def test_a_rare_alert_is_found_page_by_page(
         ("until=200", [1, 0]),
         ("since=100&until=300&state=firing", [1]),
         ("metric=source:simulator", [3]),
+        ("late=true", [1]),
+        ("late=false&state=firing", [3, 0]),
     ],
 )
 def test_filters_narrow_the_list(client: FlaskClient, outbox: Outbox, query: str, found: list[int]) -> None:
     made = [
         record(outbox, at=0.0),
-        record(outbox, rule="drop", metric="kraken:btcusd:price", at=100.0),
+        record(outbox, rule="drop", metric="kraken:btcusd:price", at=100.0, late=True),
         record(outbox, metric="kraken:ethusd:price", severity="critical", at=200.0),
         record(outbox, rule="silent", metric="source:simulator", baseline=float("nan"), at=300.0),
     ]
@@ -199,6 +201,7 @@ def test_an_alert_says_why_it_fired_and_who_was_told(client: FlaskClient, outbox
 def test_an_unknown_alert_says_where_the_list_is(client: FlaskClient, id: str) -> None:
     assert "/v1/alerts" in problem(client.get(f"/v1/alerts/{id}"), 404)
     assert "/v1/alerts" in problem(client.post(f"/v1/alerts/{id}/acknowledge", json={"by": "kim"}), 404)
+    assert "/v1/alerts" in problem(client.delete(f"/v1/alerts/{id}/acknowledge"), 404)
 
 
 def test_who_takes_an_alert_on_is_shown(client: FlaskClient, outbox: Outbox) -> None:
@@ -208,17 +211,28 @@ def test_who_takes_an_alert_on_is_shown(client: FlaskClient, outbox: Outbox) -> 
     noted = good(answer, resource.AlertRow)["acknowledged"]
     assert (noted["by"], noted["comment"]) == ("kim", "looking") and before <= noted["at"] <= time.time()
     assert good(client.get(f"/v1/alerts/{alert.id}"), resource.ExplainedAlert)["acknowledged"] == noted
+    for _ in range(2):
+        answer = client.delete(f"/v1/alerts/{alert.id}/acknowledge")
+        assert good(answer, resource.AlertRow)["acknowledged"] is None
+
+
+@pytest.mark.parametrize(("name", "longest"), [("by", 100), ("comment", 1_000)])
+def test_an_acknowledgement_is_of_bounded_length(client: FlaskClient, outbox: Outbox, name: str, longest: int) -> None:
+    alert = record(outbox)
+    body = {"by": "kim", name: "x" * (longest + 1)}
+    assert name in problem(client.post(f"/v1/alerts/{alert.id}/acknowledge", json=body), 422)
+    assert client.post(f"/v1/alerts/{alert.id}/acknowledge", json=body | {name: "x" * longest}).status_code == 200
 
 
 def test_a_silence_is_made_listed_and_removed(client: FlaskClient, outbox: Outbox) -> None:
     until = time.time() + 3_600
     body = {"match": "kraken:*", "until": until, "reason": "listing day"}
-    made = good(client.post("/v1/silences", json=body), resource.SilenceRow, 201)
+    made = good(client.post("/v1/silences", json=body), silences.SilenceRow, 201)
     assert made | {"match": ["kraken:*"], "until": until, "reason": "listing day"} == made
-    assert good(client.get("/v1/silences"), resource.SilenceList) == {"silences": [made]}
+    assert good(client.get("/v1/silences"), silences.SilenceList) == {"silences": [made]}
 
     assert client.delete(f"/v1/silences/{made['id']}").status_code == 204
-    assert good(client.get("/v1/silences"), resource.SilenceList) == {"silences": []}
+    assert good(client.get("/v1/silences"), silences.SilenceList) == {"silences": []}
     assert "/v1/silences" in problem(client.delete(f"/v1/silences/{made['id']}"), 404)
 
 
@@ -227,7 +241,7 @@ def test_a_silence_lasts_for_a_time_of_the_wall_clock_also_in_a_replay(
     client: FlaskClient, outbox: Outbox, lasts: str | int, seconds: int
 ) -> None:
     before = time.time()  # years after the tracker's clock, which stands still
-    made = good(client.post("/v1/silences", json={"match": "*", "for": lasts, "reason": "x"}), resource.SilenceRow, 201)
+    made = good(client.post("/v1/silences", json={"match": "*", "for": lasts, "reason": "x"}), silences.SilenceRow, 201)
     assert before + seconds <= made["until"] <= time.time() + seconds
 
     row = f"{record(outbox).id}/phone/firing"
@@ -286,22 +300,22 @@ def dead(outbox: Outbox, **changes: Any) -> str:
 
 def test_dead_letters_are_listed_and_redriven(client: FlaskClient, outbox: Outbox) -> None:
     ids = [dead(outbox, slot=ALERT.slot + minute * 60) for minute in range(3)]
-    listed = good(client.get("/v1/deliveries?state=dead"), resource.DeliveryList)["deliveries"]
+    listed = good(client.get("/v1/deliveries?state=dead"), deliveries.DeliveryList)["deliveries"]
     assert sorted(row["id"] for row in listed) == sorted(ids)
     assert listed[0]["attempts"][0]["detail"] == "answered 404"
 
     bodies = [{"ids": ids[:1]}, {"channel": "mail"}, {"ids": ids, "channel": "mail"}, {"channel": "phone"}, {}]
     for body, redriven in zip(bodies, (ids[:1], [], [], ids[:0:-1], []), strict=True):
         answer = client.post("/v1/deliveries/redrive", json=body)
-        assert good(answer, resource.Redriven) == {"redriven": redriven}
-    assert good(client.get("/v1/deliveries"), resource.DeliveryList) == {"deliveries": []}
-    pending = good(client.get("/v1/deliveries?state=pending"), resource.DeliveryList)["deliveries"]
+        assert good(answer, deliveries.Redriven) == {"redriven": redriven}
+    assert good(client.get("/v1/deliveries"), deliveries.DeliveryList) == {"deliveries": []}
+    pending = good(client.get("/v1/deliveries?state=pending"), deliveries.DeliveryList)["deliveries"]
     assert sorted(row["id"] for row in pending) == sorted(ids) == sorted(outbox.deliveries.due(10))
 
 
 @pytest.mark.parametrize("ids", [["no/such/row"], ["x"], [""], ["a/b/c/d"], ["\0"]])
 def test_redriving_what_there_is_not_does_nothing(client: FlaskClient, ids: list[str]) -> None:
-    assert good(client.post("/v1/deliveries/redrive", json={"ids": ids}), resource.Redriven) == {"redriven": []}
+    assert good(client.post("/v1/deliveries/redrive", json={"ids": ids}), deliveries.Redriven) == {"redriven": []}
 
 
 @pytest.mark.parametrize("path", ["silences", "deliveries/redrive", "alerts/a:b/acknowledge"])

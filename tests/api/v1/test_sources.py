@@ -1,6 +1,6 @@
 """GET /v1/sources: answers fit the document."""
 
-from api.v1 import schemas
+from api.v1.sources import Sources
 from tests.support.tracked import NOW, Tracked
 from tracker.models import Metric
 
@@ -9,7 +9,7 @@ def test_sources_are_told_as_promised(tracked: Tracked) -> None:
     tracked.fill(["kraken:btcusd", "kraken:ethusd"])
     tracked.store.failed("simulator", NOW, "not_json", "kraken:btcusd: not_json: <html>")
     answer = tracked.get("/v1/sources")
-    schemas.Sources.model_validate(answer)
+    Sources.model_validate(answer)
     [source] = answer["sources"]
     assert source["name"] == source["kind"] == "simulator"
     assert source["state"] == "ok"

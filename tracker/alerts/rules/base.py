@@ -35,7 +35,8 @@ class Rule(Table, ABC):
     """What every kind has. The fields are options of the rules file; pydantic checks them.
 
     match: globs on metric ids; cooldown: least seconds between two alerts of a metric; channels: their names; message:
-    the text of a notice, with names of TOLD in braces.
+    the text of a notice, with names of TOLD in braces. remind: seconds between reminders while nobody acknowledges;
+    then: channels that are told if nobody does within ``then_after`` seconds.
     """
 
     GIVEN = frozenset({"name"})
@@ -51,6 +52,9 @@ class Rule(Table, ABC):
     channels: Names = ("log",)
     severity: Severity = "warning"
     message: Text = ""
+    remind: Annotated[int, duration(60, 7 * DAY)] | None = None
+    then: Names = ()
+    then_after: Annotated[int, duration(60, DAY)] = 600
 
     @model_validator(mode="after")
     def _check_message(self) -> Self:
@@ -61,6 +65,12 @@ class Rule(Table, ABC):
             self.text(Alert(self.name, "kraken:btcusd:volume", 0, 2.0, 1.0, 1.0, 1, 60, 0.0))
         except (LookupError, ValueError) as error:
             raise Expected(f"a message whose formats fit what they format ({error})", "message") from None
+        return self
+
+    @model_validator(mode="after")
+    def _check_then(self) -> Self:
+        if both := [name for name in self.then if name in self.channels]:
+            raise Expected(f"other channels than those in channels, not {both[0]}", "then")
         return self
 
     def matches(self, metric: str) -> bool:

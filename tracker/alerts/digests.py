@@ -1,0 +1,38 @@
+"""The texts of digests: one notice for many alerts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from math import isfinite
+
+from tracker.alerts.rules import SEVERITIES
+from tracker.models import DIGEST, FIRING, REMINDER, RESOLVED, Alert, Delivery, Notice
+
+#: A digest spells out so many alerts.
+SPELT_OUT = 10
+#: What a line of a digest says of an alert.
+TOLD = {FIRING: "", REMINDER: "still: ", RESOLVED: "over: "}
+
+
+def above_ceiling(row: Delivery, told: Sequence[tuple[Delivery, Alert]], now: float) -> Notice:
+    """The digest ``row``: one notice for all rows above a channel's ceiling, with their alerts."""
+    largest = sorted(told, key=lambda each: _size(each[1]), reverse=True)
+    rules = Counter(f"{alert.rule}{'' if each.event == FIRING else f' {each.event}'}" for each, alert in told)
+    lines = [f"{count} x {rule}" for rule, count in rules.most_common()]
+    lines += [f"{TOLD[each.event]}{alert.text}" for each, alert in largest[:SPELT_OUT]]
+    lines += [f"and {len(told) - SPELT_OUT} more"] if len(told) > SPELT_OUT else []
+    return _notice(row, [alert for _, alert in told], f"{_counted(len(told), 'more alert')}", lines, now)
+
+
+def _notice(row: Delivery, alerts: Sequence[Alert], title: str, lines: Sequence[str], now: float) -> Notice:
+    severity = next(each for each in reversed(SEVERITIES) if any(alert.severity == each for alert in alerts))
+    return Notice(row.id, row.id, DIGEST, severity, title, "\n".join(lines), now)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _size(alert: Alert) -> float:
+    """How far an alert is from its baseline: a digest spells out the largest."""
+    ratio = abs(alert.value / alert.baseline) if alert.baseline else 0.0
+    return ratio if isfinite(ratio) else 0.0
