@@ -62,7 +62,7 @@ class State(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [*self._sources(), *self._queues(), self._parts(), *self._alerts(), *self._server()]
+            found = [*self._sources(), *self._queues(), *self._parts(), *self._alerts(), *self._server()]
         except StoreError:
             found = []
         yield _gauge("tracker_store_up", "1 if the store answers; 0: no other state is known.", bool(found))
@@ -117,21 +117,23 @@ class State(Collector):
         age = GaugeMetricFamily(
             "tracker_queue_oldest_age_seconds", "Seconds since the oldest of them was published.", labels=["queue"]
         )
-        workers = GaugeMetricFamily("tracker_queue_workers", "Workers that take from the queue.", labels=["queue"])
-        working = [part for part in parts.read(self._store.redis) if part.state == "working"]
         for name, waiting in found.waiting.items():
             length.add_metric([name], waiting.length)
             age.add_metric([name], waiting.age)
-            workers.add_metric([name], sum(name in part.queues for part in working))
-        seen = _gauge("tracker_queues_seen_age_seconds", "Seconds since a beat looked.", found.seen_age)
-        return [length, age, workers, seen]
+        return [length, age, _gauge("tracker_queues_seen_age_seconds", "Seconds since a beat looked.", found.seen_age)]
 
-    def _parts(self) -> Metric:
-        seen = Counter((part.kind, part.state) for part in parts.read(self._store.redis))
+    def _parts(self) -> list[Metric]:
+        seen = parts.read(self._store.redis)
+        states = Counter((part.kind, part.state) for part in seen)
         family = GaugeMetricFamily("tracker_parts", "Processes, by their heartbeats.", labels=["kind", "state"])
         for kind, state in itertools.product((*PARTS, API), parts.STATES):
-            family.add_metric([kind, state], seen[kind, state])
-        return family
+            family.add_metric([kind, state], states[kind, state])
+        takers = Counter(dict.fromkeys(queues.read(self._store.redis, wall()).waiting, 0))
+        takers.update(queue for part in seen if part.state == "working" for queue in part.queues)
+        workers = GaugeMetricFamily("tracker_queue_workers", "Workers that take from the queue.", labels=["queue"])
+        for queue, count in takers.items():
+            workers.add_metric([queue], count)
+        return [family, workers]
 
     def _alerts(self) -> list[Metric]:
         redis = self._store.redis
