@@ -237,11 +237,11 @@ def test_an_answer_of_yesterday_does_no_harm(store):
         st.tuples(st.integers(0, 90) | st.integers(0, 7_000), st.sampled_from([0, 0, 20, 100, 5_000])), max_size=15
     ),
 )
-def test_whatever_the_fetches_the_ring_ends_as_the_final_candles(store_server, trades, fetches):
+def test_whatever_the_fetches_the_ring_ends_as_the_final_candles(shared_store_server, trades, fetches):
     """``fetches``: (seconds passed, seconds the source is late). A source never forgets what it has shown."""
     final = {START + 60 * at: (float(price), float(volume)) for at, (price, volume) in sorted(trades.items())}
     final[START + 60 * 301] = (5.0, 5.0)
-    with connect(store_server.url) as redis:
+    with connect(shared_store_server.url) as redis:
         redis.flushall()
         store = Store(redis, Ring())
         clock = HandClock(START)
@@ -267,10 +267,10 @@ def test_whatever_the_fetches_the_ring_ends_as_the_final_candles(store_server, t
     ),
     behind=st.sampled_from([0, 0, 0, 1.4, 7, 75]),
 )
-def test_no_value_that_was_called_final_changes(store_server, trades, fetches, behind):
+def test_no_value_that_was_called_final_changes(shared_store_server, trades, fetches, behind):
     """``fetches``: (seconds passed, seconds until the answer is stored); ``behind``: seconds its clock lags."""
     truth = {START + 60 * at: (float(price), float(volume)) for at, (price, volume) in sorted(trades.items())}
-    with connect(store_server.url) as redis:
+    with connect(shared_store_server.url) as redis:
         redis.flushall()
         store = Store(redis, Ring())
         exchange = Exchange(HandClock(START), {"x:ab": truth})

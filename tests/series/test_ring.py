@@ -226,10 +226,10 @@ def test_no_markets_are_no_windows():
 
 @settings(max_examples=25)
 @given(case=writes(most=6))
-def test_the_real_store_agrees(case, store_server):
+def test_the_real_store_agrees(case, shared_store_server):
     step, made = case
     ring, written = Ring(step), {}
-    with connect(store_server.url) as redis:
+    with connect(shared_store_server.url) as redis:
         redis.flushall()
         store = Store(redis, ring)
         for at, (now, values) in enumerate(made):

@@ -275,8 +275,10 @@ STRINGS = st.lists(
 
 
 @given(STRINGS)
-def test_strings_of_any_size_come_as_they_are_stored(store_server: StoreServer, values: list[bytes | None]) -> None:
-    with connect(store_server.url) as redis:
+def test_strings_of_any_size_come_as_they_are_stored(
+    shared_store_server: StoreServer, values: list[bytes | None]
+) -> None:
+    with connect(shared_store_server.url) as redis:
         redis.flushall()
         if present := {str(at): value for at, value in enumerate(values) if value is not None}:
             redis.mset(present)
