@@ -2,7 +2,6 @@
 
 import os
 import random
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,8 +11,8 @@ import psutil
 import pytest
 from redis import Redis, RedisError
 
+from tests.support.disk import Disk, small_disk
 from tests.support.guarded_store import Guarded, at_any_moment
-from tests.support.programs import lacking
 from tests.support.servers import wait_for
 from tests.support.stack import alive
 from tracker.store import aof
@@ -21,33 +20,10 @@ from tracker.store import aof
 pytestmark = pytest.mark.slow  # starts processes
 
 
-class Disk:
-    """A small file system that can be filled."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self._filler = folder / "filler"
-
-    def fill(self) -> None:
-        with suppress(OSError), self._filler.open("ab", buffering=0) as file:
-            while True:
-                file.write(bytes(1 << 12))
-
-    def free(self) -> None:
-        self._filler.unlink(missing_ok=True)
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", tmp_path], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        lacking(f"no file system can be mounted: {mounted.stderr.strip()}")
-    try:
-        yield Disk(tmp_path)
-    finally:
-        subprocess.run(["umount", "--lazy", tmp_path], check=True)
+    with small_disk(tmp_path) as disk:
+        yield disk
 
 
 def write(redis: Redis, rng: random.Random, number: int) -> bool:

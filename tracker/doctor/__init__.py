@@ -20,6 +20,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         yield from of_tracker(look(settings))
     except TrackerError as error:
-        start = "./scripts/start-db.sh starts it" if not settings.redis_given else "start it, or check REDIS_URL"
-        yield problem("store", str(error), start)
+        there = "REDIS_URL" if settings.redis_given else "DATA_DIR and STORE_PORT; ./scripts/start-db.sh starts it"
+        yield problem("store", str(error), f"start it, restart it if it hangs, or check {there}")
     yield from machine.check(settings)

@@ -33,9 +33,11 @@ def _queues(working: list[Seen]) -> Iterator[Finding]:
     taken = {queue for part in working for queue in part.queues}
     for queue, lacks in QUEUES.items():
         if queue not in taken:
-            yield problem("workers", f"no worker takes from {queue}: {lacks}", f"python -m tracker worker {queue}")
+            yield problem(
+                "workers", f"none takes from {queue}: {lacks}", f"start one: python -m tracker worker {queue}"
+            )
     if taken >= QUEUES.keys():
-        yield ok("workers", "each queue has one that takes its tasks")
+        yield ok("workers", "each queue has one")
 
 
 def _beat(working: list[Seen]) -> Iterator[Finding]:
@@ -43,7 +45,7 @@ def _beat(working: list[Seen]) -> Iterator[Finding]:
     if beats:
         yield ok("beat", f"{beats} at work")
     else:
-        yield problem("beat", "none sends ticks: nothing is fetched", "python -m tracker beat")
+        yield problem("beat", "none sends ticks: nothing is fetched", "start one: python -m tracker beat")
 
 
 def _at_work(parts: list[Seen]) -> Iterator[Finding]:
@@ -77,7 +79,7 @@ def _clocks(overview: Overview) -> Iterator[Finding]:
     if abs(overview.ahead) > TOLERATED:
         yield problem("clocks", f"that of this machine is {off(overview.ahead)} the store's", SET_CLOCK)
     elif not wrong:
-        yield ok("clocks", f"those of {len(hosts)} machines agree with the store's")
+        yield ok("clocks", "all agree with the store's")
 
 
 def off(ahead: float) -> str:

@@ -10,13 +10,16 @@ from tracker import __version__
 from tracker.clock import utc, wall
 from tracker.doctor.findings import Finding, span
 from tracker.doctor.overview import Overview
+from tracker.doctor.running import QUEUES
 from tracker.plain import plain
 from tracker.redis_address import parse
 from tracker.sources.status import SourceState
 from tracker.store.parts import Seen
 
-#: Columns of a line. Of parts and of sources, at most so many that are well have a line of their own.
-WIDTH, SHOWN = 80, 8
+#: Columns of a line. At most so many parts, sources and problems have a line of their own.
+WIDTH, SHOWN = 80, 10
+#: Seconds after which the count of the queues is said to be old.
+OLD = 15
 MB = 1e6
 
 
@@ -33,15 +36,14 @@ def text(overview: Overview, problems: Sequence[Finding]) -> str:
 
 
 def _parts(parts: Sequence[Seen]) -> list[str]:
-    lines = [
-        _line(
-            f"  {each.kind:7} {_cut(each.name, 16):16} {_cut(each.host, 16):16} {_state(each):15}"
-            f" up {span(each.now - each.began):7} {','.join(each.queues)}"
-        )
-        for each in _worst_first(parts, "working")
-    ]
-    unwell = sum(each.state != "working" for each in parts)
-    return ["Parts", *(_few(lines, unwell, "working") if lines else ["  none"])]
+    worst_first = sorted(parts, key=lambda part: part.state == "working")
+    return ["Parts", *(_few([_line(_part(each)) for each in worst_first]) or ["  none"])]
+
+
+def _part(part: Seen) -> str:
+    queues = "all queues" if {*part.queues} >= QUEUES.keys() else ",".join(part.queues)
+    up = span(part.now - part.began + part.age)
+    return f"  {part.kind:6} {_cut(part.name, 18):18} {_cut(part.host, 14):14} {_state(part):13} up {up:7} {queues}"
 
 
 def _state(part: Seen) -> str:
@@ -51,19 +53,16 @@ def _state(part: Seen) -> str:
 
 
 def _sources(overview: Overview) -> list[str]:
-    lines = [_line(_source(overview, each)) for each in _worst_first(overview.sources, "ok")]
-    return ["Sources", *_few(lines, sum(each.state != "ok" for each in overview.sources), "ok")]
+    worst_first = sorted(overview.sources, key=lambda source: source.state == "ok")
+    return ["Sources", *_few([_line(_source(overview, each)) for each in worst_first])]
 
 
 def _source(overview: Overview, source: SourceState) -> str:
     fresh = overview.fresh[source.name]
     age = "no data yet" if fresh.age is None else f"last answer {span(fresh.age)} ago"
-    late = f", {fresh.state.upper()}" if fresh.state == "late" else ""
+    state = "late" if (source.state, fresh.state) == ("ok", "late") else source.state
     stale = f", {source.markets.stale} stale" if source.markets.stale else ""
-    return (
-        f"  {_cut(source.name, 16):16} {source.state:8} {source.markets.tracked:,} markets{stale}, "
-        f"{age} (asked every {source.interval:g} s){late}"
-    )
+    return f"  {_cut(source.name, 16):16} {state:8} {source.markets.tracked:,} markets{stale}, {age}"
 
 
 def _rest(overview: Overview) -> list[str]:
@@ -71,12 +70,14 @@ def _rest(overview: Overview) -> list[str]:
         f"{queue} {each.length:,}" + (f" (oldest {span(each.age)})" if each.length else "")
         for queue, each in sorted(overview.queues.waiting.items())
     ]
+    seen = overview.queues.seen_age
+    old = f", counted {span(seen)} ago" if seen is not None and seen > OLD else ""
     errors = [each for each in overview.sources if each.last_error_at is not None]
     last = max(errors, key=lambda each: each.last_error_at or 0, default=None)
     error = f"{last.name}, {span(overview.now - (last.last_error_at or 0))} ago: {last.last_error}" if last else "none"
     return [
-        _line(f"Queues      {', '.join(queues) or 'no beat has counted them'}"),
-        _line(f"Store       {_store(overview) or f'not known: {overview.unasked}'}"),
+        _line(f"Queues      {', '.join(queues) or 'no beat has counted them'}{old}"),
+        _line(f"Store       {_store(overview.servers) if overview.servers else f'not known: {overview.unasked}'}"),
         _line(f"Alerts      {overview.firing:,} firing; the last: {_alert(overview)}"),
         _line(f"Notices     {overview.pending:,} pending, {overview.dead:,} dead"),
         _line(f"Messages    {overview.refused:,} refused"),
@@ -84,14 +85,13 @@ def _rest(overview: Overview) -> list[str]:
     ]
 
 
-def _store(overview: Overview) -> str:
-    return "; ".join(
-        f"{told['used_memory'] / MB:.1f} MB"
-        + (f" of {told['maxmemory'] / MB:.0f}" if told.get("maxmemory") else "")
-        + f", append-only file {'on' if told.get('aof_enabled') else 'off'}"
-        + (f", last write {told['aof_last_write_status']}" if told.get("aof_enabled") else "")
-        for told in overview.servers
-    )
+def _store(servers: Sequence[dict[str, Any]]) -> str:
+    used, limit = (sum(told.get(name, 0) for told in servers) / MB for name in ("used_memory", "maxmemory"))
+    aof = "on" if all(told.get("aof_enabled") for told in servers) else "off"
+    failed = any(told.get("aof_last_write_status", "ok") != "ok" for told in servers)
+    count = f"{len(servers)} servers, " if len(servers) > 1 else ""
+    most = f" of {limit:.1f}" if limit else ""
+    return f"{count}{used:.1f}{most} MB used, append-only file {aof}{', ITS LAST WRITE FAILED' if failed else ''}"
 
 
 def _alert(overview: Overview) -> str:
@@ -103,21 +103,18 @@ def _todo(problems: Sequence[Finding]) -> list[str]:
     if not problems:
         return ["", "All is well."]
     lines = ["", f"{len(problems)} problems:" if len(problems) > 1 else "1 problem:"]
-    for found in problems:
+    for found in problems[:SHOWN]:
         lines += textwrap.wrap(f"! {found.check}: {plain(found.text)}", WIDTH, subsequent_indent="  ")
         lines += textwrap.wrap(plain(found.advice), WIDTH, initial_indent="  -> ", subsequent_indent="     ")
+    if problems[SHOWN:]:
+        lines.append(f"and {len(problems) - SHOWN} more: python -m tracker doctor")
     return lines
 
 
-def _worst_first(found: Sequence[Any], well: str) -> list[Any]:
-    return sorted(found, key=lambda each: each.state == well)
-
-
-def _few(lines: list[str], unwell: int, well: str) -> list[str]:
-    """All lines of what is not well, which come first, and SHOWN others."""
-    shown = lines[: unwell + SHOWN]
-    left = len(lines) - len(shown)
-    return [*shown, *([f"  and {left} more, {well}"] if left else [])]
+def _few(lines: list[str]) -> list[str]:
+    """The first SHOWN lines, and how many others there are."""
+    left = len(lines) - SHOWN
+    return [*lines[:SHOWN], *([f"  and {left} more"] if left > 0 else [])]
 
 
 def _line(text: str) -> str:

@@ -36,7 +36,9 @@ def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, lo
     """
 
     def options(tries: int) -> dict[str, Any]:
-        return _waiting(patience, FailFast(tries, pause) if pause else _patient(tries))
+        # A check before a command is for what can be tried again, and a server whose disk is full refuses its PING.
+        check = {"health_check_interval": 10} if tries > 1 else {}
+        return _waiting(patience, FailFast(tries, pause) if pause else _patient(tries)) | check
 
     try:
         address = parse(url)
@@ -75,7 +77,6 @@ def _waiting(patience: float, retry: Retry) -> dict[str, Any]:
         "socket_timeout": patience,
         "socket_connect_timeout": min(patience, 3),
         "socket_keepalive": True,
-        "health_check_interval": 10,
         "retry": retry,
     }
 

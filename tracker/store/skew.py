@@ -39,7 +39,7 @@ def measure(settings: Settings) -> float:
     """Seconds that this machine's clock is ahead of the store's. Raises StoreError."""
     # Its own connection: a worker compares before it forks, and its children must not share a connection.
     with translated(), connect(settings.redis_url, tries=1, patience=1, local=settings.redis_socket) as redis:
-        redis.ping()  # connects, so that the next call is one short exchange
+        redis.time()  # connects, so that the next call is one short exchange; a PING is refused while the disk is full
         sent = time.time()
         seconds, microseconds = redis.time()
         received = time.time()
