@@ -65,8 +65,8 @@ def test_every_command_that_people_are_told_of_exists() -> None:
             assert not known[command] or not action or action in known[command], where
             seen.add((path.name, command))
     assert {
-        ("README.md", "sources"),
-        ("notice.js", "sources"),
+        ("README.md", "status"),
+        ("notice.js", "status"),
         ("alerts.md", "deliveries"),
         ("keys.py", "keys"),
     } <= seen

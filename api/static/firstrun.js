@@ -41,7 +41,7 @@ export function firstRun(root, ready) {
 function advice(sources) {
   const names = Object.keys(sources ?? {});
   const failing = names.filter((name) => sources[name].last_error_at > (sources[name].last_success ?? 0));
-  if (failing.length) return `${failing.join(", ")} failed ${format.ago(sources[failing[0]].last_error_at)}; .venv/bin/python -m tracker sources says why. It is tried again each interval.`;
+  if (failing.length) return `${failing.join(", ")} failed ${format.ago(sources[failing[0]].last_error_at)}; .venv/bin/python -m tracker status says why. It is tried again each interval.`;
   if (names.some((name) => sources[name].last_success)) return "This takes seconds to minutes, as the sources' rate limits allow. The page opens by itself.";
   return `No source has answered yet (${names.join(", ") || "none is configured"}). If this lasts, check that a worker and a beat run: ./scripts/start runs everything.`;
 }

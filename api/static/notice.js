@@ -9,7 +9,7 @@ import { connection, tryNow } from "./poll.js";
 export function connectionNotice(root) {
   const text = el("span");
   const again = el("button", { on: { click: tryNow } }, "Try now");
-  const hint = files ? "Is the folder still served?" : "The numbers shown are from then. If this lasts, check that the API runs, and run .venv/bin/python -m tracker sources.";
+  const hint = files ? "Is the folder still served?" : "The numbers shown are from then. If this lasts, check that the API runs, and run .venv/bin/python -m tracker status.";
   let timer = 0;
 
   function render() {
@@ -34,6 +34,6 @@ export function connectionNotice(root) {
 export function staleNotice(root) {
   staleness.addEventListener("change", () => {
     root.hidden = !staleness.seconds;
-    say(root, staleness.seconds ? `The store does not answer: the numbers shown are at least ${format.duration(staleness.seconds)} old. If this lasts, check it with .venv/bin/python -m tracker sources.` : "");
+    say(root, staleness.seconds ? `The store does not answer: the numbers shown are at least ${format.duration(staleness.seconds)} old. If this lasts, check it with .venv/bin/python -m tracker status.` : "");
   });
 }

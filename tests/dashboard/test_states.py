@@ -57,7 +57,7 @@ def is_lost_and_heals(page: Page, board: Board) -> None:
     notice = page.get_by_role("alert")
     expect(notice).to_contain_text("Connection lost.", timeout=90_000)
     expect(notice).to_contain_text("The server cannot be reached. No news since")
-    expect(notice).to_contain_text("python -m tracker sources")
+    expect(notice).to_contain_text("python -m tracker status")
     expect(page.locator("[data-readout=price]")).to_contain_text("USD")  # the last numbers stay visible
 
     board.start()

@@ -115,7 +115,7 @@ def test_a_given_store_is_used(tmp_path: Path, store_server: StoreServer, redis:
 def test_a_source_that_is_away_is_told_and_the_rest_runs(tmp_path: Path) -> None:
     with Stack(tmp_path, SIMULATOR_URL=f"http://127.0.0.1:{free_port()}") as stack:
         stack.ready()
-        assert any("no progress" in line and "tracker sources" in line for line in stack.lines)
+        assert any("no progress" in line and "tracker status" in line for line in stack.lines)
         assert stack.get("/v1/metrics") == {"metrics": [], "next": None, "total": 0}
         assert stack.stop() == []
 

@@ -46,7 +46,7 @@ def show(settings: Settings, supervisor: subprocess.Popen[bytes]) -> None:
 def _why(fetched: int, answered: int, of: int) -> str:
     if of and answered >= of:
         return f"{of - fetched} of {of} markets have no past: no trade in 24 h, or a source asked for tickers"
-    return f"no progress for {PATIENCE} s: {sys.executable} -m tracker sources, and the logs, say why"
+    return f"no progress for {PATIENCE} s: {sys.executable} -m tracker status, and the logs, say why"
 
 
 def progress(store: Store, settings: Settings, since: float) -> tuple[int, int, int]:
