@@ -55,12 +55,13 @@ def test_what_is_wrong_and_what_to_do(store_server: StoreServer, redis: Redis, s
 
 def test_many_parts_and_problems_stay_on_one_screen(store_server: StoreServer, redis: Redis) -> None:
     for number in range(60):
-        parts.write(redis, part("worker", f"worker-{number}", "fetch", pid=number, idle=number * 2.0))
+        host = f"the-long-name-of-pod-{number}"
+        parts.write(redis, part("worker", f"worker-{number}", "fetch", host=host, idle=number * 2.0))
     done = run(store_server, "status")
     lines = done.output.splitlines()
     assert "  and 50 more" in lines and re.match(r"  worker .* idle ", lines[2])
     assert re.match(r"and \d+ more: python -m tracker doctor", lines[-1])
-    assert len(lines) < 70
+    assert len(lines) < 70 and re.search(r"\.\.\.e-of-pod-\d\d idle", done.output)
 
 
 def test_as_json(store_server: StoreServer, redis: Redis) -> None:

@@ -11,7 +11,9 @@ from tests.support.http_server import HttpServer
 from tests.support.parts import Parts
 from tests.support.redis_servers import Server
 from tests.support.servers import StoreServer, free_port
+from tracker.doctor import machine
 
+#: What is found of this machine.
 CHECKS = ("broker", "disk", "API_PORT", "FLOWER_PORT", "rules")
 
 
@@ -25,7 +27,13 @@ def test_all_is_well(store_server: StoreServer) -> None:
 
 
 @pytest.fixture
-def foreign() -> Iterator[str]:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is silent is soon given up."""
+    monkeypatch.setattr(machine, "PATIENCE", 0.5)
+
+
+@pytest.fixture
+def foreign(impatient: None) -> Iterator[str]:
     """A port on which another program listens, and says nothing."""
     with socket.create_server(("127.0.0.1", free_port())) as server:
         yield str(server.getsockname()[1])
@@ -36,7 +44,9 @@ def test_a_port_that_another_program_has(store_server: StoreServer, foreign: str
     assert faults(store_server, **{name: foreign}) == {name: [f"{foreign}: another program listens there"]}
 
 
-def test_a_port_on_which_another_web_server_answers(store_server: StoreServer, server: HttpServer) -> None:
+def test_a_port_on_which_another_web_server_answers(
+    impatient: None, store_server: StoreServer, server: HttpServer
+) -> None:
     port = server.url.rpartition(":")[2].rstrip("/")
     assert [*faults(store_server, API_PORT=port)] == ["API_PORT"]
 

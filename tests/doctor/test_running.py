@@ -1,6 +1,8 @@
 """Faults of parts: some with real processes, those that need minutes with heartbeats as such parts write them."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from tests.support.examined import examined, part, problems, well
 from tests.support.parts import Parts
 from tests.support.redis_servers import APPEND, Server
 from tests.support.servers import StoreServer, free_port, wait_for
+from tests.support.stack import CLEAN, ROOT
 from tracker.doctor import work
 from tracker.store import parts
 from tracker.store.parts import IDLE, LIFE, SILENT, Part
@@ -77,6 +80,15 @@ def test_a_clock_of_another_machine(faults: Faults, redis: Redis) -> None:
     parts.write(redis, part("worker", "far", "fetch", host="far", now=one.now - 3_600))
     [text] = faults()["clocks"]
     assert text == "that of far is 60 min behind the store's"
+
+
+@pytest.mark.program("faketime")
+def test_the_clock_of_this_machine(store_server: StoreServer) -> None:
+    command = ["faketime", "-f", "-1h", sys.executable, "-m", "tracker", "doctor"]
+    environment = CLEAN | {"REDIS_URL": store_server.url}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert "that of this machine is 60 min behind the store's" in done.stdout
+    assert done.returncode == 1 and done.stderr == ""
 
 
 @pytest.mark.slow

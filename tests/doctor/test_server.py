@@ -53,7 +53,8 @@ def test_a_store_that_hangs(start: Callable[..., Server]) -> None:
 
 
 def test_a_wrong_password_is_not_shown(start: Callable[..., Server]) -> None:
-    server = start(*APPEND, "--requirepass", "hunter2")
+    server = start(*APPEND)
+    server.client.config_set("requirepass", "hunter2")
     found = examined(REDIS_URL=f"redis://:hunter3@127.0.0.1:{server.port}/0")
     assert problems(found)["store"] and "hunter" not in str(found)
 
@@ -61,8 +62,8 @@ def test_a_wrong_password_is_not_shown(start: Callable[..., Server]) -> None:
 def test_data_of_another_version(start: Callable[..., Server]) -> None:
     server = start(*APPEND)
     server.client.set("{dt1}:model", 99)
-    [text] = faults(server.url)["store"]
-    assert "version 99" in text
+    [found] = examined(REDIS_URL=server.url)["store"]
+    assert found.text == "it cannot be used" and "version 99" in found.advice
 
 
 def test_an_empty_server_stays_empty(start: Callable[..., Server]) -> None:

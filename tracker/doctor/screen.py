@@ -43,7 +43,7 @@ def _parts(parts: Sequence[Seen]) -> list[str]:
 def _part(part: Seen) -> str:
     queues = "all queues" if {*part.queues} >= QUEUES.keys() else ",".join(part.queues)
     up = span(part.now - part.began + part.age)
-    return f"  {part.kind:6} {_cut(part.name, 18):18} {_cut(part.host, 14):14} {_state(part):13} up {up:7} {queues}"
+    return f"  {part.kind:6} {_cut(part.name, 18):18} {_end(part.host, 14):14} {_state(part):13} up {up:7} {queues}"
 
 
 def _state(part: Seen) -> str:
@@ -123,6 +123,11 @@ def _line(text: str) -> str:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _end(text: str, most: int) -> str:
+    """The end of a name tells pods apart."""
+    return text if len(text) <= most else f"...{text[3 - most :]}"
 
 
 def as_json(overview: Overview, problems: Sequence[Finding]) -> str:

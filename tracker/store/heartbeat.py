@@ -22,15 +22,13 @@ def begin(
 ) -> None:
     """Sends heartbeats of this process until it ends; then forgets it. ``idle``: as in parts.Part.
 
-    Call it when the process has forked its children: a fork while the thread connects would hang a child.
+    Call it when the process has forked its children: one that is forked while the thread connects might hang.
     """
     began, stopped = time.time(), threading.Event()
+    redis = connect(settings.redis_url, tries=1, patience=PATIENCE, local=settings.redis_socket)
 
     def tell(send: Callable[[Redis, Part], None]) -> None:
-        with (
-            suppress(Exception),  # the store is away, or refuses: the next heartbeat tries again
-            connect(settings.redis_url, tries=1, patience=PATIENCE, local=settings.redis_socket) as redis,
-        ):
+        with suppress(Exception):  # the store is away, or refuses: the next heartbeat tries again
             send(redis, parts.this(kind, name, queues, began, idle()))
 
     def forever() -> None:
