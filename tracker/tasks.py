@@ -230,7 +230,7 @@ def evaluate(markets: list[str]) -> None:
     publish_notices(found.rows)
 
 
-@app.task
+@app.task(send_events=False)  # housekeeping: Flower need not show it
 def evaluate_sources() -> None:
     """Checks the rules on sources."""
     book = rulebook().current()
@@ -245,7 +245,7 @@ def notify(alert: str, channel: str, event: str) -> None:
     sender.deliver(outbox(), rulebook().current().outlets, f"{alert}/{channel}/{event}")
 
 
-@app.task
+@app.task(send_events=False)
 def sweep() -> None:
     """Publishes the notices that are to be tried again, whose silence ended, or whose task was lost."""
     waiting = queue_length(app, "notify")
