@@ -11,6 +11,7 @@ from celery import Task
 from celery.worker.request import Request
 
 from tracker import clock
+from tracker.worker.readable import readable
 
 
 def now() -> datetime:
@@ -33,6 +34,7 @@ class OurRequest(Request):
 class OurTask(Task):
     Request = "tracker.worker.timing:OurRequest"
 
-    def apply_async(self, *args: Any, countdown: float | None = None, **options: Any) -> Any:
+    def apply_async(self, args: Any = None, *others: Any, countdown: float | None = None, **options: Any) -> Any:
         """Delays a task by a second or more: Celery raises ValueError for a shorter delay on RabbitMQ."""
-        return super().apply_async(*args, countdown=countdown and max(countdown, 1), **options)
+        options.setdefault("argsrepr", readable(args or ()))
+        return super().apply_async(args, *others, countdown=countdown and max(countdown, 1), **options)
