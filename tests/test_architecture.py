@@ -36,7 +36,9 @@ ARROWS: dict[str, set[str]] = {
     "tracker.environment": {"tracker.errors", "tracker.files", "tracker.variables"},
     "tracker.servers": {"tracker.errors", "tracker.environment", "tracker.redis_address", "tracker.variables"},
     "tracker.series": {"tracker.errors", "tracker.models"},
-    "tracker.settings": BASE | {"tracker.series", "tracker.variables", "tracker.environment", "tracker.servers"},
+    "tracker.flower": {"tracker.environment", "tracker.servers", "tracker.variables"},
+    "tracker.settings": BASE
+    | {"tracker.series", "tracker.variables", "tracker.environment", "tracker.servers", "tracker.flower"},
     "tracker.store": BASE | {"tracker.series", "tracker.settings", "tracker.servers", "tracker.redis_address"},
     "tracker.simulator": BASE | {"tracker.ports", "tracker.settings"},
     "tracker.sources": BELOW_SOURCES

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tracker.clock import Clock
 from tracker.environment import read, refuse, variable
+from tracker.flower import HTTP, Flower, check_flower
 from tracker.servers import PORT, Servers, check_replica
 from tracker.variables import (
     PerSource,
@@ -20,7 +21,6 @@ from tracker.variables import (
     allowed,
     globs,
     key,
-    logins,
     markets_per_task,
     number,
     one_of,
@@ -28,10 +28,8 @@ from tracker.variables import (
     origins,
     path,
     per_source,
-    prefix,
     source_names,
     step,
-    url,
     words,
     yes_or_no,
 )
@@ -39,12 +37,9 @@ from tracker.variables import (
 if TYPE_CHECKING:
     from tracker.series.ring import Ring
 
-HTTP = url("http", "https")
-FLOWER_HIDDEN = "for this machine only; FLOWER_BASIC_AUTH=user:password opens it to others"
-
 
 @dataclass(frozen=True)
-class Settings(Servers):
+class Settings(Flower, Servers):
     """All configuration, validated. Made by ``load``."""
 
     bind: str = variable(
@@ -73,20 +68,6 @@ class Settings(Servers):
     )
     trusted_proxies: int = variable(
         "TRUSTED_PROXIES", "0", number(0, 10), "number of proxies in front of the API whose X-Forwarded-For is trusted"
-    )
-    flower_port: int = variable("FLOWER_PORT", "5555", PORT, "port of Flower")
-    flower_logins: str = variable(
-        "FLOWER_BASIC_AUTH",
-        "",
-        or_empty(logins, ""),
-        "user:password that Flower asks for; empty: it listens on 127.0.0.1 only",
-        secret=True,
-    )
-    flower_prefix: str = variable(
-        "FLOWER_URL_PREFIX", "", or_empty(prefix, ""), "path at which a proxy serves Flower, e.g. /flower"
-    )
-    flower_open: bool = variable(
-        "FLOWER_OPEN", "no", yes_or_no, "yes: other machines may reach Flower although it asks for no password"
     )
     metrics_port: int = variable(
         "METRICS_PORT", "9808", number(0, 65_535), "port of the page for Prometheus of workers and beats; 0: none"
@@ -197,23 +178,30 @@ class Settings(Servers):
     def simulator_url(self) -> str:
         return self.simulator_given or self.local_url(self.simulator_port)
 
-    def local_url(self, port: int) -> str:
-        """The URL, on this machine, of a part that listens on ``port``."""
-        return f"http://{'127.0.0.1' if self.bind == '0.0.0.0' else self.bind}:{port}"
+    def local_url(self, port: int, bind: str = "") -> str:
+        """The URL, on this machine, of a part that listens on ``port`` of the address ``bind``; "": of BIND_ADDRESS."""
+        bind = bind or self.bind
+        return f"http://{'127.0.0.1' if bind == '0.0.0.0' else bind}:{port}"
 
     @property
     def on_network(self) -> bool:
         """Whether other machines may reach the address ``bind``."""
-        return not IPv4Address(self.bind).is_loopback
-
-    @property
-    def flower_hidden(self) -> bool:
-        """Whether Flower must not listen on ``bind``: it can stop workers, and asks for no password."""
-        return self.on_network and not self.flower_logins and not self.flower_open
+        return _on_network(self.bind)
 
     @property
     def flower_bind(self) -> str:
-        return "127.0.0.1" if self.flower_hidden else self.bind
+        return self.flower_given or self.bind
+
+    @property
+    def flower_refused(self) -> str:
+        """Why Flower must not start; empty if it may. It can stop workers, so others must log in to reach it."""
+        if self.flower_asks or self.flower_open or not _on_network(self.flower_bind):
+            return ""
+        name = "FLOWER_BIND" if self.flower_given else "BIND_ADDRESS"
+        return (
+            f"{name}={self.flower_bind}: expected a login before others can reach Flower, which can stop workers: set "
+            "FLOWER_BASIC_AUTH=user:password, or FLOWER_BIND=127.0.0.1 to show it to this machine only"
+        )
 
     @cached_property
     def ring(self) -> "Ring":
@@ -234,8 +222,9 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         if isinstance(value, PerSource) and (unknown := sorted(value.own.keys() - set(loaded.sources))):
             refuse(each.metadata["name"], repr(f"{unknown[0]:.60}=..."), f"a source out of SOURCES: {loaded.sources}")
     check_replica(loaded)
-    if not loaded.metrics_open and not IPv4Address(loaded.metrics_bind).is_loopback:
+    if not loaded.metrics_open and _on_network(loaded.metrics_bind):
         refuse("METRICS_BIND", loaded.metrics_bind, "127.0.0.1, or METRICS_OPEN=yes, as the page asks for no key")
+    check_flower(loaded)
     return loaded
 
 
@@ -243,3 +232,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
 def settings() -> Settings:
     """The Settings of this process, read once."""
     return load()
+
+
+def _on_network(address: str) -> bool:
+    """Whether other machines may reach an IPv4 ``address`` of this machine."""
+    return not IPv4Address(address).is_loopback

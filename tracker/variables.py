@@ -17,6 +17,13 @@ SOURCES_EXPECTED = (
 )
 #: Most characters of a value that a message shows.
 SHOWN = 200
+#: Who can log people in to Flower, and Flower's class for it.
+LOGIN_PROVIDERS = {
+    "google": "flower.views.auth.GoogleAuth2LoginHandler",
+    "github": "flower.views.auth.GithubLoginHandler",
+    "gitlab": "flower.views.auth.GitLabLoginHandler",
+    "okta": "flower.views.auth.OktaLoginHandler",
+}
 CURRENCY = re.compile(r"[a-z0-9._-]{1,64}")
 
 
@@ -217,6 +224,22 @@ def logins(text: str) -> str:
     if not all(re.fullmatch(r"[^:\s]+:\S+", login) and login.isascii() for login in text.split(",")):
         raise Unusable("user:password, or several, comma-separated")
     return text
+
+
+def emails(text: str) -> str:
+    """Checks who may log in, as Flower reads it: addresses separated by ``|``, or all addresses of one domain."""
+    host = r"@[A-Za-z0-9.-]+"
+    if not re.fullmatch(rf"\.\*{host}|[^\s|*@]+{host}(\|[^\s|*@]+{host})*", text):
+        raise Unusable("addresses such as me@example.com|you@example.com, or .*@example.com")
+    return text
+
+
+def login_provider(text: str) -> str:
+    """The class of Flower that logs people in through a provider. Takes the class itself, too."""
+    found = LOGIN_PROVIDERS.get(text.lower(), text)
+    if found not in LOGIN_PROVIDERS.values():
+        raise Unusable(f"one of {', '.join(LOGIN_PROVIDERS)}")
+    return found
 
 
 def yes_or_no(text: str) -> bool:

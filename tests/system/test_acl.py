@@ -88,7 +88,7 @@ def flower_shows_the_worker(url: str) -> None:
     def metrics() -> str:
         return requests.get(f"{url}/metrics", timeout=10).text
 
-    wait_for(lambda: 'task="tracker.tasks.sweep"' in metrics(), "Flower hears of tasks")
+    wait_for(lambda: 'task="tracker.tasks.fetch"' in metrics(), "Flower hears of tasks")
     wait_for(lambda: requests.get(f"{url}/worker/all@{gethostname()}", timeout=10).ok, "the worker answers Flower")
 
 

@@ -23,7 +23,7 @@ def config() -> None:
     from tracker.settings import load
     from tracker.sources import known
 
-    show("\n".join(f"{name:22}{value or '(empty)':40}  {origin}" for name, value, origin in rows(os.environ)))
+    show("\n".join(f"{name:29}{value or '(empty)':40}  {origin}" for name, value, origin in rows(os.environ)))
     known(load())
 
 

@@ -12,7 +12,7 @@ import click
 from tracker import ports
 from tracker.commands.become import become, celery, check_store, connections
 from tracker.commands.terminal import Number, configured, configured_alone, show, simulator_flags
-from tracker.errors import TrackerError
+from tracker.errors import SettingsError, TrackerError
 
 QUEUES = ("fetch", "evaluate", "notify")
 
@@ -104,22 +104,11 @@ def beat(settings: Any) -> None:
 @configured
 def flower(settings: Any) -> None:
     """Run Flower, which shows workers and tasks."""
-    from tracker.settings import FLOWER_HIDDEN
-
+    if settings.flower_refused:
+        raise SettingsError(settings.flower_refused)
     ports.require("FLOWER_PORT", settings.flower_bind, settings.flower_port)
-    if settings.flower_hidden:
-        print(f"flower: {FLOWER_HIDDEN}", file=sys.stderr)
-    os.environ.pop("FLOWER_BASIC_AUTH", None)  # Flower would read an empty value as a login
-    if settings.flower_logins:
-        os.environ["FLOWER_BASIC_AUTH"] = settings.flower_logins  # the value may come from a file
-    os.environ["FLOWER_URL_PREFIX"] = settings.flower_prefix  # and so may this one
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    celery(
-        settings, "flower", f"--address={settings.flower_bind}", f"--port={settings.flower_port}",
-        "--persistent=True", f"--db={settings.data_dir.resolve()}/flower", "--state_save_interval=10000",
-        # Bounds of its memory. A worker that has been away for a day is not coming back.
-        "--max_tasks=10000", "--max_workers=500", "--purge_offline_workers=86400", "--natural_time=True",
-    )  # fmt: skip
+    celery(settings, "flower", f"--conf={Path(__file__).with_name('flowerconfig.py')}")
 
 
 @click.command()

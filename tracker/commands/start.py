@@ -26,7 +26,7 @@ from tracker.commands.progress import show
 from tracker.errors import SettingsError, StoreError, TrackerError
 from tracker.redis_address import parse
 from tracker.series.ring import WINDOW
-from tracker.settings import FLOWER_HIDDEN, Settings, load
+from tracker.settings import Settings, load
 from tracker.sources import budget
 from tracker.store import api_keys, embedded, repairs, rights, suitable
 from tracker.store.connection import connect, server_version
@@ -131,7 +131,9 @@ def _end_leftovers(folder: Path) -> None:
 
 
 def _check_ports(settings: Settings) -> None:
-    ports = {"API_PORT": settings.api_port, "FLOWER_PORT": settings.flower_port}
+    ports = {"API_PORT": settings.api_port}
+    if not settings.flower_refused:
+        ports["FLOWER_PORT"] = settings.flower_port
     if _runs_simulator(settings):
         ports["SIMULATOR_PORT"] = settings.simulator_port
     if not settings.redis_given:
@@ -206,6 +208,7 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
         "DATA_DIR": str(folder),
         "SUPERVISOR_SOCKET": _socket_path(folder),
         "START_STORE": str(not settings.redis_given).lower(),
+        "START_FLOWER": str(not settings.flower_refused).lower(),
         "START_SIMULATOR": str(_runs_simulator(settings)).lower(),
         "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
@@ -265,10 +268,13 @@ def _repaired(settings: Settings) -> list[str]:
 
 
 def _welcome(settings: Settings, folder: Path) -> str:
+    flower = settings.local_url(settings.flower_port, settings.flower_bind)
+    if settings.flower_refused:
+        flower = f"does not run: {settings.flower_refused}"
     lines = [
         f"Dashboard {settings.local_url(settings.api_port)}/",
         f"API       {settings.local_url(settings.api_port)}/v1/metrics",
-        f"Flower    {_flower(settings)}",
+        f"Flower    {flower}",
     ]
     if _runs_simulator(settings):
         lines.append(f"Exchange  {settings.local_url(settings.simulator_port)} (simulated)")
@@ -279,12 +285,6 @@ def _welcome(settings: Settings, folder: Path) -> str:
         clock = f"CLOCK_START={settings.clock_start:.15g} CLOCK_SPEED={settings.clock_speed:g}"
         lines.append(f"Time      {clock}: parts that you start beside this need both")
     return "\n".join([*lines, "Ctrl-C stops everything."])
-
-
-def _flower(settings: Settings) -> str:
-    if settings.flower_hidden:
-        return f"http://127.0.0.1:{settings.flower_port} ({FLOWER_HIDDEN})"
-    return settings.local_url(settings.flower_port)
 
 
 def _stop(number: int, frame: object) -> None:

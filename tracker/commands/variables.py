@@ -30,7 +30,7 @@ Environment variables configure the tracker. A bad value stops the start with on
 def variables(markdown: bool) -> None:
     """List the environment variables with their defaults."""
     show(
-        page() if markdown else "\n".join(f"{name:21}{default or '(empty)':27}{text}" for name, default, text in rows())
+        page() if markdown else "\n".join(f"{name:28}{default or '(empty)':27}{text}" for name, default, text in rows())
     )
 
 
