@@ -1,4 +1,4 @@
-"""Takes the documents' pictures of the dashboard, from the whole stack with its simulated exchange."""
+"""Takes the documents' pictures of the dashboard and Flower, from the whole stack with its simulated exchange."""
 
 import shutil
 import sys
@@ -46,6 +46,8 @@ def main() -> None:
             Picture("movers", "?view=movers", "td.sparks", height=640),
             Picture("heatmap", "?view=heatmap", ".heat a", scheme="dark"),
             Picture("grid", "?view=grid&panes=" + ",".join(ids), ".grid canvas", scheme="dark"),
+            Picture("flower-workers", f"{stack.flower}/workers", "tbody td", height=620),
+            Picture("flower-tasks", f"{stack.flower}/tasks?name=fetch", "tbody td", width=1440),
             Picture("phone", price, "canvas", width=390, height=844),
         ]
         with browser(shutil.which("chromium") or sys.exit("screenshots: this machine has no chromium")) as chrome:
