@@ -33,6 +33,9 @@ broker_heartbeat = 10
 # A few tries to publish a tick or a retry while the broker restarts. Then the caller gets the error.
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
+# Tasks beside those of tracker/tasks.py.
+imports = ["tracker.canary"]
+
 # One queue for each kind of task, so that a slow source or channel does not delay evaluation.
 task_queues = [_broker.queue(name) for name in ("fetch", "evaluate", "notify")]
 # A misspelt queue is an error. Otherwise it would be a queue without readers.
@@ -45,6 +48,9 @@ task_routes = {
     "tracker.tasks.evaluate*": "evaluate",
     "tracker.tasks.sweep": "evaluate",  # a slow channel must not delay retries on other channels
     "tracker.tasks.notify": "notify",
+    "tracker.canary.fetch_canary": "fetch",
+    "tracker.canary.evaluate_canary": "evaluate",
+    "tracker.canary.notify_canary": "notify",
 }
 
 # Tasks store their results in Redis themselves. Nothing reads Celery's results.
@@ -115,6 +121,10 @@ beat_schedule = {
     task: {"task": f"tracker.tasks.{task}", "schedule": every, "options": {"expires": 2 * every}}
     for task, every in (("sweep", 2), ("evaluate_sources", 10))
 }
+if _settings.heartbeat_url:
+    # A tick runs in the interval in which it is sent, or not at all: it is sent a tenth after the interval begins.
+    _waits = {"expires": 0.9 * 60 / _settings.clock.speed}
+    beat_schedule["canary"] = {"task": "tracker.canary.fetch_canary", "schedule": EachInterval(60), "options": _waits}
 # The schedule is in memory: a new beat needs no memory of the last one, and runs on while Redis is away.
 beat_scheduler = "tracker.worker.beat:OurScheduler"
 beat_max_loop_interval = min(2, *(every / _settings.clock.speed for every in _intervals.values()))

@@ -64,6 +64,7 @@ ARROWS: dict[str, set[str]] = {
         "tracker.alerts",
         "tracker.alerts.rules",
     },
+    "tracker.canary": BELOW_SOURCES | {"tracker.http", "tracker.pipeline", "tracker.tasks"},
     "tracker.commands": BELOW_SOURCES
     | {
         "tracker.redis_address",
@@ -90,7 +91,7 @@ ARROWS: dict[str, set[str]] = {
 #: Library -> the rooms that alone may know it.
 LIBRARIES = {
     "click": {"tracker.commands"},
-    "celery": {"tracker.tasks", "tracker.worker", "celeryconfig"},
+    "celery": {"tracker.tasks", "tracker.canary", "tracker.worker", "celeryconfig"},
     "kombu": {"tracker.tasks", "tracker.worker", "celeryconfig"},
     "flask": {"api", "api.v1", "api.serving", "api.pages"},
     "apiflask": {"api", "api.v1", "api.serving", "api.pages"},
@@ -217,7 +218,7 @@ def test_a_source_is_imported_only_when_it_is_used() -> None:
 
 
 def test_the_core_loads_neither_celery_nor_flask() -> None:
-    celerys = {"tracker.tasks", "tracker.worker", "tracker.__main__", "celeryconfig"}
+    celerys = {"tracker.tasks", "tracker.canary", "tracker.worker", "tracker.__main__", "celeryconfig"}
     core = [module for module in OURS if module.startswith("tracker.") and room(module) not in celerys]
     assert not imported(*core) & {"celery", "kombu", "flask", "apiflask", "api", "celeryconfig"}
 

@@ -61,6 +61,7 @@ DEFAULTS = {
     "notify_concurrency": 4,
     "worker_pool": "prefork",
     "log_level": "info",
+    "heartbeat_url": "",
     "rules": "",
     "cryptowatch_url": "https://api.cryptowat.ch",
     "cryptowatch_key": "",
@@ -224,6 +225,7 @@ BAD = [
     ("EVALUATE_CONCURRENCY", "-1", "from 1 to 256"),
     ("WORKER_POOL", "gevent", "one of prefork, threads"),
     ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+    ("HEARTBEAT_URL", "hc-ping.com/hunter2", "a URL that begins with http:// or https://"),
     ("CRYPTOWATCH_URL", "ftp://host", "http:// or https://"),
     ("CRYPTOWATCH_URL", "http://host:99999", "http://"),
     ("SIMULATOR_URL", "8008", "http://"),
@@ -279,7 +281,8 @@ def test_a_secret_is_in_no_message_and_no_cause(value, tmp_path):
 
 def test_a_secret_is_not_in_what_settings_show_of_themselves():
     url, login = "redis://:hunter2@host", "me:hunter2"
-    urls = {"REDIS_URL": url, "REDIS_READ_URL": url, "BROKER_URL": url, "FLOWER_BASIC_AUTH": login}
+    urls = {"REDIS_URL": url, "REDIS_READ_URL": url, "BROKER_URL": url, "FLOWER_BASIC_AUTH": login,
+            "HEARTBEAT_URL": "http://host/hunter2"}  # fmt: skip
     settings = load(dict.fromkeys(SECRET - {"FLOWER_OAUTH2_SECRET"}, "hunter2") | urls)
     assert "hunter2" not in repr(settings)
 

@@ -23,6 +23,7 @@ from tracker.models import FIELDS
 from tracker.settings import Settings
 from tracker.sources.status import SourceState, states
 from tracker.store import parts, queues
+from tracker.store.canary import Canary
 from tracker.store.connection import translated
 from tracker.store.freshness import INTERVALS as LATE
 from tracker.store.layout import DUE
@@ -62,7 +63,14 @@ class State(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [*self._sources(), *self._queues(), *self._parts(), *self._alerts(), *self._server()]
+            found = [
+                *self._sources(),
+                *self._queues(),
+                *self._parts(),
+                *self._alerts(),
+                *self._canary(),
+                *self._server(),
+            ]
         except StoreError:
             found = []
         yield _gauge("tracker_store_up", "1 if the store answers; 0: no other state is known.", bool(found))
@@ -155,6 +163,10 @@ class State(Collector):
             _gauge("tracker_pending_deliveries", "Notices that are not delivered yet.", waiting),
             _gauge("tracker_dead_deliveries", "Notices that were given up in the last week.", dead),
         ]
+
+    def _canary(self) -> list[Metric]:
+        age = Canary(self._store.redis).age(self._settings.clock.now()) if self._settings.heartbeat_url else None
+        return [] if age is None else [_gauge("tracker_canary_age_seconds", "Seconds since a canary passed.", age)]
 
     def _server(self) -> list[Metric]:
         with translated():

@@ -122,6 +122,13 @@ class Settings(Flower, Servers):
     log_level: str = variable(
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "debug, info, warning or error"
     )
+    heartbeat_url: str = variable(
+        "HEARTBEAT_URL",
+        "",
+        or_empty(HTTP, ""),
+        "URL that is told every minute whether beat, workers and store work, as healthchecks.io takes it; empty: none",
+        secret=True,
+    )
     rules: str = variable(
         "RULES", "", path, "file of rules and channels; empty: the built-in rule, which notifies the log"
     )
