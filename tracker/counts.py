@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -68,22 +67,21 @@ def place() -> str:
 class Kept(MmapedDict):
     """The counts of a process in a file, which is mapped into its memory.
 
-    On a full disk, a write to such a file kills the process. So its room on the disk is reserved first. If there is no
-    room, or no folder, or if the file is damaged, the process counts in its memory.
+    On a full disk, a write to such a file kills the process. So its room on the disk is reserved first. Without room,
+    or without the folder, the process counts in its memory.
     """
 
     def __init__(self, path: str):
+        file = Path(path)
         try:
-            with Path(path).open("a+b") as file:
-                if os.fstat(file.fileno()).st_size > LARGEST:
-                    file.truncate(0)
-                os.posix_fallocate(file.fileno(), 0, SMALLEST)
+            if file.exists() and (file.stat().st_size > LARGEST or not _readable(file)):
+                file.unlink()
+            with file.open("ab") as opened:
+                os.posix_fallocate(opened.fileno(), 0, SMALLEST)
             super().__init__(path)  # type: ignore[no-untyped-call]  # the library has no types here
-        except Exception:  # a damaged file gives many kinds
-            with suppress(OSError):
-                Path(path).unlink()
-            with _in_memory() as file:
-                super().__init__(f"/proc/self/fd/{file.fileno()}")  # type: ignore[no-untyped-call]
+        except Exception:  # counting must not stop a part
+            with _in_memory() as memory:
+                super().__init__(f"/proc/self/fd/{memory.fileno()}")  # type: ignore[no-untyped-call]
 
     def _init_value(self, key: str) -> None:
         if self._used + len(key.encode()) + 64 > self._capacity:  # it doubles
@@ -92,6 +90,15 @@ class Kept(MmapedDict):
             except OSError:
                 self._f = _in_memory(self._m[:])
         super()._init_value(key)  # type: ignore[no-untyped-call]
+
+
+def _readable(file: Path) -> bool:
+    """Whether ``file`` has counts and all of it can be read. It may be damaged, or just being made."""
+    try:
+        entries = MmapedDict.read_all_values_from_file(file)  # type: ignore[no-untyped-call]
+        return all([json.loads(key) for key, *_ in entries] or [False])
+    except Exception:  # of many kinds
+        return False
 
 
 def _in_memory(content: bytes = b"") -> BinaryIO:
@@ -154,13 +161,3 @@ class Build(Collector):
         info = GaugeMetricFamily("tracker_build_info", "1, with the version that runs.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info
-
-
-def _readable(file: Path) -> bool:
-    """Whether all of ``file`` can be read: it may be damaged, or just being made."""
-    try:
-        for key, *_ in MmapedDict.read_all_values_from_file(file):  # type: ignore[no-untyped-call]
-            json.loads(key)
-    except Exception:  # as above
-        return False
-    return True

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.support.counting import counts
 from tracker import pipeline
 from tracker.alerts import recorder
 from tracker.alerts.outbox import Outbox
@@ -53,6 +54,12 @@ def test_an_alert_has_a_row_for_each_channel_and_its_rule_as_it_was(tracker):
     _, definition, deliveries = tracker.outbox.explained(alert.id)
     assert [row.id for row in deliveries] == found.rows
     assert definition["kind"] == "ratio" and definition["factor"] == 3 and definition["match"] == ["*:volume"]
+
+
+def test_alerts_are_counted_by_rule(tracker):
+    with counts("tracker_alerts_total", rule=JUMP.name), counts("tracker_evaluated_metrics_total", 4):
+        tracker.minute(0, 1_000)
+        tracker.minute(0, 1_000)
 
 
 def test_an_alert_is_over_once_a_closed_slot_is_clear_and_who_wants_to_know_is_told(tracker):

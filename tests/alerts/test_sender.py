@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.counting import counts
 from tests.support.sending import ALERT, NOW, resolve
 from tests.support.servers import free_port
 from tracker import http
@@ -80,6 +81,26 @@ def test_a_row_that_kills_every_worker_is_given_up(world):
     # and it is tried again after a redrive
     world.outbox.deliveries.redrive([row])
     assert world.deliver(row).state == "delivered"
+
+
+def test_tries_are_counted_by_channel_and_result(world):
+    gone = ChannelError("answered 404", permanent=True, status=404)
+    for result, script in (("delivered", []), ("failed", [ChannelError("answered 500")]), ("dead", [gone])):
+        world.channel.script = script
+        row = world.record(replace(ALERT, slot=ALERT.slot + 60 * len(world.channel.sent)))
+        with counts("tracker_deliveries_total", channel=row.split("/")[1], result=result):
+            world.deliver(row)
+
+
+def test_the_age_of_the_oldest_notice_that_waits_is_known(world):
+    assert world.outbox.deliveries.oldest_pending() is None
+    row = world.record()
+    assert world.outbox.deliveries.oldest_pending() == NOW
+    world.channel.script = [ChannelError("answered 500")]
+    world.deliver(row)
+    assert world.outbox.deliveries.oldest_pending() == NOW
+    world.run(30)
+    assert world.outbox.deliveries.oldest_pending() is None
 
 
 def test_retry_after_is_honoured(world):

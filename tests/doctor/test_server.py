@@ -7,7 +7,7 @@ import pytest
 from redis import Redis, RedisError
 
 from tests.support import acl
-from tests.support.disk import small_disk
+from tests.support.disk import mounted
 from tests.support.examined import examined, problems, states
 from tests.support.redis_servers import APPEND, Cluster, Server
 from tests.support.servers import free_port, wait_for
@@ -100,7 +100,7 @@ def test_a_server_that_is_nearly_full(start: Callable[..., Server]) -> None:
 
 @pytest.mark.slow
 def test_a_server_whose_disk_is_full(tmp_path: Path) -> None:
-    with small_disk(tmp_path) as disk:
+    with mounted(tmp_path, megabytes=24) as disk:
         server = Server(tmp_path, *APPEND).start()
         try:
             disk.fill()

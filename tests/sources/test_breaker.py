@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from tests.support.counting import counts
 from tests.support.servers import StoreServer, wait_for
 from tracker.errors import MustWait, SourceError
 from tracker.models import Market, Ticker
@@ -96,6 +97,18 @@ def fail(guarded: GuardedSource, error: Exception, times: int = 1) -> None:
     for _ in range(times):
         with pytest.raises(type(error)):
             guarded.markets()
+
+
+def test_calls_are_counted_by_their_outcome_and_failures_by_their_reason(guarded: GuardedSource) -> None:
+    with counts("tracker_fetch_seconds_count", source="x", outcome="ok"):
+        guarded.markets()
+    with (
+        counts("tracker_fetch_seconds_count", 2, source="x", outcome="failed"),
+        counts("tracker_fetch_failures_total", 2, source="x", reason="http_404"),
+    ):
+        fail(guarded, SourceError("http_404", "no"), 2)
+    with counts("tracker_fetch_seconds_count", 0, source="x", outcome="failed"):
+        fail(guarded, MustWait(1, "the budget is spent"))
 
 
 def set_until(store: Store, breaker: Breaker) -> None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from redis import Redis, RedisError
 
-from tests.support.disk import Disk, small_disk
+from tests.support.disk import Disk, mounted
 from tests.support.guarded_store import Guarded, at_any_moment
 from tests.support.servers import wait_for
 from tests.support.stack import alive
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow  # starts processes
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    with small_disk(tmp_path) as disk:
+    with mounted(tmp_path, megabytes=24) as disk:
         yield disk
 
 

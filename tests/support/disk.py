@@ -1,4 +1,4 @@
-"""A small file system of memory that a test can fill."""
+"""A small file system that tests can fill."""
 
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tests.support.programs import lacking
 
 
 class Disk:
-    """A small file system that can be filled."""
+    """The file system at ``folder``."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -25,13 +25,12 @@ class Disk:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Disk]:
-    """A Disk of 24 MB at ``folder``; skips the test where none can be mounted."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        lacking(f"no file system can be mounted: {mounted.stderr.strip()}")
+def mounted(folder: Path, megabytes: int) -> Iterator[Disk]:
+    """A file system of that size at ``folder``. Leaves the test out if none can be mounted."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lacking(f"no file system can be mounted: {done.stderr.strip()}")
     try:
         yield Disk(folder)
     finally:

@@ -1,13 +1,18 @@
 """The page for Prometheus: what it tells, with and without a store, and who may read it."""
 
 import re
+import time
 from dataclasses import replace
 
+from prometheus_client.parser import text_string_to_metric_families
+from pytest import approx
 from redis import Redis
 
 from api import create_app
 from tests.support.servers import StoreServer, free_port
 from tests.support.tracked import Tracked
+from tracker.alerts.outbox import Outbox
+from tracker.models import Delivery
 from tracker.settings import load
 from tracker.store import parts, queues
 
@@ -49,3 +54,27 @@ def test_only_this_machine_reads_it_without_a_key(store_server: StoreServer, red
     assert client.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 401
     assert client.get("/metrics", environ_overrides={"REMOTE_ADDR": "10.0.0.7"}).status_code == 401
     assert client.get("/v1/metrics", environ_overrides={"REMOTE_ADDR": "10.0.0.7"}).status_code == 200
+
+
+def test_it_tells_what_waits_which_parts_run_and_when_a_tick_came(store_server: StoreServer, redis: Redis) -> None:
+    tracked = Tracked(store_server.url)
+    tracked.store.note("simulator", last_tick=tracked.now - 7)
+    queues.note_lengths(redis, {"fetch": 3, "notify": 0}, time.time() - 100)
+    parts.write(redis, parts.this("worker", "w", ["fetch"], 0, idle=1))
+    parts.write(redis, parts.this("beat", "b", [], 0, idle=1_000))
+    outbox = Outbox(redis, lambda: time.time() - 50)
+    outbox.deliveries.add(redis, Delivery("jump:x:ab:price:60", "phone", "firing"))
+    text = tracked.client.get("/metrics").text
+    found = {
+        sample.name + "".join(f" {sample.labels[name]}" for name in sorted(sample.labels)): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["tracker_last_tick_age_seconds simulator"] == 7
+    assert (found["tracker_queue_length fetch"], found["tracker_queue_length notify"]) == (3, 0)
+    assert found["tracker_queue_oldest_age_seconds fetch"] == approx(100, abs=10)
+    assert found["tracker_queue_oldest_age_seconds notify"] == 0
+    assert found["tracker_queues_seen_age_seconds"] == approx(100, abs=10)
+    assert found["tracker_oldest_pending_delivery_seconds"] == approx(50, abs=10)
+    expected = {"worker working": 1, "worker idle": 0, "beat idle": 1, "api idle": 0}
+    assert {each: found[f"tracker_parts {each}"] for each in expected} == expected
