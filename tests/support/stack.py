@@ -28,12 +28,14 @@ class Stack:
     """``python -m tracker start`` with ``arguments`` and the environment variables ``settings``."""
 
     def __init__(self, folder: Path, *arguments: str, python: Path | str = sys.executable, **settings: str):
-        ports = {name: free_port() for name in ("STORE_PORT", "API_PORT", "FLOWER_PORT", "SIMULATOR_PORT")}
+        names = ("STORE_PORT", "API_PORT", "FLOWER_PORT", "SIMULATOR_PORT", "METRICS_PORT")
+        ports = {name: free_port() for name in names}
         self.environment = (
             CLEAN | {"DATA_DIR": str(folder)} | {name: str(port) for name, port in ports.items()} | settings
         )
         self.api = f"http://127.0.0.1:{self.environment['API_PORT']}"
         self.flower = f"http://127.0.0.1:{self.environment['FLOWER_PORT']}"
+        self.metrics = f"http://127.0.0.1:{self.environment['METRICS_PORT']}/metrics"
         configured = load(self.environment)
         self.redis = Redis.from_url(replace(configured, store_password=password(configured)).redis_url)
         self.store = Store(self.redis, Ring(60))
