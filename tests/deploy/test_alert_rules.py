@@ -46,6 +46,7 @@ AGE, LIMIT, INTERVAL = (
     for name in ("newest_sample_age_seconds", "sample_age_limit_seconds", "interval_seconds")
 )
 STATE, TICK = (f'tracker_{name}{{source="kraken"}}' for name in ("source_state", "last_tick_age_seconds"))
+SEEN = "tracker_queues_seen_age_seconds"
 WAITING = 'tracker_queue_oldest_age_seconds{queue="fetch"}'
 MEMORY, MEMORY_LIMIT = "tracker_store_memory_bytes", "tracker_store_memory_limit_bytes"
 API = 'up{job="tracker-api",instance="api"}'
@@ -61,9 +62,10 @@ FAULTS = [
     gauge("TrackerNoWorker", 'tracker_queue_workers{queue="notify"}', 1, 0, queue="notify"),
     gauge("TrackerPartsIdle", 'tracker_parts{kind="worker",state="idle"}', 0, 1, kind="worker"),
     Fault("TrackerQueueBacklog", {WAITING: (20, 121), INTERVAL: (60, 60)}, {"queue": "fetch"}),
-    gauge("TrackerQueuesUnseen", "tracker_queues_seen_age_seconds", 5, 61),
+    Fault("TrackerQueueBacklog", {WAITING: (20, 31), INTERVAL: (5, 5)}, {"queue": "fetch"}),
+    Fault("TrackerQueuesUnseen", {SEEN: (5, 61), WAITING: (20, 1_000), INTERVAL: (60, 60)}),
     Fault("TrackerTicksMissed", {'tracker_ticks_total{source="kraken",outcome="missed"}': (0, 1)}, {"source": "kraken"},
-          counters=True, within=900),
+          counters=True, within=300),
     gauge("TrackerDeliveriesDead", "tracker_dead_deliveries", 4, 5),
     gauge("TrackerDeliveriesPending", "tracker_oldest_pending_delivery_seconds", 30, 601),
     gauge("TrackerStoreAway", 'tracker_store_up{instance="api"}', 1, 0, instance="api"),
@@ -79,6 +81,7 @@ FAULTS = [
 ]  # fmt: skip
 #: What must not alert: no limit of memory, and requests whose 503 says what it is asked for.
 FINE = {
+    SEEN: 5,
     MEMORY: 91,
     MEMORY_LIMIT: 0,
     f'{REQUESTS}_count{{route="/readyz",status="503"}}': 1,

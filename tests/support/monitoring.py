@@ -77,9 +77,11 @@ class Monitoring:
         assert answer["status"] == "success", (expression, answer)
         return list(answer["data"]["result"])
 
-    def firing(self) -> set[str]:
-        """The names of all alerts that fire now."""
-        return {each["metric"]["alertname"] for each in self.query('ALERTS{alertstate="firing"}')}
+    def held_back(self, name: str) -> bool:
+        """Whether Alertmanager knows the alert, and tells nobody because of another one."""
+        url = f"http://127.0.0.1:{self.ports['alertmanager']}/api/v2/alerts"
+        found = requests.get(url, {"filter": f"alertname={name}"}, timeout=10).json()
+        return any(each["status"]["inhibitedBy"] for each in found)
 
     @property
     def sent(self) -> list[tuple[str, dict[str, str], bool]]:

@@ -3,15 +3,19 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import requests
 from redis import OutOfMemoryError
 
+from tests.support.exchange import Exchange
 from tests.support.monitoring import FOLDER, Monitoring
 from tests.support.servers import free_port, wait_for
 from tests.support.stack import Stack
+from tracker.clock import Clock
+from tracker.simulator.feeds import Generated
+from tracker.simulator.server import create_app
 
 #: Some of so many volumes rise above their mean in each minute.
 RULES = """
@@ -29,10 +33,16 @@ BOARD = json.loads((FOLDER / "grafana" / "board.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def exchange() -> Iterator[Exchange]:
+    with Exchange(create_app(Generated(seed=7, markets=12, exchanges=1), Clock())) as exchange:
+        yield exchange
+
+
+@pytest.fixture(scope="module")
+def stack(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("tracker")
     (folder / "rules.toml").write_text(RULES)
-    variables = {"RULES": str(folder / "rules.toml"), "INTERVAL": "1", "SIMULATOR_MARKETS": "12",
+    variables = {"RULES": str(folder / "rules.toml"), "INTERVAL": "2", "SIMULATOR_URL": exchange.url,
                  "METRICS_PORT": str(free_port()), "FETCH_CONCURRENCY": "2", "EVALUATE_CONCURRENCY": "1",
                  "NOTIFY_CONCURRENCY": "1"}  # fmt: skip
     with Stack(folder / "var", **variables) as stack:
@@ -60,15 +70,19 @@ def test_every_metric_of_the_rules_and_of_the_board_exists_and_every_panel_shows
     stack: Stack, monitoring: Monitoring
 ) -> None:
     pages = [f"http://{address}/metrics" for addresses in monitoring.targets.values() for address in addresses]
-    text = "".join(requests.get(page, timeout=10).text for page in pages)
     used = (FOLDER / "alerts.yml").read_text() + json.dumps([panel["targets"] for panel in BOARD["panels"]])
     names = set(re.findall(r"\btracker_\w+", used)) - ABSENT
-    assert {name for name in names if not re.search(rf"^{name}\b", text, re.MULTILINE)} == set()
+
+    def missing() -> set[str]:
+        text = "".join(requests.get(page, timeout=10).text for page in pages)
+        return names - set(re.findall(r"^tracker_\w+", text, re.MULTILINE))
+
+    wait_for(lambda: not missing(), f"every metric exists: {missing()}", 60)
 
     def empty() -> list[str]:
         return [each for each in expressions() if not monitoring.query(each)]
 
-    wait_for(lambda: not empty(), "every panel shows something", 60)
+    wait_for(lambda: not empty(), f"every panel shows something: {empty()}", 60)
     wait_for(lambda: not monitoring.query("ALERTS"), "no alert fires while all is well")
 
 
@@ -79,37 +93,57 @@ def expressions() -> list[str]:
 
 @pytest.mark.program("prometheus")
 @pytest.mark.program("prometheus-alertmanager")
-@pytest.mark.parametrize(
-    ("part", "alert", "labels"),
-    [
-        ("simulator", "TrackerSourceDown", {"source": "simulator"}),
-        ("workers:notify", "TrackerNoWorker", {"queue": "notify"}),
-        ("beat", "TrackerNoBeat", {"source": "simulator"}),
-        ("store", "TrackerStoreAway", {}),
-        ("api", "TrackerApiAway", {}),
-    ],
-)
-def test_the_alert_of_a_part_that_is_gone_is_told_and_ends(
-    stack: Stack, monitoring: Monitoring, part: str, alert: str, labels: dict[str, str]
-) -> None:
+def test_an_exchange_and_a_worker_that_are_gone(stack: Stack, monitoring: Monitoring, exchange: Exchange) -> None:
     before = len(monitoring.sent)
-    control(stack, "stop", part)
-    monitoring.wait_until_told(alert, since=before, **labels)
-    control(stack, "start", part)
-    monitoring.wait_until_told(alert, firing=False, since=before, **labels)
-    assert {name for name, *_ in monitoring.sent[before:]} == {alert}
-    wait_for(lambda: not monitoring.query("ALERTS"), "all alerts have ended", 60)
+    control(stack, "stop", "workers:notify")
+    answer, exchange.app = exchange.app, away
+    monitoring.wait_until_told("TrackerSourceDown", since=before, source="simulator")
+    exchange.app = answer
+    monitoring.wait_until_told("TrackerNoWorker", since=before, queue="notify")
+    control(stack, "start", "workers:notify")
+    monitoring.wait_until_told("TrackerNoWorker", False, before, queue="notify")
+    monitoring.wait_until_told("TrackerSourceDown", False, before, source="simulator")
+
+
+def away(environ: dict, start_response: Callable) -> Iterable[bytes]:
+    start_response("503 Service Unavailable", [])
+    return [b"We will be back soon"]
 
 
 @pytest.mark.program("prometheus")
 @pytest.mark.program("prometheus-alertmanager")
-def test_the_alert_of_a_full_store_is_told_and_ends(stack: Stack, monitoring: Monitoring) -> None:
+def test_a_beat_that_is_gone_and_nobody_is_told_what_follows_from_it(stack: Stack, monitoring: Monitoring) -> None:
     before = len(monitoring.sent)
-    stack.redis.config_set("maxmemory", stack.redis.info("memory")["used_memory"] + 2 * MB)
+    control(stack, "stop", "beat")
+    monitoring.wait_until_told("TrackerNoBeat", since=before, source="simulator")
+    wait_for(lambda: monitoring.held_back("TrackerSourceDown"), "that the source gives no data is held back")
+    assert not monitoring.told("TrackerSourceDown", since=before)
+    control(stack, "start", "beat")
+    monitoring.wait_until_told("TrackerNoBeat", False, before, source="simulator")
+
+
+@pytest.mark.program("prometheus")
+@pytest.mark.program("prometheus-alertmanager")
+def test_a_store_that_is_full(stack: Stack, monitoring: Monitoring) -> None:
+    before = len(monitoring.sent)
+    stack.redis.config_set("maxmemory", stack.redis.info("memory")["used_memory"] + MB)
     with pytest.raises(OutOfMemoryError):
-        for _ in range(20):
-            stack.redis.rpush("filler", b"x" * MB)
+        for _ in range(1_000):
+            stack.redis.append("filler", bytes(MB // 100))
     monitoring.wait_until_told("TrackerStoreMemory", since=before)
     stack.redis.delete("filler")
     stack.redis.config_set("maxmemory", "1gb")
-    monitoring.wait_until_told("TrackerStoreMemory", firing=False, since=before)
+    monitoring.wait_until_told("TrackerStoreMemory", False, before)
+
+
+@pytest.mark.program("prometheus")
+@pytest.mark.program("prometheus-alertmanager")
+def test_a_store_that_hangs(stack: Stack, monitoring: Monitoring) -> None:
+    before = len(monitoring.sent)
+    store = stack.find("valkey-server")
+    store.suspend()
+    try:
+        monitoring.wait_until_told("TrackerStoreAway", since=before)
+    finally:
+        store.resume()
+    monitoring.wait_until_told("TrackerStoreAway", False, before)
