@@ -22,11 +22,13 @@ from api.serving.access import READS, Guard
 from api.serving.answer import dumps
 from api.serving.cache import Cached
 from api.serving.counted import Counted
+from api.serving.request_log import RequestLog
 from api.v1.series import FastPath
 from api.v1.table import Tables
+from tracker import logs
 from tracker.errors import SettingsError
 from tracker.metrics import Metrics
-from tracker.plain import log_plainly, plain
+from tracker.plain import plain
 from tracker.settings import Settings, load
 from tracker.sources import known
 from tracker.store import heartbeat, skew
@@ -85,6 +87,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.wsgi_app = Counted(app.wsgi_app, app.url_map)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
+    app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]
     problems.install(app)
     if replicas := replicas_behind(reads.redis):
         app.after_request(partial(_catch_up, replicas))
@@ -97,7 +100,7 @@ def server_app() -> APIFlask:
     Frozen objects are not searched for garbage. Searching them would stop all requests for 50 ms at each full
     collection, and answers that leave the cache cause those.
     """
-    log_plainly()
+    logs.set_up()
     app = create_app()
     bodies.install()
     skew.watch(app.extensions["settings"])

@@ -17,6 +17,7 @@ BASE = {
     "tracker.models",
     "tracker.files",
     "tracker.plain",
+    "tracker.logs",
 }
 BELOW_SOURCES = BASE | {"tracker.counts", "tracker.series", "tracker.settings", "tracker.store"}
 #: Room -> the rooms that its modules may import, besides its own. A room is a package, or a module beside packages; the
@@ -28,6 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "tracker.files": set(),
     "tracker.counts": set(),
     "tracker.plain": set(),
+    "tracker.logs": {"tracker.errors", "tracker.plain"},
     "tracker.models": {"tracker.errors"},
     "tracker.ports": {"tracker.errors"},
     "tracker.client": {"tracker.errors"},

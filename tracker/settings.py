@@ -129,6 +129,16 @@ class Settings(Flower, Servers):
         "URL that is told every minute whether beat, workers and store work, as healthchecks.io takes it; empty: none",
         secret=True,
     )
+    log_format: str = variable("LOG_FORMAT", "text", one_of("text", "json"), "how log lines are written: text or json")
+    sentry_dsn: str = variable(
+        "SENTRY_DSN", "", or_empty(HTTP, ""), "where to report errors, if sentry-sdk is installed", secret=True
+    )
+    otel_endpoint: str = variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        or_empty(HTTP, ""),
+        "where to send traces, if OpenTelemetry is installed, e.g. http://127.0.0.1:4318",
+    )
     rules: str = variable(
         "RULES", "", path, "file of rules and channels; empty: the built-in rule, which notifies the log"
     )

@@ -11,17 +11,16 @@ from typing import Any
 
 from celery import Celery, Task, chain
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
-from celery.signals import after_setup_logger, beat_init, task_prerun, worker_init
+from celery.signals import beat_init, task_prerun, worker_init
 from redis import RedisError
 
-from tracker import pipeline
+from tracker import logs, pipeline
 from tracker.alerts import recorder, sender
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.rulebook import Rulebook
 from tracker.alerts.rules import fresh_steps
 from tracker.clock import wall
 from tracker.errors import MustWait, SourceError, StoreError
-from tracker.plain import log_plainly
 from tracker.settings import settings
 from tracker.sources import module
 from tracker.sources.budget import plan
@@ -30,12 +29,12 @@ from tracker.sources.watchlist import wanted
 from tracker.store import skew
 from tracker.store.connection import connect
 from tracker.store.series import Store
-from tracker.worker import counting, heartbeat, page, queues  # noqa: F401  # they connect to Celery's signals
+from tracker.worker import counting, heartbeat, lines, page, queues  # noqa: F401  # some only connect to signals
 from tracker.worker.publishing import BROKER_ERRORS, publish, queue_length
-from tracker.worker.quiet import OneLine
 from tracker.worker.timing import now
 
-log_plainly()
+if logs.is_part():  # also Flower, which sends no signal before its first line
+    lines.set_up()
 log = logging.getLogger(__name__)
 app = Celery("tracker", events="tracker.worker.events:Events", task_cls="tracker.worker.timing:OurTask")
 app.now = now
@@ -57,17 +56,6 @@ LONGEST_WAIT = 60
 SWEEP = 1_000
 
 
-@after_setup_logger.connect
-def keep_secrets(logger: logging.Logger, loglevel: int, **_: Any) -> None:
-    """Applies LOG_LEVEL to our lines and Celery's. Libraries log warnings only.
-
-    Their other lines hold URLs, header fields and OAuth keys. ``tracker.http`` silences urllib3 altogether.
-    """
-    logger.setLevel(max(loglevel, logging.WARNING))
-    for ours in ("tracker", "celery"):
-        logging.getLogger(ours).setLevel(loglevel)
-
-
 @worker_init.connect
 def prepare(**_: Any) -> None:
     """Reads the rules and imports the sources before the fork.
@@ -78,12 +66,6 @@ def prepare(**_: Any) -> None:
     rulebook()
     for name in settings().sources:
         module(name)
-
-
-@after_setup_logger.connect
-def shorten(logger: logging.Logger, **_: Any) -> None:
-    for handler in logger.handlers:
-        handler.addFilter(OneLine())
 
 
 @task_prerun.connect
@@ -164,7 +146,8 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
             fetch.apply_async((name, markets[at:]), expires=life(name))
             break
         try:
-            pipeline.fetch(store(), name, source(name), market, settings().clock)
+            with logs.about(market=market):
+                pipeline.fetch(store(), name, source(name), market, settings().clock)
         except MustWait as wait:
             if at == 0:
                 raise put_back(self, wait, name, markets) from wait

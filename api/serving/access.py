@@ -165,7 +165,7 @@ class Guard:
             ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS, POST, DELETE"),
             ("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, X-API-Key"),
             ("Access-Control-Expose-Headers", "ETag, Retry-After, RateLimit-Limit, RateLimit-Remaining, "
-             "RateLimit-Reset"),
+             "RateLimit-Reset, X-Request-Id"),
             ("Access-Control-Max-Age", "600"),
         ]  # fmt: skip
 

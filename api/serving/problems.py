@@ -9,6 +9,7 @@ from apiflask import APIFlask, HTTPError, abort
 from flask import Response, current_app, request, url_for
 from werkzeug.http import HTTP_STATUS_CODES
 
+from tracker import logs
 from tracker.errors import StoreError
 
 MIMETYPE = "application/problem+json"
@@ -49,8 +50,10 @@ def refuse(location: str, name: str, detail: str) -> NoReturn:
 
 
 def body(status: int, detail: str, **more: Any) -> bytes:
-    """A problem as it is sent."""
+    """A problem as it is sent. ``request_id`` finds the lines of the request in the log."""
     title = HTTP_STATUS_CODES[status]
+    if id := logs.known().get("request_id"):
+        more["request_id"] = id
     return orjson.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail, **more})
 
 
@@ -89,7 +92,7 @@ def _detail(error: HTTPError) -> str:
         case 413:
             return f"A body has at most {current_app.config['MAX_CONTENT_LENGTH']:,} bytes."
         case 500:
-            return "The API failed on this request. Please report its path and time. The API's log has the reason."
+            return "The API failed on this request. Please report its `request_id`. The API's log has the reason."
     return f"{error.message}. {url_for('openapi.spec')} describes all requests."
 
 

@@ -311,4 +311,5 @@ class Problem(BaseModel):
     title: str = Field(examples=["Not Found"], description="The status in words.")
     status: int = Field(examples=[404], description="The HTTP status.")
     detail: str = Field(description="What went wrong and what to do about it.")
+    request_id: str | None = Field(None, description="The answer's `X-Request-Id`. The API's log has it too.")
     errors: list[Invalid] | None = Field(None, description="Only with status 422: each wrong parameter.")

@@ -1,5 +1,6 @@
 """Replaces this process by a part of the tracker, so that signals reach the part itself."""
 
+import logging
 import os
 import resource
 import sys
@@ -11,6 +12,8 @@ from tracker.worker import alive
 
 if TYPE_CHECKING:
     from tracker.settings import Settings
+
+log = logging.getLogger(__name__)
 
 #: The folder of the code: a checkout, or site-packages. Programs run here, so that they import no other ``api`` or
 #: ``tracker`` from the folder in which the command was given.
@@ -28,7 +31,7 @@ def make_password(settings: "Settings") -> None:
 
 
 def check_store(settings: "Settings", broker: bool = True) -> None:
-    """Prints what is a risk. Raises SettingsError if the store cannot be used; a store that is away is waited for.
+    """Logs what is a risk. Raises SettingsError if the store cannot be used; a store that is away is waited for.
 
     ``broker``: whether the part that starts uses the broker too.
     """
@@ -37,14 +40,16 @@ def check_store(settings: "Settings", broker: bool = True) -> None:
     make_password(settings)
     rights.check(settings, broker)
     for warning in suitable.check_if_there(settings):
-        print(warning, file=sys.stderr)
+        log.warning("%s", warning)
 
 
 def celery(settings: "Settings", *arguments: str) -> NoReturn:
     """Becomes a command of Celery with the tracker's tasks."""
     check_store(settings)
-    become(settings, arguments[0], "celery", "-A", "tracker.tasks", *arguments, *(
-        [] if arguments[0] == "flower" else ["--loglevel", settings.log_level]))  # fmt: skip
+    flower = arguments[0] == "flower"
+    quiet = [] if flower else ["--quiet"]  # no banner; Flower would say nothing at all
+    level = [] if flower else ["--loglevel", settings.log_level]
+    become(settings, arguments[0], "celery", *quiet, "-A", "tracker.tasks", *arguments, *level)
 
 
 def connections() -> int:

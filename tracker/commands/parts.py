@@ -1,7 +1,7 @@
 """The commands that run a part of the tracker, and ``mend``, which repairs the files of a store."""
 
+import logging
 import os
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
-from tracker import ports
-from tracker.commands.become import become, celery, check_store, connections
+from tracker import logs, ports
+from tracker.commands.become import ROOT, become, celery, check_store, connections
 from tracker.commands.terminal import Number, configured, configured_alone, show, simulator_flags
 from tracker.errors import SettingsError, TrackerError
+
+log = logging.getLogger(__name__)
 
 QUEUES = ("fetch", "evaluate", "notify")
 
@@ -37,6 +39,7 @@ def simulate(settings: Any) -> None:
 
     if settings.clock_speed != 1 and not settings.clock_start:
         settings = replace(settings, clock_start=time.time())
+    logs.begin("simulator", settings)
     alive.begin(settings.data_dir, "simulator")
     serve(SimulatorConfig.of(settings))
 
@@ -75,6 +78,7 @@ def worker(settings: Any, queues: tuple[str, ...], concurrency: int | None, name
     from tracker.alerts.rulebook import Rulebook
     from tracker.sources.budget import check
 
+    logs.begin("-".join(("worker", *queues)), settings)
     queues = queues or QUEUES
     if unknown := set(queues) - set(QUEUES):
         raise TrackerError(f"no queue {', '.join(sorted(unknown))}: expected some of {', '.join(QUEUES)}")
@@ -96,6 +100,7 @@ def beat(settings: Any) -> None:
     """Run a beat, which sends the ticks. A second beat takes over without a gap."""
     from tracker.sources.budget import check
 
+    logs.begin("beat", settings)
     check(settings)
     celery(settings, "beat", "--pidfile=")
 
@@ -104,11 +109,12 @@ def beat(settings: Any) -> None:
 @configured
 def flower(settings: Any) -> None:
     """Run Flower, which shows workers and tasks."""
+    logs.begin("flower", settings)
     if settings.flower_refused:
         raise SettingsError(settings.flower_refused)
     ports.require("FLOWER_PORT", settings.flower_bind, settings.flower_port)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    celery(settings, "flower", f"--conf={Path(__file__).with_name('flowerconfig.py')}")
+    celery(settings, "flower", "--logging=none", f"--conf={Path(__file__).with_name('flowerconfig.py')}")
 
 
 @click.command()
@@ -117,11 +123,12 @@ def api(settings: Any) -> None:
     """Run the API and the dashboard."""
     from tracker.store.api_keys import check_start
 
+    logs.begin("api", settings)
     check_store(settings, broker=False)
     check_start(settings)
     ports.require("API_PORT", settings.bind, settings.api_port, shared=True)
     if ports.is_taken(settings.bind, settings.api_port):
-        print(f"API_PORT={settings.api_port}: an API serves there already, the two share requests", file=sys.stderr)
+        log.warning("API_PORT=%d: an API serves there already, the two share requests", settings.api_port)
     become(
         settings, "api", "granian", "--interface", "wsgi", "--factory", "--host", settings.bind,
         # More threads per worker cost more: they wait for each other at every exchange with the store.
@@ -131,5 +138,6 @@ def api(settings: Any) -> None:
         # without a limit. One read may exceed a buffer by the buffer's own size, so a head has at most 64 kB.
         "--backpressure", str(connections()), "--backlog", "1024",
         "--http", "1", "--http1-buffer-size", "32768", "--http1-header-read-timeout", "10000",
-        "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level, "api:server_app",
+        "--respawn-failed-workers", "--workers-kill-timeout", "5", "--log-level", settings.log_level,
+        "--log-config", str(ROOT / "tracker" / "granian.json"), "api:server_app",
     )  # fmt: skip

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -39,6 +40,8 @@ STOP = 100
 STOP_WITHOUT_STORE = 6
 #: Seconds after which the start says that the store does not answer.
 SILENT_STORE = 10
+#: What `python -m tracker store` says itself, in its log of text or JSON.
+STORE_SAID = re.compile(r' (?:"message": ")?store: ([^"\n]*)')
 FIRST_START = "first-start.json"
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -252,10 +255,10 @@ def _last_of_store(log: Path, read_from: int) -> str:
     try:
         with log.open(errors="replace") as file:
             file.seek(read_from)
-            said = [line.strip() for line in file if line.startswith("store: ")]
+            said = [found[1] for line in file if (found := STORE_SAID.search(line))]
     except OSError:
         return ""
-    return said[-1].removeprefix("store: ") if said else ""
+    return said[-1] if said else ""
 
 
 def _repaired(settings: Settings) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracker import ports
+from tracker import logs, ports
 from tracker.commands.terminal import configured, show
 from tracker.errors import TrackerError
 
@@ -34,6 +34,7 @@ def store(context: click.Context) -> None:
 def run(settings: Any) -> None:
     from tracker.store.keeper import run
 
+    logs.begin("store", settings)
     ports.require("STORE_PORT", "127.0.0.1", settings.store_port)
     sys.exit(run(settings))
 

@@ -1,5 +1,7 @@
 """Runs the simulated exchange in a process of its own: granian with one worker, because the budget is in its memory."""
 
+import json
+import logging
 import multiprocessing
 import os
 import sys
@@ -13,12 +15,13 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from tracker import ports
+from tracker import logs, ports
 from tracker.clock import Clock, utc
-from tracker.plain import log_plainly
 from tracker.settings import Settings
 from tracker.simulator.feeds import Feed, Generated, Replay
 from tracker.simulator.server import Api, create_app
+
+log = logging.getLogger(__name__)
 
 #: Enough to serve clients while others wait. Few enough that granian does not warn on one core.
 THREADS = 3
@@ -86,8 +89,9 @@ def serve(config: SimulatorConfig) -> None:
         blocking_threads=THREADS,
         workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.warning,
+        log_dictconfig=json.loads(Path(logs.__file__).with_name("granian.json").read_text()),
     )
-    server.on_startup(lambda: print(_banner(config, feed), flush=True))
+    server.on_startup(lambda: log.info("%s", _banner(config, feed)))
     server.serve(target_loader=partial(load, config), wrap_loader=False)
 
 
@@ -101,7 +105,7 @@ def build_feed(config: SimulatorConfig) -> Feed:
 
 def load(config: SimulatorConfig) -> Api:
     """Makes the application. Runs in granian's worker process."""
-    log_plainly()
+    logs.set_up()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     return create_app(build_feed(config), config.clock, config.budget, config.keys)
 

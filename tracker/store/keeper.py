@@ -7,6 +7,7 @@ files all the same, the guard puts them aside and starts the server with what is
 """
 
 import ctypes
+import logging
 import re
 import shutil
 import signal
@@ -29,6 +30,11 @@ from tracker.store import aof, embedded, model, repairs
 from tracker.store.aof import Mended
 from tracker.store.connection import connect, translated
 
+log = logging.getLogger(__name__)
+
+#: A line of the server's log: its process, its role, the time, the level and the message.
+SERVER_LINE = re.compile(r"\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ ([.*#-]) (.*)")
+LEVELS = {".": logging.DEBUG, "-": logging.INFO, "*": logging.INFO, "#": logging.WARNING}
 #: Messages of a server that cannot load its files, and messages about faults elsewhere.
 REFUSES = re.compile(r"append[- ]only file|append log file|AOF|RDB|manifest|Unknown command", re.IGNORECASE)
 NO_FAULT = re.compile(r"No space left|Read-only file system|Too many open files|Cannot allocate memory")
@@ -143,9 +149,7 @@ class Guard:
             self.said.append(text)
             if ERROR_IS_OVER in text:
                 self.suspect.set()
-            with suppress(OSError):
-                sys.stdout.write(text)
-                sys.stdout.flush()
+            _repeat(text.strip())
 
     def _refusal(self, status: int) -> str:
         """Why the server refused its files; empty if it ended for another reason."""
@@ -283,9 +287,15 @@ def exit_status(process: subprocess.Popen[bytes]) -> int:
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
+def _repeat(line: str) -> None:
+    """Logs a line of the server."""
+    found = SERVER_LINE.fullmatch(line)
+    if found or line:
+        log.log(LEVELS[found[1]] if found else logging.INFO, "%s", found[2] if found else line)
+
+
 def say(text: str) -> None:
-    with suppress(OSError):
-        print(f"store: {text}", flush=True)
+    log.warning("store: %s", text)
 
 
 def die_with_parent() -> None:
