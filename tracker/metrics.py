@@ -24,7 +24,7 @@ from tracker.settings import Settings
 from tracker.sources.status import SourceState, states
 from tracker.store import parts, queues
 from tracker.store.canary import Canary
-from tracker.store.connection import translated
+from tracker.store.connection import topology_of, translated
 from tracker.store.freshness import INTERVALS as LATE
 from tracker.store.layout import DUE
 from tracker.store.series import Store
@@ -176,10 +176,15 @@ class State(Collector):
         counted = {field: self._store.ranked(field) for field in FIELDS}
         for field, count in counted.items():
             ranked.add_metric([field], count)
-        each = (memory["used_memory"] - memory["used_memory_startup"]) / max(sum(counted.values()), 1)
+        each = GaugeMetricFamily(
+            "tracker_store_memory_per_metric_bytes", "Memory of the data, by the number of ranked metrics."
+        )
+        if sum(counted.values()) and not topology_of(self._store.redis):  # this is one server of a cluster
+            data = memory["used_memory"] - memory.get("used_memory_startup", 0)
+            each.add_metric([], data / sum(counted.values()))
         return [
             ranked,
-            _gauge("tracker_store_memory_per_metric_bytes", "Memory of the data, by the number of metrics.", each),
+            each,
             _gauge("tracker_store_memory_bytes", "Memory that the store uses.", memory["used_memory"]),
             _gauge("tracker_store_memory_limit_bytes", "The store's maxmemory; 0: no limit.", memory["maxmemory"]),
             _gauge("tracker_store_aof_enabled", "1 if the store writes an append-only file.", saved["aof_enabled"]),

@@ -31,6 +31,7 @@ OF_API = {
     "tracker_queue_length", "tracker_queue_oldest_age_seconds", "tracker_queues_seen_age_seconds",
     "tracker_store_memory_per_metric_bytes", "tracker_store_up",
 }  # fmt: skip
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 #: Series of a page at most, whatever is watched. Most are of histograms.
 MOST = 500
 
@@ -68,6 +69,7 @@ def test_both_pages_of_a_stack_are_complete_and_bounded(tmp_path: Path) -> None:
             assert families - found.keys() == set()
             samples = [sample for family in found.values() for sample in family]
             assert len(samples) < MOST
+            assert [name for name in found if name not in DOCUMENTED] == []
             labels = {value for sample in samples for value in sample.labels.values()}
             assert not [value for value in labels if re.search(r"\w:\w", value)]
             text = requests.get(url, timeout=10).content
