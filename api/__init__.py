@@ -25,7 +25,7 @@ from api.serving.counted import Counted
 from api.serving.request_log import RequestLog
 from api.v1.series import FastPath
 from api.v1.table import Tables
-from tracker import logs
+from tracker import logs, telemetry
 from tracker.errors import SettingsError
 from tracker.metrics import Metrics
 from tracker.plain import plain
@@ -81,6 +81,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.register_blueprint(VERSIONS[newest], url_prefix="/latest", name="latest")
     app.add_url_rule("/latest/openapi.json", "openapi.latest", app.view_functions["openapi.spec"])
     app.spec_processor(openapi.improved)
+    telemetry.trace_requests(app, settings)
     fast, alias = FastPath(settings, reads), ("/latest/", f"/{newest}/")
     app.extensions["cache"] = Cached(app.wsgi_app, fast, settings, reads, alias)
     app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
@@ -102,6 +103,7 @@ def server_app() -> APIFlask:
     """
     logs.set_up()
     app = create_app()
+    telemetry.begin(app.extensions["settings"])
     bodies.install()
     skew.watch(app.extensions["settings"])
     heartbeat.begin(app.extensions["settings"], "api", "api")

@@ -29,6 +29,8 @@ OURS = ("tracker", "api", "celery", "flower", "_granian")
 FIELDS = ("task", "source", "market", "markets", "alert", "channel", "ms", "client", "task_id", "request_id")
 #: Seconds between two lines about the same failure.
 EVERY = 60
+#: A library whose lines about a receiver that is away are told once in EVERY seconds.
+SENDER = "opentelemetry"
 #: A value of a field that needs no quotes in a line of text.
 BARE = re.compile(r"[^\s\"=]+")
 
@@ -122,14 +124,15 @@ class OneLine(logging.Filter):
     def __init__(self, *outages: type[BaseException]) -> None:
         super().__init__()
         self.outages: tuple[type[BaseException], ...] = (StoreError, *outages)
-        self._said: dict[tuple[str, str, str], float] = {}  # time.monotonic; bounded by the number of places that log
+        self._said: dict[tuple[str, str, type], float] = {}  # time.monotonic; bounded by the number of places that log
 
     def filter(self, record: logging.LogRecord) -> bool:
-        outage = self._outage(record)
+        error = self._outage(record)
+        outage = bool(error) or record.name.startswith(SENDER)
         if not outage and not record.exc_info:
             return True
-        error = outage or (record.exc_info and record.exc_info[1])
-        place, now = (record.name, str(record.msg), repr(type(error))), time.monotonic()
+        error = error or (record.exc_info[1] if record.exc_info else None)
+        place, now = (record.name, str(record.msg), type(error)), time.monotonic()
         recent = now - self._said.get(place, -EVERY) < EVERY
         if not recent:
             self._said[place] = now
@@ -154,6 +157,10 @@ def begin(part: str, settings: Any) -> None:
     """Sets up this process, and what it becomes, to log as the ``part`` of its ``settings``."""
     os.environ |= {PART: part, FORMAT: settings.log_format, LEVEL: settings.log_level}
     set_up()
+
+
+def part() -> str:
+    return os.environ.get(PART, "tracker")
 
 
 def is_part() -> bool:
@@ -187,4 +194,4 @@ def _warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any
 def formatter() -> logging.Formatter:
     """Also what granian's processes log by, see granian.json."""
     kind = Json if os.environ.get(FORMAT, "").lower() == "json" else Text
-    return kind(os.environ.get(PART, "tracker"))
+    return kind(part())

@@ -29,7 +29,14 @@ from tracker.sources.watchlist import wanted
 from tracker.store import skew
 from tracker.store.connection import connect
 from tracker.store.series import Store
-from tracker.worker import counting, heartbeat, lines, page, queues  # noqa: F401  # some only connect to signals
+from tracker.worker import (  # some only connect to Celery's signals
+    counting,  # noqa: F401
+    heartbeat,
+    lines,
+    page,  # noqa: F401
+    queues,  # noqa: F401
+    telemetry,  # noqa: F401
+)
 from tracker.worker.publishing import BROKER_ERRORS, publish, queue_length
 from tracker.worker.timing import now
 

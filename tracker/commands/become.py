@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from tracker import telemetry
 from tracker.worker import alive
 
 if TYPE_CHECKING:
@@ -81,11 +82,12 @@ def become(settings: "Settings", kind: str, *command: str) -> NoReturn:
     """
     from tracker import counts  # not above: a health check does without
 
+    telemetry.check(settings)
     alive.begin(settings.data_dir, kind)
     try:
         counts.prepare(settings.data_dir, kind)
     except OSError as error:
-        print(f"{kind}: /metrics cannot show what this process counts: {error}", file=sys.stderr)
+        log.warning("/metrics cannot show what this process counts: %s", error)
     os.environ.update(absolute_paths(settings))
     os.chdir(ROOT)
     sys.stdout.flush()
