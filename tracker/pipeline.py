@@ -12,6 +12,7 @@ import numpy as np
 from tracker import counts
 from tracker.alerts import rules
 from tracker.alerts.outbox import Outbox
+from tracker.alerts.peers import Peers
 from tracker.alerts.recorder import Found, Recorder
 from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
@@ -170,13 +171,14 @@ def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
 @counts.EVALUATION.time()
 def evaluate(
     store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float,
-    wants_resolved: Collection[str] = (), fresh: int = rules.FRESH_STEPS,
+    wants_resolved: Collection[str] = (), fresh: int = rules.FRESH_STEPS, peers: Peers | None = None,
 ) -> Found:  # fmt: skip
     """Stores summaries and ranks of ``markets``. Records alerts of the ``active`` rules that begin or are over.
 
     ``wants_resolved``: the channels that get a notice when an alert is over. ``fresh``: number of steps during which a
-    slot may alert.
+    slot may alert. ``peers``: for rules that compare exchanges; by default there are no other exchanges.
     """
+    peers = peers or Peers(store, ())
     step, first = store.ring.step, store.ring.first(now)
     decoded = store.walk(markets, now, CHUNK)
     recorder = Recorder(outbox, now, wants_resolved)
@@ -191,6 +193,8 @@ def evaluate(
         stats.drop_unsettled(values, final)
         for field, group in groups.items():
             series = rules.of_markets(some, values, step, field)
+            if any(rule.NEEDS_PEERS for rule in group):
+                series = peers.beside(series, group, now)
             rows = set(rules.screen(series, group, fresh).tolist())
             rows |= {row for row, metric in enumerate(series.metrics) if metric in firing}
             if rows:

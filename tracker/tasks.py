@@ -17,6 +17,7 @@ from redis import RedisError
 from tracker import logs, pipeline
 from tracker.alerts import recorder, sender
 from tracker.alerts.outbox import Outbox
+from tracker.alerts.peers import Peers
 from tracker.alerts.rulebook import Rulebook
 from tracker.alerts.rules import fresh_steps
 from tracker.clock import wall
@@ -96,6 +97,11 @@ def store() -> Store:
 @cache
 def outbox() -> Outbox:
     return Outbox(store().redis)
+
+
+@cache
+def peers() -> Peers:
+    return Peers(store(), settings().sources)
 
 
 @cache
@@ -216,7 +222,7 @@ def evaluate(markets: list[str]) -> None:
     book = rulebook().current()
     fresh = fresh_steps(max(map(settings().intervals.of, settings().sources)), settings().step)
     now = settings().clock.now()
-    found = pipeline.evaluate(store(), outbox(), book.rules, markets, now, book.wants_resolved, fresh)
+    found = pipeline.evaluate(store(), outbox(), book.rules, markets, now, book.wants_resolved, fresh, peers())
     publish_notices(found.rows)
 
 

@@ -22,4 +22,12 @@ class AllDetails(BaseModel):
     conditions: list[ConditionTold] = Field(description="The conditions in the order of the rule.")
 
 
-Details = AllDetails
+class SpreadDetails(BaseModel):
+    """Of the kind `spread`."""
+
+    median: float = Field(description="The median price of the pair's exchanges in that slot.")
+    exchanges: int = Field(description="The number of exchanges that it is the median of, this one included.")
+    percent: float = Field(description="By how many percent the price differs from it.")
+
+
+Details = AllDetails | SpreadDetails

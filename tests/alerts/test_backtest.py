@@ -15,7 +15,7 @@ from tracker import pipeline
 from tracker.alerts import backtest
 from tracker.alerts.backtest import Past, of_files, report, run
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import All, Condition, Ratio, Threshold
+from tracker.alerts.rules import All, Condition, Ratio, Spread, Threshold
 from tracker.errors import TrackerError
 from tracker.models import Market
 from tracker.settings import load
@@ -24,8 +24,12 @@ START = 1_700_000_040
 ROOT = Path(__file__).parents[2]
 
 
-def write(folder, pair, volumes, start=START):
-    lines = [f"{start + 60 * at},1,1,1,1,{volume}" for at, volume in enumerate(volumes) if volume is not None]
+def write(folder, pair, volumes, start=START, price=1):
+    lines = [
+        f"{start + 60 * at},{price},{price},{price},{price},{volume}"
+        for at, volume in enumerate(volumes)
+        if volume is not None
+    ]
     text = "\n".join(["open_time,open,high,low,close,volume", *lines]) + "\n"
     (folder / f"{pair}.csv.gz").write_bytes(gzip.compress(text.encode()))
 
@@ -117,6 +121,22 @@ def test_conditions_on_both_fields_are_looked_back_on(tmp_path):
     assert "price: 1 is beyond 0.5" in tally.alerts[0][1]
     dear = All(name="a", all=(Condition("volume", Ratio()), Condition("price", Threshold(above=1.5))))
     assert [tally.above for tally in run(of_files(tmp_path).of(dear), dear)] == [0]
+
+
+def test_prices_of_exchanges_are_compared_as_they_were(tmp_path):
+    for exchange in "abc":
+        write(tmp_path, f"{exchange}-ethbtc", [5] * 100, price=1)
+    write(tmp_path, "d-ethbtc", [5] * 50 + [None] * 10 + [5] * 40, price=1.02)
+    write(tmp_path, "a-xmrbtc", [5] * 100)
+    rule = Spread(name="off", percent=1)
+    tallies = {tally.metric: tally for tally in run(of_files(tmp_path).of(rule), rule)}
+    assert (tallies["d:ethbtc:price"].above, tallies["d:ethbtc:price"].edges) == (90, [0])
+    assert tallies["a:ethbtc:price"].above == 0
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[rules.off]\nkind = "spread"\npercent = 1\n')
+    text = report(load({"RULES": str(rules)}), "off", None, str(tmp_path))
+    assert "1.02 is +2.00 % from 1, the median of 4 exchanges" in text
+    assert "1 of 5 metrics have no level in any slot: too few exchanges trade the pair" in text
 
 
 def test_a_chart_is_in_its_upper_half_where_the_rule_was_above():

@@ -12,6 +12,7 @@ import numpy as np
 from tracker.alerts import rules
 from tracker.alerts.rulebook import Rulebook
 from tracker.alerts.rules import LevelRule, Series
+from tracker.alerts.rules.spread import medians
 from tracker.clock import utc
 from tracker.errors import TrackerError
 from tracker.models import FIELDS, Candles, Metric, matches
@@ -58,7 +59,14 @@ class Past:
         markets = [Metric.parse(metric).market for metric in metrics]
         others = [each for each in FIELDS if rule.field and each != rule.field]
         beside = {each: self.values[[row_of[f"{market}:{each}"] for market in markets]] for each in others}
+        if rule.NEEDS_PEERS:
+            beside |= self._medians(markets)
         return Past(metrics, self.values[[row_of[metric] for metric in metrics]], self.start, self.step, beside)
+
+    def _medians(self, markets: Sequence[str]) -> dict[str, np.ndarray]:
+        everywhere = [Metric.parse(metric).market for metric in self.metrics if metric.endswith(":price")]
+        prices, volumes = (self.values[[metric.endswith(f":{each}") for metric in self.metrics]] for each in FIELDS)
+        return medians(markets, everywhere, prices, volumes)
 
 
 @dataclass
@@ -175,6 +183,8 @@ def _report(past: Past, rule: LevelRule, tallies: Sequence[Tally]) -> str:
         f"{len(tally.alerts) / past.days:8.1f}{tally.told(slots):18}"
         for tally in ranked
     ]
+    if silent := sum(bool(np.isnan(tally.levels).all()) for tally in tallies):
+        rows.append(f"{silent} of {len(tallies)} metrics have no level in any slot: {rule.LEVELLESS}")
     charts = [_chart(past, rule, tally) for tally in ranked[:CHARTS] if tally.alerts]
     lines = [
         f"{utc(past.start + at * past.step)}  {text}" for tally in ranked[:1] for at, text in tally.alerts[-LISTED:]

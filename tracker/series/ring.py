@@ -10,6 +10,7 @@ late write of an unfinished value never passes for a final one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -121,15 +122,13 @@ class Ring:
         width = self.row_type.itemsize
         return [(a * width, (b + 1) * width - 1) for a, b in rows]
 
-    def decode_tail(self, pieces: list[bytes], now: float, count: int) -> Windows:
-        """The newest ``count`` slots of a ring, from its bytes at ``tail_ranges``. Values: (fields, 1, count)."""
-        raw = b"".join(
-            piece.ljust(b - a + 1, b"\0") for piece, (a, b) in zip(pieces, self.tail_ranges(now, count), strict=True)
-        )
-        slots = self.slots(now)[-count:]
-        packed = np.frombuffer(raw, self.row_type)
-        values = packed["values"].T[:, None].copy()
-        absent, final = _told(packed["cycle"][None], self._cycles(slots))
+    def decode_tail(self, pieces: Sequence[bytes], now: float, count: int) -> Windows:
+        """The newest ``count`` slots of n rings, from the bytes of each at ``tail_ranges``: (fields, n, count)."""
+        sizes = cycle([b - a + 1 for a, b in self.tail_ranges(now, count)])
+        raw = b"".join(piece.ljust(next(sizes), b"\0") for piece in pieces)
+        packed = np.frombuffer(raw, self.row_type).reshape(-1, count)
+        values = np.moveaxis(packed["values"], 2, 0).copy()
+        absent, final = _told(packed["cycle"], self._cycles(self.slots(now)[-count:]))
         np.copyto(values, np.nan, where=absent)
         return Windows(values, np.minimum(final, count - 1))
 

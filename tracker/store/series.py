@@ -72,6 +72,14 @@ class Store(Ranks, Sources):
         """The windows of ``markets``, one column a field."""
         return self._windows(self._begin_windows(markets), now)
 
+    def tails(self, markets: Sequence[str], now: float, count: int) -> Windows:
+        """The newest ``count`` slots of ``markets``: values (fields, markets, count). One exchange with the server."""
+        ranges = self.ring.tail_ranges(now, count)
+        asked: list[Command] = [
+            ("GETRANGE", ring_key(market), first, last) for market in markets for first, last in ranges
+        ]
+        return self.ring.decode_tail(self._raw.ask(asked), now, count)
+
     def walk(self, markets: Sequence[str], now: float, count: int) -> Iterator[tuple[Sequence[str], Windows]]:
         """Yields (markets, windows) in chunks of ``count``. The server sends the next chunk while the caller works."""
         np.empty(FREED // 8)  # and freed: see FREED

@@ -7,12 +7,11 @@ import numpy as np
 from api.v1.alerts import ExplainedAlert
 from tests.support.tracked import Tracked
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import All, Condition, LevelRule, Threshold, firings, of_markets
+from tracker.alerts.rules import All, Condition, LevelRule, Series, Spread, Threshold, firings, of_markets
 
 
-def told(tracked: Tracked, rule: LevelRule, both: np.ndarray) -> Any:
-    """The API's answer about the alert of ``rule`` on windows ``both`` (fields, rows) of a market."""
-    series = of_markets(["kraken:btcusd"], both, 60, rule.field)
+def told(tracked: Tracked, rule: LevelRule, series: Series) -> Any:
+    """The API's answer about the alert of ``rule`` on ``series``."""
     [(_, edge)] = firings(series, [rule])
     alert = edge.alert(rule, series.metrics[edge.row], 1_700_000_040, 1_700_000_071.0)
     Outbox(tracked.store.redis).record(alert, 60, (), rule.definition())
@@ -25,8 +24,19 @@ def test_conditions_are_told_each_with_its_numbers(tracked: Tracked) -> None:
     both = np.full((2, 1_441), np.nan)
     both[:, -1] = [5, 100]
     dear, busy = Condition("price", Threshold(above=3)), Condition("volume", Threshold(above=99))
-    answer = told(tracked, All(name="dear", all=(dear, busy)), both)
+    rule = All(name="dear", all=(dear, busy))
+    answer = told(tracked, rule, of_markets(["kraken:btcusd"], both, 60, rule.field))
     first, second = answer["details"]["conditions"]
     assert (first["field"], first["value"], first["baseline"], first["factor"]) == ("price", 5, None, 3)
     assert (second["field"], second["value"], second["samples"], second["window"]) == ("volume", 100, 0, 3_600)
     assert answer["definition"]["all"][1]["above"] == 99
+
+
+def test_a_price_is_told_with_the_median_of_the_exchanges(tracked: Tracked) -> None:
+    median = np.array([[104.0] * 7 + [100.0] * 2])
+    beside = {"volume": np.ones((1, 9)), "median": median, "exchanges": np.full((1, 9), 3.0)}
+    series = Series(np.full((1, 9), 104.0), 60, ["kraken:btcusd:price"], beside)
+    answer = told(tracked, Spread(name="off", percent=3), series)
+    assert answer["details"]["median"] == 100 and answer["details"]["exchanges"] == 3
+    assert round(answer["details"]["percent"], 9) == 4
+    assert (answer["samples"], answer["window"]) == (3, 0)

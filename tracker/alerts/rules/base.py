@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from tracker.alerts.rules.series import WindowSlice
 from tracker.alerts.tables import Expected, Globs, Names, Table, Text, duration, is_template
-from tracker.models import Alert, matches
+from tracker.models import FIELDS, Alert, matches
 from tracker.series.ring import DAY, HOUR
 
 #: Means and quotients of decimal fractions are off by a few last digits: exactly 3 x a mean is not above 3 x it.
@@ -23,6 +23,7 @@ Limit = Annotated[float, Field(gt=0, le=1e6)]
 ClearLimit = Annotated[float, Field(ge=0, le=1e6)]
 NotNegative = Annotated[float, Field(ge=0, le=LARGE)]
 AnyNumber = Annotated[float, Field(ge=-LARGE, le=LARGE)]
+Direction = Literal["up", "down", "both"]
 Samples = Annotated[int, Field(ge=0, le=1_440)]
 #: The names in a message: fields of an alert that are known when it is found, and values computed from them.
 TOLD = (
@@ -97,7 +98,19 @@ class LevelRule(Rule):
     hold (``for`` in the file): the level must have been above the limit for so many seconds already.
     """
 
+    #: Why a metric may have no level in any slot.
+    LEVELLESS: ClassVar[str] = "too few samples"
+    #: Whether the median of the pair's exchanges must be beside the metrics that it looks at.
+    NEEDS_PEERS: ClassVar[bool] = False
+
     hold: Annotated[int, duration(0, DAY // 2), Field(validation_alias="for")] = 0
+
+    @model_validator(mode="after")
+    def _check_match(self) -> Self:
+        others = tuple(f":{field}" for field in FIELDS if self.field and field != self.field)
+        if any(glob.endswith(others) for glob in self.match):
+            raise Expected(f"globs that match a {self.field}: this rule is for metrics of that field alone", "match")
+        return self
 
     @property
     def field(self) -> str:
@@ -183,3 +196,11 @@ class SeriesRule(LevelRule):
 def worded(alert: Alert, rule: Rule) -> Alert:
     """``alert`` with the text of ``rule``."""
     return replace(alert, text=rule.text(alert))
+
+
+def directed(difference: np.ndarray, direction: str, final: np.ndarray) -> np.ndarray:
+    """The level of a difference up, down or both ways. A value that is not final may still rise: it is not down yet."""
+    if direction == "up":
+        return difference
+    down = np.where(final, -difference, np.nan)
+    return down if direction == "down" else np.fmax(difference, down)

@@ -1,6 +1,6 @@
 """The kinds of rules: one class for each. Its fields are the kind's options."""
 
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Self, cast
 
 import numpy as np
 from pydantic import model_validator
@@ -10,19 +10,19 @@ from tracker.alerts.rules.base import (
     ROUNDING,
     AnyNumber,
     ClearLimit,
+    Direction,
     Limit,
     NotNegative,
     Rule,
     Samples,
     SeriesRule,
+    directed,
     worded,
 )
 from tracker.alerts.rules.series import WindowSlice
 from tracker.alerts.tables import Expected, duration
 from tracker.models import Alert
 from tracker.series.ring import DAY, HOUR, WINDOW
-
-Direction = Literal["up", "down", "both"]
 
 
 class Ratio(SeriesRule):
@@ -113,7 +113,7 @@ class Change(SeriesRule):
     def level(self, at: WindowSlice) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             percent = (at.value / at.ago(self.over) - 1) * (100 / ROUNDING)
-            return _directed(percent, self.direction, at.final)
+            return directed(percent, self.direction, at.final)
 
     def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         return at.ago(self.over), at.means(self.over)[1]
@@ -166,7 +166,7 @@ class Threshold(SeriesRule):
         return -value if self.above is None else value
 
     def level(self, at: WindowSlice) -> np.ndarray:
-        return _directed(at.value, "down" if self.above is None else "up", at.final)
+        return directed(at.value, "down" if self.above is None else "up", at.final)
 
     def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         return at.means(HOUR)
@@ -213,7 +213,7 @@ class Zscore(SeriesRule):
         mean, deviation, _ = at.spread()
         constant = deviation <= 1e-12 * np.abs(mean)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return _directed((at.value - mean) / np.where(constant, np.nan, deviation), self.direction, at.final)
+            return directed((at.value - mean) / np.where(constant, np.nan, deviation), self.direction, at.final)
 
     def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
         mean, _, count = at.spread()
@@ -256,11 +256,3 @@ class Stale(Rule):
 
 
 DEFAULT_RULES: tuple[Rule, ...] = (Ratio(name="above-3x-1h-mean"),)
-
-
-def _directed(difference: np.ndarray, direction: str, final: np.ndarray) -> np.ndarray:
-    """The level of a difference up, down or both ways. A value that is not final may still rise: it is not down yet."""
-    if direction == "up":
-        return difference
-    down = np.where(final, -difference, np.nan)
-    return down if direction == "down" else np.fmax(difference, down)

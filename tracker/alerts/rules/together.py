@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import AfterValidator, InstanceOf, model_validator
+from pydantic import AfterValidator, InstanceOf
 
 from tracker.alerts.rules.base import TOLD, LevelRule, SeriesRule
 from tracker.alerts.rules.kinds import Change, Ratio, Threshold, Zscore
@@ -85,13 +85,6 @@ class All(LevelRule):
                 place = (f"all[{number}]", *filter(None, bad.place))
                 raise BadOption(bad.name, bad.shown, bad.expected, place) from None
         return super().read({**table, "all": tuple(conditions)}, secrets, **given)
-
-    @model_validator(mode="after")
-    def _check_match(self) -> Self:
-        others = tuple(f":{field}" for field in FIELDS if field != self.field)
-        if any(glob.endswith(others) for glob in self.match):
-            raise Expected(f"globs that match a {self.field}, the field of the first condition", "match")
-        return self
 
     def definition(self) -> dict[str, Any]:
         return super().definition() | {"all": [condition.definition() for condition in self.all]}

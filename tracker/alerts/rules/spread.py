@@ -1,0 +1,115 @@
+"""The kind ``spread``: a market's price against the median of the exchanges that trade the same pair."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from tracker.alerts.rules.base import ROUNDING, ClearLimit, Direction, LevelRule, Limit, directed
+from tracker.alerts.rules.series import WindowSlice
+from tracker.alerts.tables import Expected
+
+#: With fewer prices than this there is no telling which one is off.
+FEWEST = 3
+
+
+class Spread(LevelRule):
+    """Fires when a price differs by more than ``percent`` from the median of its pair's exchanges in the same slot.
+
+    exchanges: the least number of exchanges with a price, its own included; direction: up, down or both; clear_percent:
+    a slot that differs by no more than this ends the firing. Only final slots with a trade count.
+    """
+
+    KIND = "spread"
+    MESSAGE = (
+        "{metric}: {value:.6g} is {percent:+.2f} % from {baseline:.6g}, the median of {samples} exchanges, "
+        "beyond {factor:g} %"
+    )
+    LEVELLESS: ClassVar[str] = "too few exchanges trade the pair"
+    NEEDS_PEERS: ClassVar[bool] = True
+
+    percent: Limit
+    direction: Direction = "both"
+    clear_percent: ClearLimit | None = None
+    exchanges: Annotated[int, Field(ge=FEWEST, le=100)] = FEWEST
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.clear_limit > self.percent:
+            raise Expected(f"at most percent, {self.percent:g}", "clear_percent")
+        return self
+
+    @property
+    def field(self) -> str:
+        return "price"
+
+    @property
+    def limit(self) -> float:
+        return self.percent
+
+    @property
+    def clear_limit(self) -> float:
+        return self.percent / 2 if self.clear_percent is None else self.clear_percent
+
+    @property
+    def window(self) -> int:
+        return 0
+
+    @property
+    def measure(self) -> tuple[object, ...]:
+        return (self.KIND, self.direction, self.exchanges)
+
+    def level(self, at: WindowSlice) -> np.ndarray:
+        median, exchanges = self.grounds(at)
+        judged = at.final & (exchanges >= self.exchanges) & (median > 0) & (at.beside("volume").value != 0)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            percent = np.where(judged, (at.value / median - 1) * (100 / ROUNDING), np.nan)
+        return directed(percent, self.direction, at.final)
+
+    def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
+        return at.beside("median").value, at.beside("exchanges").value
+
+    def details(self, at: WindowSlice, row: int, k: int) -> dict[str, Any]:
+        """The median, the number of exchanges that it is of, and the difference in percent."""
+        median, exchanges = (each[row, k].item() for each in self.grounds(at))
+        percent = 100 * (at.value[row, k].item() / median - 1)
+        return {"median": median, "exchanges": int(exchanges), "percent": percent}
+
+
+def pair_of(market: str) -> str:
+    """The pair of a market, the same on every exchange."""
+    return market.partition(":")[2]
+
+
+def medians(
+    wanted: Sequence[str], markets: Sequence[str], prices: np.ndarray, volumes: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What ``Spread`` needs beside the prices of the markets ``wanted``: ``median``, ``exchanges``, (m, slots) each.
+
+    ``prices`` and ``volumes``: (p, slots) of ``markets``, all exchanges of each pair among them. NaN is a missing value
+    or one that is not final. A price in a slot without a trade is carried over, so it does not count.
+    """
+    traded = np.where(volumes == 0, np.nan, prices)
+    rows_of: dict[str, list[int]] = {}
+    for row, market in enumerate(markets):
+        rows_of.setdefault(pair_of(market), []).append(row)
+    found = {pair: _median(traded[rows_of.get(pair, [])]) for pair in {pair_of(market) for market in wanted}}
+    empty = np.empty((0, prices.shape[1]))
+    median = [found[pair_of(market)][0] for market in wanted]
+    exchanges = [found[pair_of(market)][1] for market in wanted]
+    return {"median": np.array(median) if median else empty, "exchanges": np.array(exchanges) if exchanges else empty}
+
+
+def _median(prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The median of the present values in each column, NaN without any, and their number: (slots,) each."""
+    if not len(prices):
+        return np.full(prices.shape[1], np.nan), np.zeros(prices.shape[1])
+    ordered = np.sort(prices, axis=0)  # NaN comes last
+    count = np.count_nonzero(~np.isnan(ordered), axis=0)
+    columns = np.arange(prices.shape[1])
+    low, high = (
+        ordered[np.maximum(count - 1, 0) // 2, columns],
+        ordered[np.minimum(count // 2, len(ordered) - 1), columns],
+    )
+    return (low + high) / 2, count.astype(float)
