@@ -30,4 +30,13 @@ class SpreadDetails(BaseModel):
     percent: float = Field(description="By how many percent the price differs from it.")
 
 
-Details = AllDetails | SpreadDetails
+class SilentDetails(BaseModel):
+    """Of the kind `silent`."""
+
+    cause: str = Field(
+        description="`no trades`: the source answered, and nothing was traded; `no answer`: the source did not answer "
+        "for this market, and it did for others."
+    )
+
+
+Details = AllDetails | SpreadDetails | SilentDetails

@@ -139,6 +139,16 @@ def test_prices_of_exchanges_are_compared_as_they_were(tmp_path):
     assert "1 of 5 metrics have no level in any slot: too few exchanges trade the pair" in text
 
 
+def test_a_silence_is_looked_back_on_as_far_as_it_is_known(tmp_path):
+    write(tmp_path, "ethbtc", [5] * 100 + [None] * 12 + [5] * 40)
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[rules.quiet]\nkind = "silent"\nafter = "10m"\n')
+    text = report(load({"RULES": str(rules)}), "quiet", None, str(tmp_path))
+    assert "it shows no trades alone: when a source gave no answer is not stored" in text
+    assert "replay:ethbtc:volume" in text and "replay:ethbtc:price" not in text
+    assert "replay:ethbtc:volume: no trades for 660 s, more than 600 s" in text
+
+
 def test_a_chart_is_in_its_upper_half_where_the_rule_was_above():
     values = np.full((1, 960), 100.0)
     values[0, 480] = 1_000

@@ -176,6 +176,8 @@ def _filled(rows: np.ndarray, files: Replay) -> tuple[np.ndarray, np.ndarray]:
 def _report(past: Past, rule: LevelRule, tallies: Sequence[Tally]) -> str:
     slots = rule.cooldown // past.step
     title = f"{rule.name} ({rule.KIND}) over {past.days:.1f} days from {utc(past.start)}"
+    if rule.UNKNOWN_PAST:
+        title += f"; {rule.UNKNOWN_PAST}"
     head = f"{'metric':32}{'above':>8}{'edges':>8}{'alerts':>8}{'a day':>8}{f'largest {LARGEST} told':>18}"
     ranked = sorted(tallies, key=lambda tally: (-len(tally.alerts), tally.metric))
     rows = [

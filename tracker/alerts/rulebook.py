@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 from tracker.alerts import channels
 from tracker.alerts.channels import ConfiguredChannel
-from tracker.alerts.rules import DEFAULT_RULES, KINDS, LevelRule, Rule, Stale
+from tracker.alerts.rules import DEFAULT_RULES, KINDS, LevelRule, Rule, Silent, Stale
 from tracker.alerts.tables import NAME, BadOption, Expected, Table, shown
 from tracker.errors import SettingsError
 from tracker.files import Unreadable, read_text
@@ -47,6 +47,11 @@ class RuleSet:
     def stale(self) -> tuple[Stale, ...]:
         """The rules on sources."""
         return tuple(rule for rule in self.rules if isinstance(rule, Stale))
+
+    @property
+    def silent(self) -> tuple[Silent, ...]:
+        """Those rules on values that are also about answers for a market."""
+        return tuple(rule for rule in self.rules if isinstance(rule, Silent))
 
     @property
     def wants_resolved(self) -> frozenset[str]:

@@ -88,6 +88,11 @@ class Sources(Stored):
         [times] = self._raw.ask([("ZMSCORE", answered_key(source), *markets)])
         return [market for market, at in zip(markets, times, strict=True) if (at or 0.0) < since]
 
+    def answers(self, source: str) -> dict[str, float]:
+        """Market -> time of its last answer from ``source`` (Unix s). A market that never got one is missing."""
+        [times] = self._raw.ask([("ZRANGE", answered_key(source), 0, -1, "WITHSCORES")])
+        return {market.decode(): at for market, at in times}
+
     def waiting_since(self, source: str, now: float) -> float:
         """When waiting for ``source`` began (Unix s); the first call notes ``now``."""
         key, name = status_key(source), "waiting_since"

@@ -7,7 +7,7 @@ import numpy as np
 from api.v1.alerts import ExplainedAlert
 from tests.support.tracked import Tracked
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import All, Condition, LevelRule, Series, Spread, Threshold, firings, of_markets
+from tracker.alerts.rules import All, Condition, LevelRule, Series, Silent, Spread, Threshold, firings, of_markets
 
 
 def told(tracked: Tracked, rule: LevelRule, series: Series) -> Any:
@@ -40,3 +40,14 @@ def test_a_price_is_told_with_the_median_of_the_exchanges(tracked: Tracked) -> N
     assert answer["details"]["median"] == 100 and answer["details"]["exchanges"] == 3
     assert round(answer["details"]["percent"], 9) == 4
     assert (answer["samples"], answer["window"]) == (3, 0)
+
+
+def test_a_silence_is_told_with_its_cause(tracked: Tracked) -> None:
+    volumes = np.array([[5.0] * 40 + [0.0] * 7])
+    trades = told(tracked, Silent(name="quiet", after=300), Series(volumes, 60, ["kraken:btcusd:volume"]))
+    assert trades["details"] == {"cause": "no trades"}
+    answers = Silent(name="quiet", after=300).alert("kraken:btcusd", 1_700_000_100.0, 60, 1_700_000_450.0)
+    Outbox(tracked.store.redis).record(answers, 60)
+    answer = tracked.client.get(f"/v1/alerts/{answers.id}")
+    assert ExplainedAlert.model_validate_json(answer.data, strict=True).model_dump() == answer.json
+    assert (answer.json["details"], answer.json["baseline"]) == ({"cause": "no answer"}, None)

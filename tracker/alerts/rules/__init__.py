@@ -19,10 +19,13 @@ from tracker.alerts.rules.edges import (
 )
 from tracker.alerts.rules.kinds import DEFAULT_RULES, Change, Ratio, Stale, Threshold, Zscore
 from tracker.alerts.rules.series import Series, of_markets
+from tracker.alerts.rules.silent import Silent
 from tracker.alerts.rules.spread import Spread
 from tracker.alerts.rules.together import All, Condition
 
-KINDS: dict[str, type[Rule]] = {kind.KIND: kind for kind in (Ratio, Change, Threshold, Zscore, All, Spread, Stale)}
+KINDS: dict[str, type[Rule]] = {
+    kind.KIND: kind for kind in (Ratio, Change, Threshold, Zscore, All, Spread, Silent, Stale)
+}
 
 __all__ = [
     "DEFAULT_RULES",
@@ -38,6 +41,7 @@ __all__ = [
     "Rule",
     "Series",
     "SeriesRule",
+    "Silent",
     "Spread",
     "Stale",
     "Threshold",

@@ -100,6 +100,8 @@ class LevelRule(Rule):
 
     #: Why a metric may have no level in any slot.
     LEVELLESS: ClassVar[str] = "too few samples"
+    #: What a backtest of this kind cannot show, if anything.
+    UNKNOWN_PAST: ClassVar[str] = ""
     #: Whether the median of the pair's exchanges must be beside the metrics that it looks at.
     NEEDS_PEERS: ClassVar[bool] = False
 

@@ -92,6 +92,25 @@ class WindowSlice:
         """Mean, standard deviation and number of all present samples before each column: (n, k) each."""
         return self.once("spread", self._spread)
 
+    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+        """The share of the present samples before each column that are above 0, and their number: (n, k) each."""
+        return self.once("shares", self._shares)
+
+    def lately(self, slots: int) -> np.ndarray:
+        """Each column and those before it, ``slots`` for the first one: (n, slots + k - 1), NaN before the window."""
+        start = self.first - slots + 1
+        seen = self.values[:, max(start, 0) : self.last + 1]
+        return seen if start >= 0 else np.hstack([np.full((len(seen), -start), np.nan), seen])
+
+    def _shares(self) -> tuple[np.ndarray, np.ndarray]:
+        known = self.values[:, : self.last]
+        counts, above = (
+            _running(np.count_nonzero(found[:, : self.first], axis=1), found[:, self.first :])
+            for found in (~np.isnan(known), known > 0)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return above / counts, counts
+
     def _before(self, seconds: int) -> np.ndarray:
         """The slots of the ``seconds`` before each column: (n, k, slots), NaN before the window."""
         width = max(seconds // self.step, 1)
