@@ -5,7 +5,7 @@ computed from stored values.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from tracker.clock import Clock
 from tracker.errors import MustWait, SourceError
 from tracker.models import FIELDS, VOLUME, Candles, Catalogue, Market, Metric
 from tracker.series import candles, stats
-from tracker.series.ring import WINDOW, Ring
+from tracker.series.ring import WINDOW, Ring, Windows
 from tracker.sources import Source, kept_answers, watchlist
 from tracker.sources.watchlist import Wanted
 from tracker.store.series import Store
@@ -116,13 +116,14 @@ def due(store: Store, name: str, markets: Sequence[str], affordable: int | None)
     return chosen
 
 
-def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) -> None:
+def fetch(store: Store, name: str, source: Source, market: str, clock: Clock, fresh: int = rules.FRESH_STEPS) -> None:
     """Stores all candles of ``market`` from where ``candles.resume`` says. Counts and logs faults of the source.
 
+    ``fresh``: number of steps during which a slot may alert. It notes samples that come later for the evaluation.
     Raises MustWait if the budget did not allow all requests. The answers so far are stored; fetch the rest later.
     """
     asked = clock.now()
-    listed, known, again = _resume(store, name, market, asked)
+    listed, known, again, tail = _resume(store, name, market, asked)
     since, price = known or (store.ring.first(asked), float("nan"))
     if again is not None and again < since:
         since, price = max(again, store.ring.first(asked)), float("nan")
@@ -137,6 +138,10 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock) ->
     now = clock.now()
     kept = _kept(slots, answer, store.ring, asked, now)
     settled = _settled(store.ring, source.skew, asked, clock)
+    if known is None and answer.until is not None:  # the rest of a first fetch is no absence
+        store.note_late(market, store.ring.slot(asked))
+    elif known and (late := _late(store.ring, tail, slots[kept], values[kept], asked, fresh)) is not None:
+        store.note_late(market, late)
     store.write(name, market, slots[kept], values[kept], now, known is None, answer.refused, settled)
     if again is not None:
         store.refetched(market, answer.until)
@@ -171,39 +176,53 @@ def sample(store: Store, name: str, source: Source, clock: Clock) -> list[str]:
 @counts.EVALUATION.time()
 def evaluate(
     store: Store, outbox: Outbox, active: Sequence[rules.Rule], markets: Sequence[str], now: float,
-    wants_resolved: Collection[str] = (), fresh: int = rules.FRESH_STEPS, peers: Peers | None = None,
+    wants_resolved: Collection[str] = (), fresh: int = rules.FRESH_STEPS, wants_late: Collection[str] = (),
+    peers: Peers | None = None,
 ) -> Found:  # fmt: skip
     """Stores summaries and ranks of ``markets``. Records alerts of the ``active`` rules that begin or are over.
 
     ``wants_resolved``: the channels that get a notice when an alert is over. ``fresh``: number of steps during which a
-    slot may alert. ``peers``: for rules that compare exchanges; by default there are no other exchanges.
+    slot may alert. Alerts in older slots that nobody has looked at are recorded as late; ``wants_late``: the channels
+    that get a digest of them. ``peers``: for rules that compare exchanges; by default there
+    are no other exchanges.
     """
     peers = peers or Peers(store, ())
     step, first = store.ring.step, store.ring.first(now)
+    overdue = store.overdue(markets, store.ring.slot(now) - fresh * step)
     decoded = store.walk(markets, now, CHUNK)
-    recorder = Recorder(outbox, now, wants_resolved)
+    recorder = Recorder(outbox, now, wants_resolved, wants_late)
     firing = {subject.partition(":")[2] for subject in recorder.firing}
     groups = rules.by_field(active)
     kept: dict[str, list[rules.Series]] = {field: [] for field in groups}
+    since: dict[str, int] = {}
+    looked_at: list[str] = []
     saves = []
     for some, (window, final) in decoded:
         metrics = [Metric(market, field) for field in FIELDS for market in some]
         values, final = window.reshape(len(metrics), store.ring.rows), np.tile(final, len(FIELDS))
         saves.append(store.begin_save(metrics, stats.describe(values, step, final), now))
         stats.drop_unsettled(values, final)
+        for market, slot, newest in _overdue(some, values, overdue, first, step):
+            if newest > slot:
+                since |= {Metric(market, field).id: slot for field in FIELDS}
+            if newest >= store.ring.slot(now) - fresh * step or slot < first:
+                looked_at.append(market)
         for field, group in groups.items():
             series = rules.of_markets(some, values, step, field)
             if any(rule.NEEDS_PEERS for rule in group):
                 series = peers.beside(series, group, now)
             rows = set(rules.screen(series, group, fresh).tolist())
-            rows |= {row for row, metric in enumerate(series.metrics) if metric in firing}
+            rows |= {row for row, metric in enumerate(series.metrics) if metric in firing or metric in since}
             if rows:
                 kept[field].append(series.take(np.array(sorted(rows))))
     store.finish(saves)
     counts.EVALUATED.inc(len(markets) * len(FIELDS))
     for field, parts in kept.items():
         if parts:
-            recorder.check(groups[field], rules.Series.joined(parts), first, fresh)
+            joined = rules.Series.joined(parts)
+            recorder.look_back(groups[field], joined, since, first, fresh)
+            recorder.check(groups[field], joined, first, fresh)
+    store.looked_at(looked_at)
     return recorder.found
 
 
@@ -214,14 +233,34 @@ def leavers(store: Store, sources: Sequence[str]) -> list[str]:
     return sorted(ranked - watched)
 
 
+def _overdue(
+    markets: Sequence[str], values: np.ndarray, overdue: Mapping[str, int], first: int, step: int
+) -> Iterator[tuple[str, int, int]]:
+    """Yields (market, slot from which it is overdue, its newest slot); ``values`` as in ``evaluate``."""
+    if overdue.keys() & set(markets):
+        newest, _ = stats.last_present(values[: len(markets)])
+        for market, column in zip(markets, newest.tolist(), strict=True):
+            if market in overdue:
+                yield market, overdue[market], first + column * step
+
+
+def _late(ring: Ring, tail: Windows, slots: np.ndarray, values: np.ndarray, asked: float, fresh: int) -> int | None:
+    """The first of ``slots`` (n,) that is hardly fresh, and whose ``values`` (n, fields) are not those in ``tail``."""
+    stored = tail.values[:, 0].T
+    column = (slots - ring.slot(asked)) // ring.step + len(stored) - 1
+    old = (column >= 0) & (column < len(stored) - fresh)
+    changed = (stored[column[old]] != values[old]).any(axis=1)
+    return next(iter(slots[old][changed].tolist()), None)
+
+
 def _resume(
     store: Store, name: str, market: str, now: float
-) -> tuple[Market | None, tuple[int, float] | None, int | None]:
+) -> tuple[Market | None, tuple[int, float] | None, int | None, Windows]:
     slots = store.ring.slots(now)
     listed, tail, again = store.newest(name, market, now, min(TAIL, len(slots)))
     if not (tail.values[VOLUME] > 0).any():  # the silence began earlier: ask for all of it again
         tail = store.windows([market], now)
-    return listed, candles.resume(tail.values[:, 0], slots[-tail.values.shape[2] :], int(tail.final[0])), again
+    return listed, candles.resume(tail.values[:, 0], slots[-tail.values.shape[2] :], int(tail.final[0])), again, tail
 
 
 def _settled(ring: Ring, skew: float | None, asked: float, clock: Clock) -> int:

@@ -160,7 +160,7 @@ def fetch(self: Task, name: str, markets: list[str]) -> None:
             break
         try:
             with logs.about(market=market):
-                pipeline.fetch(store(), name, source(name), market, settings().clock)
+                pipeline.fetch(store(), name, source(name), market, settings().clock, fresh())
         except MustWait as wait:
             if at == 0:
                 raise put_back(self, wait, name, markets) from wait
@@ -220,9 +220,10 @@ def put_back(task: Task, wait: MustWait, *args: Any) -> Exception:
 def evaluate(markets: list[str]) -> None:
     """Recomputes summaries and ranks of ``markets`` and checks the rules."""
     book = rulebook().current()
-    fresh = fresh_steps(max(map(settings().intervals.of, settings().sources)), settings().step)
     now = settings().clock.now()
-    found = pipeline.evaluate(store(), outbox(), book.rules, markets, now, book.wants_resolved, fresh, peers())
+    found = pipeline.evaluate(
+        store(), outbox(), book.rules, markets, now, book.wants_resolved, fresh(), book.wants_late, peers()
+    )
     publish_notices(found.rows)
 
 
@@ -272,6 +273,11 @@ def publish_notices(rows: Sequence[str]) -> None:
         publish(notify, [tuple(row.split("/")) for row in rows])
     except StoreError as error:
         log.warning("%d notices are left to the sweep: %s", len(rows), error)
+
+
+def fresh() -> int:
+    """Number of steps during which a slot may alert."""
+    return fresh_steps(max(map(settings().intervals.of, settings().sources)), settings().step)
 
 
 def life(name: str) -> float:

@@ -114,6 +114,7 @@ class ExplainedAlert(AlertRow):
 def list_alerts(query: AlertsQuery) -> Response:
     """What fired? The newest alert comes first
 
+    Alerts of the past that were found too late, after an absence, are marked `late`.
     The list and the cursor are in the order of `recorded_at`. The order of `at` may differ by seconds, because several
     workers record at once, each with its own clock. In a replay, `at` uses the replay's clock.
     """

@@ -289,6 +289,11 @@ class Deliveries:
         else:
             self._settle(pipe, row, "digested", told)
 
+    def was_claimed(self, pipe: Any, id: str) -> bool:
+        """Whether the row was ever claimed; the transaction ``pipe`` fails if that changes before it ends."""
+        pipe.watch(rows.key(id))
+        return bool(pipe.hexists(rows.key(id), "claimant"))
+
     def digested(self, digest: Delivery) -> list[Delivery]:
         """The rows in ``digest``, by id."""
         with translated():

@@ -1,14 +1,17 @@
 """The texts of digests: one notice for many alerts."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 
 from tracker.alerts.rules import SEVERITIES
+from tracker.clock import utc
 from tracker.models import DIGEST, FIRING, REMINDER, RESOLVED, Alert, Delivery, Notice
 
 #: A digest spells out so many alerts.
 SPELT_OUT = 10
+#: A digest of late alerts names so many rules and metrics, those with the most alerts.
+LEADING = 5
 #: What a line of a digest says of an alert.
 TOLD = {FIRING: "", REMINDER: "still: ", RESOLVED: "over: "}
 
@@ -21,6 +24,26 @@ def above_ceiling(row: Delivery, told: Sequence[tuple[Delivery, Alert]], now: fl
     lines += [f"{TOLD[each.event]}{alert.text}" for each, alert in largest[:SPELT_OUT]]
     lines += [f"and {len(told) - SPELT_OUT} more"] if len(told) > SPELT_OUT else []
     return _notice(row, [alert for _, alert in told], f"{_counted(len(told), 'more alert')}", lines, now)
+
+
+def late(row: Delivery, alerts: Sequence[Alert], most: int, now: float) -> Notice:
+    """The digest ``row``: one notice for the late ``alerts`` of an absence, of which at most ``most`` are recorded."""
+    slots = [alert.slot for alert in alerts]
+    minutes = (max(slots) - min(slots)) // 60 + 1
+    more = " or more" if len(alerts) >= most else ""
+    title = f"While away, {_counted(len(alerts), 'edge')}{more} in {_counted(minutes, 'minute')}"
+    firing = sum(alert.state == FIRING for alert in alerts)
+    lines = [f"{utc(min(slots))} to {utc(max(slots))}, {firing or 'none'} still firing"]
+    lines += [f"rules: {_leading(alert.rule for alert in alerts)}"]
+    lines += [f"metrics: {_leading(alert.metric for alert in alerts)}"]
+    ranked = sorted(alerts, key=lambda alert: (alert.state == FIRING, _size(alert)), reverse=True)
+    lines += [f"{'' if alert.state == FIRING else 'over: '}{alert.text}" for alert in ranked[:SPELT_OUT]]
+    lines += [f"and {len(alerts) - SPELT_OUT} more"] if len(alerts) > SPELT_OUT else []
+    return _notice(row, alerts, title, lines, now)
+
+
+def _leading(names: Iterable[str]) -> str:
+    return ", ".join(f"{count} x {name}" for name, count in Counter(names).most_common(LEADING))
 
 
 def _notice(row: Delivery, alerts: Sequence[Alert], title: str, lines: Sequence[str], now: float) -> Notice:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from secrets import token_hex
+from types import MappingProxyType
 from typing import Any
 
 from redis import Redis
@@ -46,15 +47,15 @@ class Outbox:
         False if it is stored already or its metric had one within ``cooldown`` seconds. Checked and written in one
         transaction per (rule, metric), so two evaluations at once make one alert.
         """
-        fired = f"{PREFIX}:fired:{alert.rule}:{alert.metric}"
+        fired = fired_key(alert)
         mine = f"{alert.slot}:{token_hex(8)}"
         rows = plan.rows(alert.id, channels, definition or {})
 
         def work(pipe: Any) -> bool:  # again if another evaluation of the metric was faster, or the connection broke
-            last = (pipe.get(fired) or b"").decode()
-            if last == mine:
+            last = pipe.get(fired)
+            if last == mine.encode():
                 return True  # written by the try before, and only its answer was lost
-            if last and alert.slot - int(last.partition(":")[0]) < max(cooldown, 1):
+            if alert.slot - slot_of(last) < max(cooldown, 1):
                 return False
             pipe.multi()
             pipe.set(fired, mine, ex=max(cooldown, LIFE))
@@ -63,9 +64,15 @@ class Outbox:
 
         return transact(self.redis, work, fired)
 
-    def add(self, pipe: Any, alert: Alert, rows: Sequence[Delivery], definition: Mapping[str, Any]) -> None:
-        """Adds ``alert`` with its ``rows`` to the transaction ``pipe``."""
-        known = asdict(alert) | {"definition": definition, "rows": [row.id for row in rows]}
+    def add(
+        self, pipe: Any, alert: Alert, rows: Sequence[Delivery], definition: Mapping[str, Any],
+        digests: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        """Adds ``alert`` with its ``rows`` to the transaction ``pipe``.
+
+        ``digests``: channel -> row of the digest that tells a late alert.
+        """
+        known = asdict(alert) | {"definition": definition, "rows": [row.id for row in rows], "digests": dict(digests)}
         pipe.hset(_alert_key(alert.id), mapping=_encoded(known))
         pipe.expire(_alert_key(alert.id), LIFE)
         pipe.hset(FIRING_NOW, f"{alert.rule}:{alert.metric}", alert.slot)
@@ -95,13 +102,12 @@ class Outbox:
             stored = _decoded(pipe.hgetall(_alert_key(id)))
             subject, _, slot = id.rpartition(":")
             newest = pipe.hget(FIRING_NOW, subject) == slot.encode()
+            rows = [Delivery(id, each, RESOLVED) for each in self._told(pipe, stored) if each in channels]
             pipe.multi()
             if newest:
                 pipe.hdel(FIRING_NOW, subject)
             if not stored or stored["state"] != FIRING:
                 return []
-            told = [row.split("/")[1] for row in stored["rows"] if row.endswith(f"/{FIRING}")]
-            rows = [Delivery(id, channel, RESOLVED) for channel in told if channel in channels]
             known = {"state": RESOLVED, "resolved_at": at, "rows": stored["rows"] + [row.id for row in rows]}
             pipe.hset(_alert_key(id), mapping=_encoded(known))
             for row in rows:
@@ -109,6 +115,12 @@ class Outbox:
             return [row.id for row in rows]
 
         return transact(self.redis, work, _alert_key(id), FIRING_NOW)
+
+    def _told(self, pipe: Any, stored: Mapping[str, Any]) -> list[str]:
+        """The channels of an alert's firing notices. A digest of late alerts that is not sent yet will tell the end."""
+        told = [row.split("/")[1] for row in stored.get("rows", ()) if row.endswith(f"/{FIRING}")]
+        digests = stored.get("digests", {})
+        return [each for each in told if each not in digests or self.deliveries.was_claimed(pipe, digests[each])]
 
     def acknowledge(self, id: str, by: str, comment: str, at: float) -> bool:
         """Notes that the person ``by`` has taken the alert on; False if the alert is not stored."""
@@ -160,6 +172,15 @@ class Outbox:
             if len(entries) < PAGE:
                 return
             last = f"({entries[-1][0].decode()}"
+
+
+def fired_key(alert: Alert) -> str:
+    return f"{PREFIX}:fired:{alert.rule}:{alert.metric}"
+
+
+def slot_of(fired: bytes | None) -> int:
+    """The slot in the value of a ``fired`` key; 0 if there is none."""
+    return int(fired.partition(b":")[0]) if fired else 0
 
 
 def _alert_key(id: str) -> str:

@@ -8,30 +8,32 @@ from functools import cache
 import numpy as np
 
 from tracker import counts
-from tracker.alerts import rules
+from tracker.alerts import late, rules
 from tracker.alerts.deliveries import LIFE
 from tracker.alerts.outbox import Outbox
-from tracker.models import FIELDS, FIRING, Alert, Delivery, Metric
+from tracker.alerts.silences import Silences
+from tracker.models import FIELDS, FIRING, Alert, Delivery, Metric, matches
 from tracker.store.series import Store
 
 
 @dataclass
 class Found:
-    """New alerts, and the ids of the outbox's rows to send now."""
+    """New alerts, new late alerts, and the ids of the outbox's rows to send now."""
 
     alerts: list[Alert] = field(default_factory=list)
+    late: list[Alert] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
 
 
 class Recorder:
     """Records what the rules find at ``now``, Unix seconds.
 
-    wants_resolved: the channels that get a notice when an alert is over; firing: ``rule:metric`` -> slot of the alerts
-    that were not resolved before.
+    wants_resolved: the channels that get a notice when an alert is over; wants_late: those that get a digest of late
+    alerts; firing: ``rule:metric`` -> slot of the alerts that were not resolved before, and of late ones.
     """
 
-    def __init__(self, outbox: Outbox, now: float, wants_resolved: Collection[str]):
-        self.outbox, self.now, self.wants_resolved = outbox, now, wants_resolved
+    def __init__(self, outbox: Outbox, now: float, wants_resolved: Collection[str], wants_late: Collection[str] = ()):
+        self.outbox, self.now, self.wants_resolved, self.wants_late = outbox, now, wants_resolved, wants_late
         self.found = Found()
         firing = outbox.firing()
         self.firing = {subject: slot for subject, slot in firing.items() if slot > now - LIFE}
@@ -47,6 +49,23 @@ class Recorder:
             self.found.alerts.append(alert)
             self.found.rows += [Delivery(alert.id, channel, FIRING).id for channel in rule.channels]
             self.end(subject)
+
+    def look_back(
+        self, active: Sequence[rules.LevelRule], series: rules.Series, since: Mapping[str, int], first: int,
+        steps: int = rules.FRESH_STEPS,
+    ) -> None:  # fmt: skip
+        """Records edges in slots that came too late, from ``since`` (metric -> slot) on; the rest as in ``check``."""
+        most = late.AT_ONCE - len(self.found.late)
+        found = late.found(series, active, since, first, steps, self.now, most)
+        silences = Silences(self.outbox.redis).all(self.outbox.deliveries.now()) if found else []
+        for rule, alert in found:
+            told = [channel for channel in rule.channels if channel in self.wants_late]
+            is_silenced = any(matches(silence.match, alert.metric) for silence in silences)
+            tellers, held = ([], told) if is_silenced else (told, [])
+            if late.Late(self.outbox).record(alert, rule.cooldown, tellers, held, rule.definition()):
+                self.found.late.append(alert)
+                self.end(f"{alert.rule}:{alert.metric}")
+                self.firing[f"{alert.rule}:{alert.metric}"] = alert.slot
 
     def end(self, subject: str) -> None:
         """Resolves the alert that fires for ``rule:metric``, if there is one."""

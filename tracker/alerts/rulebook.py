@@ -58,6 +58,11 @@ class RuleSet:
         """The channels that get a notice when an alert is over."""
         return frozenset(name for name, outlet in self.outlets.items() if outlet.resolved)
 
+    @property
+    def wants_late(self) -> frozenset[str]:
+        """The channels that get a digest of alerts that were found too late."""
+        return frozenset(name for name, outlet in self.outlets.items() if outlet.late)
+
 
 class Rulebook:
     """The rules of the file at ``path``; without a path the built-in ones. Raises SettingsError for a bad file.

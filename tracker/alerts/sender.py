@@ -12,6 +12,7 @@ from tracker import counts
 from tracker.alerts import digests
 from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.deliveries import DIED
+from tracker.alerts.late import LATE, MOST
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.silences import Silences
 from tracker.alerts.waiting import PROBE
@@ -99,7 +100,7 @@ def _firing_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str) -
     ``alert`` was read after the claim. If it is resolved after that, its resolved notice finds this row pending and
     waits for it.
     """
-    if alert.state == RESOLVED and (row.state == "silenced" or row.wait):
+    if alert.state == RESOLVED and (row.state == "silenced" or row.wait or alert.late):
         _end(outbox, row, "silenced", f"it was over before {'its wait' if row.wait else 'the silence'} ended")
         return False
     if _is_silenced(outbox, alert, row, token):
@@ -230,6 +231,8 @@ def _notice(alert: Alert, row: Delivery) -> Notice:
 def _digest(outbox: Outbox, row: Delivery) -> Notice | None:
     """One notice for all rows of a digest."""
     told = [(each, alert) for each in outbox.deliveries.digested(row) if (alert := outbox.get(each.alert))]
+    if told and row.alert.startswith(LATE):
+        return digests.late(row, [alert for _, alert in told], MOST, outbox.deliveries.now())
     if told:
         return digests.above_ceiling(row, told, outbox.deliveries.now())
     _give_up(outbox, row, "its alerts are no longer stored")

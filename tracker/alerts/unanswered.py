@@ -30,5 +30,5 @@ def check(
                 if rule.unanswered(newest - answered):
                     recorder.fire(rule, rule.alert(market, answered, store.ring.step, now))
                 else:
-                    recorder.end(rule, f"{rule.name}:{market}:price")
+                    recorder.end(f"{rule.name}:{market}:price")
     return recorder.found

@@ -10,15 +10,18 @@ from tracker.models import FIELDS, PRICE, Market, Metric, Standing
 from tracker.series.ring import HOUR, WINDOW, Windows
 from tracker.store.connection import PREFIX
 from tracker.store.layout import (
+    PACKED,
     STANDING,
     answer_noted,
     ask_standing,
     first_market,
     joined,
     markets_key,
+    readable,
     ring_key,
     standing_of,
     status_key,
+    summary_key,
 )
 from tracker.store.ranks import Ranks
 from tracker.store.raw import Command
@@ -26,6 +29,8 @@ from tracker.store.sources import Sources
 
 #: Hash, market -> slot from which it is fetched again, because stored samples may be lost (repairs.py).
 REFETCH = f"{PREFIX}:refetch"
+#: Hash, market -> slot from which samples came too late for the rules, and are not looked at yet.
+LATE = f"{PREFIX}:late"
 #: A ring outlives its window by an hour, so that a market that comes back still differs from a new one.
 RING_LIFE = WINDOW + HOUR
 #: Bytes of a block that is freed before many rings are read. From then on glibc keeps up to twice as much freed memory
@@ -67,6 +72,33 @@ class Store(Ranks, Sources):
     def refetched(self, market: str, until: int | None) -> None:
         """Notes that ``market`` was fetched again up to the slot ``until``; None: up to now."""
         self._raw.ask([("HDEL", REFETCH, market) if until is None else ("HSET", REFETCH, market, until)])
+
+    def note_late(self, market: str, slot: int) -> None:
+        """Notes that samples of ``market`` from ``slot`` on come too late for the rules. An earlier note stays."""
+        self._raw.ask(_late_noted({market: slot}))
+
+    def overdue(self, markets: Sequence[str], fresh: int) -> dict[str, int]:
+        """Market -> slot from which its samples are to be looked at, though they are older than the slot ``fresh``.
+
+        That is noted, or its last evaluation was before ``fresh``; then this notes it. Other markets are left out.
+        """
+        if not markets:
+            return {}
+        field = list(FIELDS)[PRICE]
+        ids = [Metric(market, field).id for market in markets]
+        noted, summaries = self._raw.ask([("HMGET", LATE, *markets), ("HMGET", summary_key(field), *ids)])
+        known = {market: int(slot) for market, slot in zip(markets, noted, strict=True) if slot is not None}
+        pairs = zip(markets, summaries, strict=True)
+        last = {market: PACKED.unpack(raw)[0] for market, raw in pairs if readable(raw) and market not in known}
+        new = {market: slot for market, slot in last.items() if slot < fresh}
+        if new:
+            self._raw.ask(_late_noted(new))
+        return known | new
+
+    def looked_at(self, markets: Sequence[str]) -> None:
+        """Removes what is noted of late samples of ``markets``."""
+        if markets:
+            self._raw.ask([("HDEL", LATE, *markets)])
 
     def windows(self, markets: Sequence[str], now: float) -> Windows:
         """The windows of ``markets``, one column a field."""
@@ -174,3 +206,8 @@ class Store(Ranks, Sources):
             int(final),
             joined(raw for raw, *_ in each),
         )
+
+
+def _late_noted(slots: Mapping[str, int]) -> list[Command]:
+    """Notes the slots (market -> slot), where none is noted."""
+    return [*(("HSETNX", LATE, market, slot) for market, slot in slots.items()), ("EXPIRE", LATE, WINDOW)]

@@ -40,8 +40,8 @@ def kind(name: str) -> type[Channel]:
 class ConfiguredChannel(Table):
     """A channel with the options that all kinds have.
 
-    resolved: send a notice when an alert is over; ceiling: notices in ``window`` seconds before the rest becomes one
-    digest, 0 for no ceiling, None for the kind's own.
+    resolved: send a notice when an alert is over; late: send a digest of alerts that were found too late; ceiling:
+    notices in ``window`` seconds before the rest becomes one digest, 0 for no ceiling, None for the kind's own.
     """
 
     GIVEN = frozenset({"name", "kind", "channel"})
@@ -50,6 +50,7 @@ class ConfiguredChannel(Table):
     kind: str
     channel: Channel
     resolved: bool = False
+    late: bool = False
     ceiling: Annotated[int, Field(ge=0, le=10_000)] | None = None
     window: Annotated[int, duration(10, 3_600)] = 60
 
