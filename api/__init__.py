@@ -27,7 +27,7 @@ from api.v1.series import FastPath
 from api.v1.table import Tables
 from tracker import logs, telemetry
 from tracker.errors import SettingsError
-from tracker.metrics import Metrics
+from tracker.metrics import metrics_page
 from tracker.plain import plain
 from tracker.settings import Settings, load
 from tracker.sources import known
@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.register_blueprint(service.bp)
     app.register_blueprint(docs.bp)
     app.register_blueprint(metrics.bp)
-    app.extensions["metrics"] = Metrics(store, settings)
+    app.extensions["metrics"] = metrics_page(store, settings)
     for version, bp in VERSIONS.items():
         app.register_blueprint(bp, url_prefix=f"/{version}", name=version)
     newest = list(VERSIONS)[-1]

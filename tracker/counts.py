@@ -12,21 +12,25 @@ import fcntl
 import itertools
 import json
 import os
+import time
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
-from prometheus_client import Counter, Histogram, values
+from prometheus_client import Counter, Histogram, generate_latest, values
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from tracker import __version__
 
 #: The kinds of parts that share a page, and the kind that has its own.
 PARTS, API = ("worker", "beat"), "api"
+#: The media type of a page, and seconds for which it is kept.
+TYPE, KEPT = "text/plain; version=0.0.4; charset=utf-8", 2
 #: The variable by which prometheus_client knows the folder.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 #: Bytes of a file at its begin; and bytes from which on it is begun anew, because most of its labels are long gone.
@@ -138,6 +142,25 @@ DELIVERIES = Counter(
 )
 REQUESTS = Histogram("tracker_api_request_seconds", "Seconds that requests took.", ["route", "status"], buckets=SHORT)
 CACHED = Counter("tracker_api_cache", "Answers that are kept: hit, miss, or stale, as the store was away.", ["result"])
+
+
+class Page:
+    """A page with the metrics of these ``collectors``, at most KEPT seconds old: many scrapes cost no more than one."""
+
+    def __init__(self, *collectors: Collector):
+        self._registry = CollectorRegistry(auto_describe=False)
+        for each in collectors:
+            self._registry.register(each)
+        self._lock = Lock()
+        self._read, self._page = float("-inf"), b""
+
+    def read(self) -> bytes:
+        """The page in Prometheus' text format."""
+        with self._lock:
+            if time.monotonic() - self._read >= KEPT:
+                self._page = generate_latest(self._registry)
+                self._read = time.monotonic()
+            return self._page
 
 
 class Counts(Collector):

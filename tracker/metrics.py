@@ -4,12 +4,9 @@ Workers and beats have a page of their own, see worker/page.py. No label is a ma
 """
 
 import itertools
-import time
 from collections import Counter
 from collections.abc import Iterator
-from threading import Lock
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -17,7 +14,7 @@ from prometheus_client.registry import Collector
 from tracker.alerts.deliveries import DEAD
 from tracker.alerts.outbox import Outbox
 from tracker.clock import wall
-from tracker.counts import API, PARTS, Build, Counts
+from tracker.counts import API, PARTS, Build, Counts, Page
 from tracker.errors import StoreError
 from tracker.models import FIELDS
 from tracker.settings import Settings
@@ -29,30 +26,13 @@ from tracker.store.freshness import INTERVALS as LATE
 from tracker.store.layout import DUE
 from tracker.store.series import Store
 
-#: Seconds for which a process answers with what it has read: many scrapes cost no more than one.
-KEPT = 2
 #: State of a source -> its number in `tracker_source_state`.
 NUMBERS = {"ok": 0, "starting": 1, "degraded": 2, "down": 3, "blocked": 4}
 
 
-class Metrics:
-    """The page, at most KEPT seconds old."""
-
-    def __init__(self, store: Store, settings: Settings):
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(Build())
-        self._registry.register(State(store, settings))
-        self._registry.register(Counts(settings.data_dir, API))
-        self._lock = Lock()
-        self._read, self._page = float("-inf"), b""
-
-    def page(self) -> bytes:
-        """Metrics in Prometheus' text format. Without an answer of the store, it has no state."""
-        with self._lock:
-            if time.monotonic() - self._read >= KEPT:
-                self._page = generate_latest(self._registry)
-                self._read = time.monotonic()
-            return self._page
+def metrics_page(store: Store, settings: Settings) -> Page:
+    """The page of an API process. Without an answer of the store, it has no state."""
+    return Page(Build(), State(store, settings), Counts(settings.data_dir, API))
 
 
 class State(Collector):

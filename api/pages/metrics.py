@@ -3,14 +3,13 @@
 from apiflask import APIBlueprint
 from flask import Response, current_app
 
-from tracker.metrics import Metrics
+from tracker.counts import TYPE, Page
 
 bp = APIBlueprint("metrics", __name__, enable_openapi=False)
-TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @bp.get("/metrics")
 def page() -> Response:
     """The state of the whole tracker in Prometheus' text format."""
-    metrics: Metrics = current_app.extensions["metrics"]
-    return Response(metrics.page(), content_type=TYPE, headers={"Cache-Control": "no-store"})
+    kept: Page = current_app.extensions["metrics"]
+    return Response(kept.read(), content_type=TYPE, headers={"Cache-Control": "no-store"})

@@ -16,7 +16,6 @@ from socketserver import TCPServer
 from typing import Any
 
 from celery.signals import beat_init, worker_init
-from prometheus_client import CollectorRegistry, generate_latest
 
 from tracker import counts
 from tracker.settings import Settings, settings
@@ -27,10 +26,9 @@ log = logging.getLogger(__name__)
 EVERY = 2
 #: Seconds in which a client must have sent its request and taken the answer: clients are served one by one.
 PATIENCE = 3
-TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Page(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     """Answers GET /metrics, and ends the connection."""
 
     server: "Server"
@@ -49,9 +47,9 @@ class Page(BaseHTTPRequestHandler):
         if self.path.partition("?")[0] != "/metrics":
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        page = generate_latest(self.server.registry)
+        page = self.server.page.read()
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", TYPE)
+        self.send_header("Content-Type", counts.TYPE)
         self.send_header("Content-Length", str(len(page)))
         self.end_headers()
         self.wfile.write(page)
@@ -69,10 +67,8 @@ class Server(TCPServer):
     allow_reuse_address = True  # also while connections of the part before it close
 
     def __init__(self, settings: Settings):
-        self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(counts.Build())
-        self.registry.register(counts.Counts(settings.data_dir, *counts.PARTS))
-        super().__init__((settings.metrics_bind, settings.metrics_port), Page)
+        self.page = counts.Page(counts.Build(), counts.Counts(settings.data_dir, *counts.PARTS))
+        super().__init__((settings.metrics_bind, settings.metrics_port), Handler)
         os.register_at_fork(after_in_child=self.socket.close)  # a child would keep the port after its worker's death
 
     def handle_error(self, *_: Any) -> None:
