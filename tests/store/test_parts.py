@@ -53,6 +53,7 @@ def test_a_part_that_stops_is_forgotten_and_others_stay(redis: Redis) -> None:
     parts.write(redis, part(pid=2))
     parts.remove(redis, part(pid=1))
     assert [each.pid for each in parts.read(redis)] == [2]
+    assert redis.zcard(INDEX) == 1 and len(redis.keys("{dt1}:part:*")) == 1
 
 
 def test_what_has_ended_leaves_nothing(redis: Redis) -> None:
