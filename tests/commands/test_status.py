@@ -25,7 +25,7 @@ def uncorrected() -> Iterator[None]:
 
 
 def run(server: StoreServer, *words: str) -> Result:
-    ports = {name: str(free_port()) for name in ("API_PORT", "FLOWER_PORT")}
+    ports = {name: str(free_port()) for name in ("API_PORT", "FLOWER_PORT", "METRICS_PORT")}
     return CliRunner().invoke(root, words, env={"REDIS_URL": server.url, **ports})
 
 

@@ -10,11 +10,12 @@ from tests.support.examined import examined, problems, states
 from tests.support.http_server import HttpServer
 from tests.support.parts import Parts
 from tests.support.redis_servers import Server
-from tests.support.servers import StoreServer, free_port
+from tests.support.servers import StoreServer, free_port, wait_for
 from tracker.doctor import machine
 
 #: What is found of this machine.
-CHECKS = ("broker", "disk", "API_PORT", "FLOWER_PORT", "rules")
+PORTS = ("API_PORT", "FLOWER_PORT", "METRICS_PORT")
+CHECKS = ("broker", "disk", "rules", *PORTS)
 
 
 def faults(store: StoreServer, **variables: str) -> dict[str, list[str]]:
@@ -39,7 +40,7 @@ def foreign(impatient: None) -> Iterator[str]:
         yield str(server.getsockname()[1])
 
 
-@pytest.mark.parametrize("name", ["API_PORT", "FLOWER_PORT"])
+@pytest.mark.parametrize("name", PORTS)
 def test_a_port_that_another_program_has(store_server: StoreServer, foreign: str, name: str) -> None:
     assert faults(store_server, **{name: foreign}) == {name: [f"{foreign}: another program listens there"]}
 
@@ -53,14 +54,17 @@ def test_a_port_on_which_another_web_server_answers(store_server: StoreServer, s
 @pytest.mark.slow
 def test_ports_on_which_our_servers_answer(store_server: StoreServer, tmp_path: Path) -> None:
     variables = {"REDIS_URL": store_server.url, "DATA_DIR": str(tmp_path)}
-    variables |= {name: str(free_port()) for name in ("API_PORT", "FLOWER_PORT")}
+    variables |= {name: str(free_port()) for name in PORTS}
     with Parts(tmp_path, **variables) as parts:
         parts.start("api", prompt="Started worker-2")
         parts.start("flower", prompt="Visit me at")
-        found = examined(**variables)
-        assert [found[name][0].text.partition(": ")[2] for name in ("API_PORT", "FLOWER_PORT")] == [
-            "our server answers"
-        ] * 2
+        parts.start("beat", prompt="beat: Starting")
+
+        def said() -> set[str]:
+            found = examined(**variables)
+            return {found[name][0].text.partition(": ")[2] for name in PORTS}
+
+        wait_for(lambda: said() == {"our server answers"}, "all three are recognised")
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])

@@ -14,11 +14,12 @@ from tracker.errors import SourceError
 from tracker.sources.breaker import FAILURES
 from tracker.sources.guard import SourceGuard
 from tracker.store import queues
+from tracker.store.canary import NOTIFY, STAGES, Canary
 from tracker.store.series import Store
 from tracker.worker.refused import Refused
 
 #: What is found of the work.
-CHECKS = ("sources", "sources' clocks", "backlog", "notices", "refused messages")
+CHECKS = ("sources", "sources' clocks", "backlog", "notices", "refused messages", "canary")
 Faults = Callable[[], dict[str, list[str]]]
 
 
@@ -81,3 +82,16 @@ def test_notices_that_were_given_up(faults: Faults, redis: Redis) -> None:
 def test_messages_that_no_worker_could_take(faults: Faults, redis: Redis) -> None:
     Refused(redis).add("fetch", "not readable", "x")
     assert faults() == {"refused messages": ["1 are kept that no worker could take"]}
+
+
+def test_a_canary_that_does_not_pass(redis: Redis, store_server: StoreServer) -> None:
+    def canary() -> list[str]:
+        found = examined(REDIS_URL=store_server.url, HEARTBEAT_URL="http://127.0.0.1/x")
+        return problems(found).get("canary", [])
+
+    assert canary() == ["no round has passed yet"]
+    for stage in STAGES:
+        Canary(redis).reached(stage, int(time.time()))
+    assert canary() == []
+    Canary(redis).reached(NOTIFY, int(time.time()) - 240)
+    assert canary() == ["no round has passed for 4 min"]

@@ -17,7 +17,7 @@ from tracker.store.series import Store
 
 def examined(**variables: str) -> dict[str, list[Finding]]:
     """Check -> its findings, with these settings. The ports of this machine are free unless they are among them."""
-    ports = {name: str(free_port()) for name in ("API_PORT", "FLOWER_PORT")}
+    ports = {name: str(free_port()) for name in ("API_PORT", "FLOWER_PORT", "METRICS_PORT")}
     found: dict[str, list[Finding]] = {}
     for each in examine(load(ports | variables)):
         assert bool(each.advice) == (each.state == "problem"), each

@@ -21,6 +21,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from _port("API_PORT", settings.bind, settings.api_port, "/livez", b'{"status":"ok"}')
     flower = f"{settings.flower_prefix}/healthcheck"
     yield from _port("FLOWER_PORT", settings.flower_bind, settings.flower_port, flower, b"OK")
+    if settings.metrics_port:
+        yield from _port("METRICS_PORT", settings.metrics_bind, settings.metrics_port, "/metrics", b"# HELP tracker_")
     yield from _rules(settings)
 
 
@@ -50,8 +52,8 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 
 def _port(name: str, host: str, port: int, path: str, expected: bytes) -> Iterator[Finding]:
-    """Whether the port is free, or has our server, which answers ``expected`` at ``path``."""
-    if _answer("127.0.0.1" if host == "0.0.0.0" else host, port, path) == expected:
+    """Whether the port is free, or has our server, whose answer at ``path`` begins with ``expected``."""
+    if _answer("127.0.0.1" if host == "0.0.0.0" else host, port, path).startswith(expected):
         yield ok(name, f"{port}: our server answers")
         return
     try:
@@ -66,7 +68,7 @@ def _answer(host: str, port: int, path: str) -> bytes:
     connection = HTTPConnection(host, port, timeout=PATIENCE)
     try:
         connection.request("GET", path)
-        return connection.getresponse().read(100).strip()
+        return connection.getresponse().read(100)
     except (OSError, HTTPException):
         return b""
     finally:

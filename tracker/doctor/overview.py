@@ -11,6 +11,7 @@ from tracker.models import Alert
 from tracker.settings import Settings
 from tracker.sources.status import SourceState, states
 from tracker.store import model, parts, queues, skew, suitable
+from tracker.store.canary import Canary
 from tracker.store.connection import connect, translated
 from tracker.store.freshness import Freshness, freshness
 from tracker.store.layout import DUE
@@ -28,7 +29,8 @@ class Overview:
     """now: Unix seconds of the tracker's clock; ahead: seconds that this machine's clock is ahead of the store's.
 
     fresh: by source; servers: what INFO says of each server of the store, or ``unasked``, why that is not known.
-    pending, dead: notices; refused: messages; firing: alerts; last_alert: None if there was none in a week.
+    pending, dead: notices; refused: messages; firing: alerts; last_alert: None if there was none in a week;
+    canary: seconds since the newest round that passed, None if none did.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Overview:
     refused: int
     firing: int
     last_alert: Alert | None
+    canary: float | None
 
 
 def look(settings: Settings) -> Overview:
@@ -72,4 +75,5 @@ def look(settings: Settings) -> Overview:
         len(Refused(redis).all()),
         len(outbox.firing()),
         next(iter(outbox.newest(1)), None),
+        Canary(redis).age(settings.clock.now()),
     )  # fmt: skip

@@ -11,6 +11,8 @@ from tracker.store.freshness import late
 BACKLOG, COUNTED = 60, 60
 #: Seconds by which the clock of a source may differ. Its answers tell it in whole seconds, and take a while.
 SOURCE_OFF = 5
+#: Seconds after which a round of the canary should have passed: it begins one every minute.
+CANARY = 180
 
 
 def check(overview: Overview) -> Iterator[Finding]:
@@ -19,6 +21,7 @@ def check(overview: Overview) -> Iterator[Finding]:
     yield from _backlog(overview)
     yield from _notices(overview)
     yield from _refused(overview)
+    yield from _canary(overview)
 
 
 def _sources(overview: Overview) -> Iterator[Finding]:
@@ -85,3 +88,14 @@ def _refused(overview: Overview) -> Iterator[Finding]:
         )
     else:
         yield ok("refused messages", "none")
+
+
+def _canary(overview: Overview) -> Iterator[Finding]:
+    if not overview.settings.heartbeat_url:
+        return  # it is off
+    age = overview.canary
+    if age is not None and age <= CANARY:
+        yield ok("canary", f"a round passed {span(age)} ago")
+    else:
+        since = "yet" if age is None else f"for {span(age)}"
+        yield problem("canary", f"no round has passed {since}", "docs/operations.md, 'A canary', says where to look")
