@@ -12,7 +12,7 @@ END
 }
 case "${1-}" in -h | --help) usage && exit ;; esac
 . "$(dirname "$0")/venv.sh"
-install requirements.txt requirements-dev.txt
+install requirements.txt requirements-telemetry.txt requirements-dev.txt
 set -e
 if [ $# -eq 0 ] || [ "$1" = fast ]; then
     "$python" -m ruff check .

@@ -52,9 +52,10 @@ ARROWS: dict[str, set[str]] = {
     "tracker.alerts.tables": set(),
     "tracker.alerts.rules": BASE | {"tracker.series", "tracker.alerts.tables"},
     "tracker.alerts.channels": BASE | {"tracker.http", "tracker.alerts.tables"},
+    "tracker.telemetry": {"tracker.errors", "tracker.logs", "tracker.settings"},
     "tracker.pipeline": BELOW_SOURCES
     | {"tracker.sources", "tracker.sources.watchlist", "tracker.alerts", "tracker.alerts.rules"},
-    "tracker.worker": BELOW_SOURCES | {"tracker.environment", "tracker.redis_address"},
+    "tracker.worker": BELOW_SOURCES | {"tracker.environment", "tracker.redis_address", "tracker.telemetry"},
     "tracker.doctor": BELOW_SOURCES
     | {"tracker.redis_address", "tracker.ports", "tracker.sources", "tracker.alerts", "tracker.worker"},
     "tracker.tasks": BELOW_SOURCES
@@ -78,6 +79,7 @@ ARROWS: dict[str, set[str]] = {
         "tracker.alerts",
         "tracker.worker",
         "tracker.doctor",
+        "tracker.telemetry",
         "api",
     },
     "tracker.__main__": {"tracker.commands"},
@@ -88,7 +90,15 @@ ARROWS: dict[str, set[str]] = {
     "tracker.metrics": BELOW_SOURCES | {"tracker.sources", "tracker.alerts"},
     "api.pages": BELOW_SOURCES | {"api.serving", "api.v1"},
     "api": BELOW_SOURCES
-    | {"api.serving", "api.v1", "api.pages", "tracker.metrics", "tracker.sources", "tracker.alerts"},
+    | {
+        "api.serving",
+        "api.v1",
+        "api.pages",
+        "tracker.metrics",
+        "tracker.sources",
+        "tracker.alerts",
+        "tracker.telemetry",
+    },
 }
 #: Library -> the rooms that alone may know it.
 LIBRARIES = {
@@ -101,6 +111,8 @@ LIBRARIES = {
     "redis": {"tracker.store", "tracker.sources", "tracker.alerts", "tracker.worker", "tracker.tasks"},
     "apprise": {"tracker.alerts.channels"},
     "ccxt": {"tracker.sources"},
+    "sentry_sdk": {"tracker.telemetry"},
+    "opentelemetry": {"tracker.telemetry"},
 }
 #: What computes, and does no input or output.
 PURE = {"tracker.models", "tracker.series", "tracker.alerts.tables", "tracker.alerts.rules", "tracker.sources.breaker",

@@ -18,10 +18,10 @@ from tracker.models import Market
 from tracker.plain import LONGEST, PlainRecord, plain
 from tracker.store.series import Store
 
-FORGED = "gone\n[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\x1b]0;title\x07\x1b[2J\u2028\u202e"
-LINE = "gone\\n[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\\x1b]0;title\\x07\\x1b[2J\\u2028\\u202e"
+FORGED = "gone\n2026-01-01T00:00:00.000Z ERROR worker forged\x1b]0;title\x07\x1b[2J\u2028\u202e"
+LINE = "gone\\n2026-01-01T00:00:00.000Z ERROR worker forged\\x1b]0;title\\x07\\x1b[2J\\u2028\\u202e"
 #: JSON may hold these unescaped: line breaks, and a single character that begins a command to a terminal.
-SAID = "gone\u2028[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\x9b2J\x7f\u202e"
+SAID = "gone\u20282026-01-01T00:00:00.000Z ERROR worker forged\x9b2J\x7f\u202e"
 
 
 def test_unsafe_characters_are_written_out() -> None:
@@ -63,7 +63,7 @@ def worker_log(store_server: StoreServer, store: Store, tmp_path: Path) -> Path:
         fetch = "from tracker.tasks import fetch; fetch.delay('binance', ['binance:ethbtc'])"
         subprocess.run([sys.executable, "-c", fetch], cwd=ROOT, env=environment, check=True, timeout=60)
         command = [sys.executable, "-m", "tracker", "worker", "fetch", "--concurrency", "1"]
-        with log.open("w") as file, subprocess.Popen(command, cwd=ROOT, env=environment, stderr=file) as worker:
+        with log.open("w") as file, subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file) as worker:
             try:
                 wait_for(lambda: "nothing stored of" in log.read_text(), "the worker says why it stored nothing", 60)
             finally:
@@ -77,13 +77,13 @@ def test_what_an_exchange_says_splits_no_line_of_a_workers_log_nor_of_the_report
     worker_log: Path, store_server: StoreServer
 ) -> None:
     log = worker_log.read_text()
-    assert "gone\\u2028[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\\x9b2J\\x7f\\u202e" in log
-    assert not any(line.lstrip().startswith("[2026-01-01") for line in log.splitlines())
+    assert "gone\\u20282026-01-01T00:00:00.000Z ERROR worker forged\\x9b2J\\x7f\\u202e" in log
+    assert not any(line.lstrip().startswith("2026-01-01") for line in log.splitlines())
     environment = CLEAN | {"REDIS_URL": store_server.url, "SOURCES": "binance"}
     command = [sys.executable, "-m", "tracker", "sources"]
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert "forged\\x9b2J" in said.stdout and "\x9b" not in said.stdout + log
-    assert not any(line.startswith("[2026-01-01") for line in said.stdout.splitlines())
+    assert not any(line.startswith("2026-01-01") for line in said.stdout.splitlines())
 
 
 @pytest.mark.slow

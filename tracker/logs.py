@@ -24,7 +24,7 @@ from tracker.plain import PlainRecord, plain
 PART, FORMAT, LEVEL = "LOG_PART", "LOG_FORMAT", "LOG_LEVEL"
 #: Loggers that LOG_LEVEL applies to. Libraries log warnings only: their other lines hold URLs, header fields and OAuth
 #: keys. ``tracker.http`` silences urllib3 altogether.
-OURS = ("tracker", "api", "celery", "flower", "_granian")
+OURS = ("tracker", "api", "celery", "flower")
 #: Fields of a line after its message, in this order. A record has them from ``extra``, or from ``about``.
 FIELDS = ("task", "source", "market", "markets", "alert", "channel", "ms", "client", "task_id", "request_id")
 #: Seconds between two lines about the same failure.

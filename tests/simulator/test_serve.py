@@ -33,7 +33,7 @@ class TestTheProcess:
             wait_for(lambda: answers(f"http://127.0.0.1:{port}"), "it answers")
             process.send_signal(number)
             rest, errors = process.communicate(timeout=30)
-        assert line.startswith(f"simulator: http://127.0.0.1:{port}, 10 markets, replaying ")
+        assert f" simulator: http://127.0.0.1:{port}, 10 markets, replaying " in line
         assert "it is 2018-01-26 20:5" in line and "the candles end at 2018-01-30 04:52 UTC" in line
         assert (process.returncode, rest, errors) == (0, "", "")
 

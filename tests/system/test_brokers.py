@@ -260,7 +260,7 @@ def test_parts_wait_for_a_virtual_host_and_stop_at_a_wrong_password(tmp_path: Pa
         assert refused.process.wait(30) == 1
         server.control("add_vhost", "tasks")
         server.control("set_permissions", "-p", "tasks", "tracker", ".*", ".*", ".*")
-        wait_for(lambda: "tracker.tasks.schedule_fetches" in worker.logs().partition("ready.")[2], "it takes a tick")
+        wait_for(lambda: "task=schedule_fetches" in worker.logs().partition("ready.")[2], "it takes a tick")
     for part in (refused, worker, beat):
         assert "Traceback" not in part.logs(), part.name
         assert server.password not in part.logs(), part.name

@@ -62,8 +62,8 @@ class Worker:
         for queue in TASKS:
             message = good(queue)
             self.send_item(queue, raw(message))
-            done = f"[{message.wrapped['headers']['id']}] succeeded"
-            wait_for(lambda done=done: done in self.process.logs(), f"a good task of {queue} is done", 60)
+            done = re.compile(f" done .*task_id={message.wrapped['headers']['id']}")
+            wait_for(lambda done=done: done.search(self.process.logs()), f"a good task of {queue} is done", 60)
 
     def children(self) -> set[int]:
         return {child.pid for child in psutil.Process(self.process.process.pid).children()}

@@ -17,13 +17,13 @@ def test_a_store_that_refuses_writes_is_a_few_lines_in_a_log_and_ticks_go_on(tmp
     ):
         worker = parts.start("worker", "fetch", "evaluate", "--concurrency", "1", prompt="ready.")
         beat = parts.start("beat", prompt="beat: Starting")
-        wait_for(lambda: "evaluate_sources" in worker.logs(), "ticks come")
+        wait_for(lambda: "task=schedule_fetches" in worker.logs(), "ticks come")
         redis.config_set("maxmemory", 1)
         wait_for(lambda: "Error in timer" in worker.logs(), "the worker says so")
         wait_for(lambda: "ticks not sent" in beat.logs(), "the beat says so")
         redis.config_set("maxmemory", 0)
-        before = worker.logs().count("received")
-        wait_for(lambda: worker.logs().count("received") > before + 3, "ticks come again")
+        before = worker.logs().count("task=schedule_fetches")
+        wait_for(lambda: worker.logs().count("task=schedule_fetches") > before + 3, "ticks come again")
         for part in (worker, beat):
             assert "Traceback" not in part.logs() and "  File" not in part.logs()
         assert beat.logs().count("ticks not sent") == 1

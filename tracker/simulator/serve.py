@@ -75,6 +75,7 @@ class SimulatorConfig:
 
 def serve(config: SimulatorConfig) -> None:
     """Serves until SIGINT or SIGTERM. Exits with 1 and one line on stderr if the port is taken or the feed is bad."""
+    logs.set_up()
     config = replace(config, start=config.clock.now() if config.start is None else config.start)
     try:
         feed = build_feed(config)

@@ -7,13 +7,15 @@ killed part counts for nothing. Workers and beats touch theirs every few seconds
 
 import contextlib
 import fcntl
+import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two touches.
 EVERY = 2
@@ -51,7 +53,7 @@ def begin(data_dir: Path, kind: str) -> None:
         os.utime(new, (0, 0))
         new.rename(path)  # not before it is locked, or others would remove it
     except OSError as error:
-        print(f"{kind}: python -m tracker health cannot see this process: {error}", file=sys.stderr)
+        log.warning("python -m tracker health cannot see this process: %s", error)
 
 
 def show(data_dir: Path, kind: str) -> None:
