@@ -61,6 +61,7 @@ FAULTS = [
     Fault("TrackerNoBeat", {TICK: (61, 181), INTERVAL: (60, 60)}, {"source": "kraken"}),
     gauge("TrackerNoWorker", 'tracker_queue_workers{queue="notify"}', 1, 0, queue="notify"),
     gauge("TrackerPartsIdle", 'tracker_parts{kind="worker",state="idle"}', 0, 1, kind="worker"),
+    gauge("TrackerPartsIdle", 'tracker_parts{kind="beat",state="silent"}', 0, 1, kind="beat"),
     Fault("TrackerQueueBacklog", {WAITING: (20, 121), INTERVAL: (60, 60)}, {"queue": "fetch"}),
     Fault("TrackerQueueBacklog", {WAITING: (20, 31), INTERVAL: (5, 5)}, {"queue": "fetch"}),
     Fault("TrackerQueuesUnseen", {SEEN: (5, 61), WAITING: (20, 1_000), INTERVAL: (60, 60)}),

@@ -1,5 +1,6 @@
 """The Kubernetes manifests: they follow Kubernetes' schemas, run the parts with few rights, and name what exists."""
 
+import re
 import subprocess
 from dataclasses import fields
 from pathlib import Path
@@ -138,3 +139,28 @@ def test_keda_scales_the_workers_by_the_length_of_their_queue(broker: str) -> No
     assert all(isinstance(text, str) for text in trigger["metadata"].values())
     assert trigger["authenticationRef"]["name"] == login["metadata"]["name"]
     assert {each["key"] for each in login["spec"]["secretTargetRef"]} <= SECRETS
+
+
+def test_the_operator_of_prometheus_finds_the_ports_and_the_rules_find_the_jobs() -> None:
+    rules = (ROOT / "deploy" / "monitoring" / "alerts.yml").read_text()
+    for monitor in yaml.safe_load_all((FOLDER / "monitoring" / "podmonitors.yaml").read_text()):
+        assert monitor["metadata"]["namespace"] == KUSTOMIZATION["namespace"]
+        labels = monitor["spec"]["selector"]["matchLabels"]
+        [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+        ports = {
+            name: port["containerPort"]
+            for name, each in DEPLOYMENTS.items()
+            for port in container(name).get("ports", [])
+            if labels.items() <= each["spec"]["template"]["metadata"]["labels"].items()
+            and port["name"] == endpoint["port"]
+        }
+        job = monitor["metadata"]["name"]
+        assert [each["replacement"] for each in endpoint["relabelings"] if each["targetLabel"] == "job"] == [job]
+        assert re.search(rf'job="{job}"|job=~"tracker-', rules)
+        assert (
+            ports
+            == {
+                "tracker-api": {"api": load({}).api_port},
+                "tracker-parts": dict.fromkeys(("beat", *QUEUES), load({}).metrics_port),
+            }[job]
+        )

@@ -75,7 +75,7 @@ def test_prometheus_scrapes_the_services_that_have_metrics() -> None:
     ours = {name for name, service in COMPOSED.items() if service["image"] == "data-tracker"}
     assert set(found) == ours - {"simulator", "flower"}
     assert found.pop("api") == load({}).api_port
-    assert set(found.values()) == {9808}
+    assert set(found.values()) == {load({}).metrics_port}
 
 
 @pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana"])

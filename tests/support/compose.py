@@ -153,7 +153,7 @@ class Composed:
         if any(each.partition(":")[0] == "/tmp" for each in self.services[name]["tmpfs"]):
             own["TMPDIR"] = str(place)
         if self._is_ours(name):
-            bind = {"BIND_ADDRESS": "127.0.0.1", "DATA_DIR": str(place)}
+            bind = {"BIND_ADDRESS": "127.0.0.1", "METRICS_PORT": "0", "DATA_DIR": str(place)}
             ports = {f"{part.upper()}_PORT": str(self.ports[part]) for part in ("api", "flower", "simulator")}
             return CLEAN | self.image.environment | own | bind | ports
         return CLEAN | own | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}"}

@@ -32,17 +32,18 @@ def faster(text: str) -> str:
 
 
 class Monitoring:
-    """Scrapes ``targets``, which are addresses by job, and sends alerts to a receiver.
+    """Scrapes ``targets``, which are addresses by job, the API with its ``key``, and sends alerts to a receiver.
 
     ``sent``: what the receiver got, as (alert's name, its labels, whether it fires), oldest first.
     """
 
-    def __init__(self, folder: Path, targets: dict[str, list[str]]):
+    def __init__(self, folder: Path, targets: dict[str, list[str]], key: str):
         self.folder, self.targets = folder, targets
         self.ports = {"prometheus": free_port(), "alertmanager": free_port()}
         self.receiver = HttpServer()
         self.receiver.says(b"")
         self.secrets = make_secrets(folder)
+        (self.secrets / "metrics_key").write_text(key)
         self._write()
 
     def _write(self) -> None:
@@ -50,7 +51,6 @@ class Monitoring:
         configuration = yaml.safe_load(self._local("prometheus.yml"))
         for job in configuration["scrape_configs"]:
             del job["dns_sd_configs"]
-            job.pop("authorization", None)
             job["static_configs"] = [{"targets": self.targets[job["job_name"]]}]
         (self.folder / "alerts.yml").write_text(rules)
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
