@@ -15,7 +15,7 @@ from celery.signals import beat_init, task_prerun, worker_init
 from redis import RedisError
 
 from tracker import logs, pipeline
-from tracker.alerts import recorder, sender, unanswered
+from tracker.alerts import ranking, recorder, sender, unanswered
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.peers import Peers
 from tracker.alerts.rulebook import Rulebook
@@ -229,12 +229,13 @@ def evaluate(markets: list[str]) -> None:
 
 @app.task(send_events=False)  # housekeeping: Flower need not show it
 def evaluate_sources() -> None:
-    """Checks the rules on sources, and on their answers for each market."""
+    """Checks the rules on sources, on their answers for each market, and on ranks."""
     book = rulebook().current()
     now, sources = settings().clock.now(), settings().sources
     found = recorder.check_sources(store(), outbox(), book.stale, sources, now, book.wants_resolved)
     without = unanswered.check(store(), outbox(), book.silent, sources, now, book.wants_resolved)
-    publish_notices(found.rows + without.rows)
+    ranks = ranking.check(store(), outbox(), book.ranked, now, book.wants_resolved)
+    publish_notices(found.rows + without.rows + ranks.rows)
 
 
 @app.task

@@ -39,4 +39,12 @@ class SilentDetails(BaseModel):
     )
 
 
-Details = AllDetails | SpreadDetails | SilentDetails
+class RankDetails(BaseModel):
+    """Of the kind `rank`."""
+
+    position: int = Field(description="The position of the metric when it entered the top, 1 is the first.")
+    of: int = Field(description="How many metrics of its field had a rank.")
+    by: str = Field(description="What the ranking is by: stddev or cv.")
+
+
+Details = AllDetails | SpreadDetails | SilentDetails | RankDetails

@@ -13,9 +13,9 @@ from tests.support.stack import CLEAN
 from tests.support.stored import write_slot
 from tracker import pipeline
 from tracker.alerts import backtest
-from tracker.alerts.backtest import Past, of_files, report, run
+from tracker.alerts.backtest import Past, of_files, report, run, run_ranks
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import All, Condition, Ratio, Spread, Threshold
+from tracker.alerts.rules import All, Condition, Ranked, Ratio, Spread, Threshold
 from tracker.errors import TrackerError
 from tracker.models import Market
 from tracker.settings import load
@@ -147,6 +147,33 @@ def test_a_silence_is_looked_back_on_as_far_as_it_is_known(tmp_path):
     assert "it shows no trades alone: when a source gave no answer is not stored" in text
     assert "replay:ethbtc:volume" in text and "replay:ethbtc:price" not in text
     assert "replay:ethbtc:volume: no trades for 660 s, more than 600 s" in text
+
+
+@pytest.mark.slow
+def test_ranks_of_real_candles_are_those_of_a_plain_loop():
+    """Two days of prices: the second one has ranks."""
+    whole, minutes = of_files(FOLDER), 2_880
+    rows = [row for row, metric in enumerate(whole.metrics) if metric.endswith(":price")]
+    past = Past([whole.metrics[row] for row in rows], whole.values[rows, :minutes], whole.start, 60)
+    rule = Ranked(name="wild", top=3, leave=4, by="cv", cooldown=0)
+    inside, of, entered = set(), 0, []
+    for at in range(1_440, minutes):
+        days = {metric: past.values[row, at - 1_440 : at] for row, metric in enumerate(past.metrics)}
+        cv = {metric: np.nanstd(day) / np.nanmean(day) for metric, day in days.items() if not np.isnan(day).all()}
+        order = sorted(cv, key=cv.__getitem__, reverse=True)
+        entered += [(at, metric) for metric in order[:3] if metric not in inside and len(order) <= of]
+        inside, of = {metric for metric in order[:4] if metric in inside or metric in order[:3]}, len(order)
+    tallies = run_ranks(past, rule)
+    assert sorted((at, tally.metric) for tally in tallies for at in tally.edges) == sorted(entered)
+    assert len(entered) > 3
+
+
+def test_ranks_of_the_stored_day_are_not_known(tmp_path):
+    write(tmp_path, "ethbtc", [5] * 100)
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[rules.wild]\nkind = "rank"\ntop = 3\n')
+    text = report(load({"RULES": str(rules)}), None, None, str(tmp_path))
+    assert text.startswith("wild (rank): ranks of the past are not stored")
 
 
 def test_a_chart_is_in_its_upper_half_where_the_rule_was_above():

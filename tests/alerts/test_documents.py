@@ -38,14 +38,23 @@ def test_the_rules_file_can_be_used(tmp_path: Path) -> None:
     file = tmp_path / "rules.toml"
     file.write_text(block("toml", "[rules.busy]"))
     book = read(file, {"PHONE_URL": f"pover://{'u' * 30}@{'t' * 30}", "BOT_SECRET": "s3cret"})
-    assert [rule.name for rule in book.rules] == ["busy", "very-busy", "crash", "busy-rise", "off", "halted", "silent"]
+    assert [rule.name for rule in book.rules] == [
+        "busy",
+        "very-busy",
+        "crash",
+        "busy-rise",
+        "off",
+        "halted",
+        "wild",
+        "silent",
+    ]
     assert book.outlets["phone"].most == 5 and book.outlets["bot"].most == book.outlets["log"].most == 0
 
 
 def test_every_option_is_described() -> None:
     headings = {
         Rule: "Every kind has these options; a time",
-        LevelRule: "All but `stale`",
+        LevelRule: "All but `stale` and `rank`",
         SeriesRule: "baseline, `ratio`",
     }
     described = {kind: options_after(heading) for kind, heading in headings.items()}

@@ -11,12 +11,12 @@ import numpy as np
 
 from tracker.alerts import rules
 from tracker.alerts.rulebook import Rulebook
-from tracker.alerts.rules import LevelRule, Series
+from tracker.alerts.rules import LevelRule, Ranked, Rule, Series
 from tracker.alerts.rules.spread import medians
 from tracker.clock import utc
 from tracker.errors import TrackerError
 from tracker.models import FIELDS, Candles, Metric, matches
-from tracker.series import candles
+from tracker.series import candles, stats
 from tracker.series.ring import DAY, WINDOW
 from tracker.settings import Settings
 from tracker.simulator.feeds import Replay
@@ -88,13 +88,17 @@ class Tally:
 
 def report(settings: Settings, rule: str | None, metric: str | None, folder: str | None) -> str:
     """The text of ``rules backtest``; raises TrackerError if there is no such rule, metric or file."""
-    series = Rulebook(settings.rules).current().series
-    chosen = [each for each in series if rule in (None, each.name)]
+    book = Rulebook(settings.rules).current()
+    known: list[LevelRule | Ranked] = [*book.series, *book.ranked]
+    chosen = [each for each in known if rule in (None, each.name)]
     if not chosen:
-        raise TrackerError(f"no rule {rule} on values of metrics: there are {', '.join(each.name for each in series)}")
+        raise TrackerError(f"no rule {rule} on values of metrics: there are {', '.join(each.name for each in known)}")
     past = of_files(Path(folder)) if folder else of_store(settings)
     parts = []
     for each in chosen:
+        if isinstance(each, Ranked):
+            parts.append(_report_of_ranks(past, each, metric or "*"))
+            continue
         some = past.of(each, metric or "*")
         if some.metrics:
             parts.append(_report(some, each, run(some, each)))
@@ -157,14 +161,41 @@ def run(past: Past, rule: LevelRule) -> list[Tally]:
     return tallies
 
 
+def run_ranks(past: Past, rule: Ranked) -> list[Tally]:
+    """What ``rule`` does on every metric of ``past`` from its second day on: a rank is by the 24 h before."""
+    tallies = {metric: Tally(metric, np.full(past.values.shape[1], np.nan)) for metric in past.metrics}
+    width = WINDOW // past.step
+    for field_ in FIELDS:
+        rows = [row for row, metric in enumerate(past.metrics) if metric.endswith(f":{field_}")]
+        members, of = set[str](), 0
+        for column in range(width, past.values.shape[1]):
+            window = stats.describe(past.values[rows, column - width : column + 1], past.step)
+            scores = zip(getattr(window, rule.by).tolist(), [past.metrics[row] for row in rows], strict=True)
+            leaders = [metric for _, metric in sorted((each for each in scores if each[0] == each[0]), reverse=True)]
+            for position, metric in enumerate(leaders, start=1):
+                tallies[metric].levels[column] = -position
+                tallies[metric].above += position <= rule.top
+            entering = rule.entering(leaders, members)
+            if len(leaders) <= of:  # nothing enters while the ranking grows, as in ranking.check
+                for metric, position in entering.items():
+                    slot = past.start + column * past.step
+                    alert = rule.alert(metric, position, len(leaders), slot, float(slot))
+                    _tell(tallies[metric], rule, column, alert.text, past.step)
+            members, of = (members | entering.keys()) - rule.leaving(leaders, members), len(leaders)
+    return list(tallies.values())
+
+
 def _note(tally: Tally, rule: LevelRule, edge: rules.Edge, column: int, past: Past) -> None:
     """Notes an edge once, and an alert unless the metric had one within the cooldown, as Outbox.record does."""
-    if column in tally.edges:
-        return
-    tally.edges.append(column)
-    if not tally.alerts or (column - tally.alerts[-1][0]) * past.step >= max(rule.cooldown, 1):
+    if column not in tally.edges:
         slot = past.start + column * past.step
-        tally.alerts.append((column, edge.alert(rule, tally.metric, slot, float(slot)).text))
+        _tell(tally, rule, column, edge.alert(rule, tally.metric, slot, float(slot)).text, past.step)
+
+
+def _tell(tally: Tally, rule: Rule, column: int, text: str, step: int) -> None:
+    tally.edges.append(column)
+    if not tally.alerts or (column - tally.alerts[-1][0]) * step >= max(rule.cooldown, 1):
+        tally.alerts.append((column, text))
 
 
 def _filled(rows: np.ndarray, files: Replay) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +204,19 @@ def _filled(rows: np.ndarray, files: Replay) -> tuple[np.ndarray, np.ndarray]:
     return candles.fill(found, files.end - files.shift - 60, 60, float("nan"))
 
 
-def _report(past: Past, rule: LevelRule, tallies: Sequence[Tally]) -> str:
+def _report_of_ranks(past: Past, rule: Ranked, glob: str) -> str:
+    if past.values.shape[1] * past.step <= WINDOW + past.step:
+        return (
+            f"{rule.name} ({rule.KIND}): ranks of the past are not stored, and a rank is by the 24 h before it. "
+            "Candle files of more than a day can tell: --candles DIR"
+        )
+    tallies = [
+        tally for tally in run_ranks(past, rule) if rule.matches(tally.metric) and matches((glob,), tally.metric)
+    ]
+    return _report(past, rule, tallies)
+
+
+def _report(past: Past, rule: LevelRule | Ranked, tallies: Sequence[Tally]) -> str:
     slots = rule.cooldown // past.step
     title = f"{rule.name} ({rule.KIND}) over {past.days:.1f} days from {utc(past.start)}"
     if rule.UNKNOWN_PAST:
@@ -182,7 +225,7 @@ def _report(past: Past, rule: LevelRule, tallies: Sequence[Tally]) -> str:
     ranked = sorted(tallies, key=lambda tally: (-len(tally.alerts), tally.metric))
     rows = [
         f"{tally.metric:32}{tally.above:8}{len(tally.edges):8}{len(tally.alerts):8}"
-        f"{len(tally.alerts) / past.days:8.1f}{tally.told(slots):18}"
+        f"{len(tally.alerts) / past.days:8.1f}{tally.told(slots) if isinstance(rule, LevelRule) else '':18}"
         for tally in ranked
     ]
     if silent := sum(bool(np.isnan(tally.levels).all()) for tally in tallies):
@@ -194,7 +237,7 @@ def _report(past: Past, rule: LevelRule, tallies: Sequence[Tally]) -> str:
     return "\n".join([title, head, *rows, *charts, *([f"the last of {ranked[0].metric}:", *lines] if lines else [])])
 
 
-def _chart(past: Past, rule: LevelRule, tally: Tally) -> str:
+def _chart(past: Past, rule: LevelRule | Ranked, tally: Tally) -> str:
     """A bar for the largest level in each stretch of time, in the upper half if above the limit; ``^``: it fired."""
     stretch = -(-len(tally.levels) // WIDTH)
     padded = np.full(stretch * WIDTH, np.nan)

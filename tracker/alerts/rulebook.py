@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 from tracker.alerts import channels
 from tracker.alerts.channels import ConfiguredChannel
-from tracker.alerts.rules import DEFAULT_RULES, KINDS, LevelRule, Rule, Silent, Stale
+from tracker.alerts.rules import DEFAULT_RULES, KINDS, LevelRule, Ranked, Rule, Silent, Stale
 from tracker.alerts.tables import NAME, BadOption, Expected, Table, shown
 from tracker.errors import SettingsError
 from tracker.files import Unreadable, read_text
@@ -52,6 +52,11 @@ class RuleSet:
     def silent(self) -> tuple[Silent, ...]:
         """Those rules on values that are also about answers for a market."""
         return tuple(rule for rule in self.rules if isinstance(rule, Silent))
+
+    @property
+    def ranked(self) -> tuple[Ranked, ...]:
+        """The rules on ranks."""
+        return tuple(rule for rule in self.rules if isinstance(rule, Ranked))
 
     @property
     def wants_resolved(self) -> frozenset[str]:

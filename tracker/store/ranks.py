@@ -84,6 +84,12 @@ class Ranks(Stored):
         """Metric ids of ``field`` by rank, the most volatile first; equal ones by id, backwards."""
         return [metric.decode() for metric in self._raw.ask([("ZREVRANGE", rank_key(field), 0, -1)])[0]]
 
+    def leaders(self, field: str, by: str, count: int) -> tuple[list[str], int]:
+        """(the first ``count`` metrics of ``field`` by ``stddev`` or ``cv``, how many have that rank)."""
+        key = {"stddev": rank_key, "cv": cv_key}[by](field)
+        first, of = self._raw.ask([("ZREVRANGE", key, 0, count - 1), ("ZCARD", key)])
+        return [metric.decode() for metric in first], of
+
     def standing(self, metric: Metric) -> Standing | None:
         """A metric's summary and ranks; None if it has not been evaluated or has no samples."""
         return standing_of(self._raw.ask(ask_standing(metric)))

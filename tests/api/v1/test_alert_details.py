@@ -7,14 +7,31 @@ import numpy as np
 from api.v1.alerts import ExplainedAlert
 from tests.support.tracked import Tracked
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import All, Condition, LevelRule, Series, Silent, Spread, Threshold, firings, of_markets
+from tracker.alerts.rules import (
+    All,
+    Condition,
+    LevelRule,
+    Ranked,
+    Series,
+    Silent,
+    Spread,
+    Threshold,
+    firings,
+    of_markets,
+)
+from tracker.models import Alert
 
 
 def told(tracked: Tracked, rule: LevelRule, series: Series) -> Any:
     """The API's answer about the alert of ``rule`` on ``series``."""
     [(_, edge)] = firings(series, [rule])
     alert = edge.alert(rule, series.metrics[edge.row], 1_700_000_040, 1_700_000_071.0)
-    Outbox(tracked.store.redis).record(alert, 60, (), rule.definition())
+    return recorded(tracked, alert, rule.definition())
+
+
+def recorded(tracked: Tracked, alert: Alert, definition: dict[str, Any] | None = None) -> Any:
+    """The API's answer about ``alert``, which fits the schema."""
+    Outbox(tracked.store.redis).record(alert, 60, (), definition)
     answer = tracked.client.get(f"/v1/alerts/{alert.id}")
     assert ExplainedAlert.model_validate_json(answer.data, strict=True).model_dump() == answer.json
     return answer.json
@@ -46,8 +63,13 @@ def test_a_silence_is_told_with_its_cause(tracked: Tracked) -> None:
     volumes = np.array([[5.0] * 40 + [0.0] * 7])
     trades = told(tracked, Silent(name="quiet", after=300), Series(volumes, 60, ["kraken:btcusd:volume"]))
     assert trades["details"] == {"cause": "no trades"}
-    answers = Silent(name="quiet", after=300).alert("kraken:btcusd", 1_700_000_100.0, 60, 1_700_000_450.0)
-    Outbox(tracked.store.redis).record(answers, 60)
-    answer = tracked.client.get(f"/v1/alerts/{answers.id}")
-    assert ExplainedAlert.model_validate_json(answer.data, strict=True).model_dump() == answer.json
-    assert (answer.json["details"], answer.json["baseline"]) == ({"cause": "no answer"}, None)
+    unanswered = Silent(name="quiet", after=300).alert("kraken:btcusd", 1_700_000_100.0, 60, 1_700_000_450.0)
+    answer = recorded(tracked, unanswered)
+    assert (answer["details"], answer["baseline"]) == ({"cause": "no answer"}, None)
+
+
+def test_a_rank_is_told_with_its_position(tracked: Tracked) -> None:
+    alert = Ranked(name="wild", top=10).alert("kraken:btcusd:volume", 7, 120, 1_700_000_040, 1_700_000_071.0)
+    answer = recorded(tracked, alert)
+    assert answer["details"] == {"position": 7, "of": 120, "by": "stddev"}
+    assert (answer["value"], answer["factor"], answer["samples"], answer["baseline"]) == (7, 10, 120, None)

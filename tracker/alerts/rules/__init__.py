@@ -2,7 +2,7 @@
 
 Each kind of rule computes a level for a slot. The slot is above (level > limit), clear (level <= clear limit) or
 neither. A slot without a level, or with too few samples in its baseline, is neither. All else is common to all kinds.
-``stale`` alone has no slots: it is about a source.
+``stale`` and ``rank`` have no slots: they are about a source, and about a ranking.
 """
 
 from tracker.alerts.rules.base import SEVERITIES, LevelRule, Rule, SeriesRule
@@ -18,13 +18,14 @@ from tracker.alerts.rules.edges import (
     screen,
 )
 from tracker.alerts.rules.kinds import DEFAULT_RULES, Change, Ratio, Stale, Threshold, Zscore
+from tracker.alerts.rules.ranked import Ranked
 from tracker.alerts.rules.series import Series, of_markets
 from tracker.alerts.rules.silent import Silent
 from tracker.alerts.rules.spread import Spread
 from tracker.alerts.rules.together import All, Condition
 
 KINDS: dict[str, type[Rule]] = {
-    kind.KIND: kind for kind in (Ratio, Change, Threshold, Zscore, All, Spread, Silent, Stale)
+    kind.KIND: kind for kind in (Ratio, Change, Threshold, Zscore, All, Spread, Silent, Ranked, Stale)
 }
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Condition",
     "Edge",
     "LevelRule",
+    "Ranked",
     "Ratio",
     "Rule",
     "Series",

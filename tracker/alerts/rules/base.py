@@ -46,6 +46,10 @@ class Rule(Table, ABC):
     MESSAGE: ClassVar[str]
     #: The names that a message of this kind may use.
     TOLD: ClassVar[tuple[str, ...]] = TOLD
+    #: Why a metric may have no level in any slot.
+    LEVELLESS: ClassVar[str] = "too few samples"
+    #: What a backtest of this kind cannot show, if anything.
+    UNKNOWN_PAST: ClassVar[str] = ""
 
     name: str = ""
     match: Globs = ("*",)
@@ -98,10 +102,6 @@ class LevelRule(Rule):
     hold (``for`` in the file): the level must have been above the limit for so many seconds already.
     """
 
-    #: Why a metric may have no level in any slot.
-    LEVELLESS: ClassVar[str] = "too few samples"
-    #: What a backtest of this kind cannot show, if anything.
-    UNKNOWN_PAST: ClassVar[str] = ""
     #: Whether the median of the pair's exchanges must be beside the metrics that it looks at.
     NEEDS_PEERS: ClassVar[bool] = False
 
