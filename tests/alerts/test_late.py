@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support.days import HIGH, MARKETS, Days, trades
 from tests.support.hand_driven import START
@@ -181,3 +183,28 @@ def test_a_late_edge_that_is_found_while_the_digest_is_sent_is_in_another_one(st
     assert days.tick(0) == [(MARKETS[1], 21)]
     days.send(200)
     assert [title for _, title in days.told(days.phone)] == ["While away, 1 edge in 1 minute"] * 2
+
+
+ABSENCES = st.sampled_from(["tick", "tick", "fetch", "evaluate", "away", "hold back", "fail"])
+
+
+@given(st.sets(st.integers(5, 150), max_size=12), st.lists(st.tuples(ABSENCES, st.integers(1, 20)), max_size=7))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_edge_becomes_one_alert_whoever_was_away(store, spikes, steps):
+    store.redis.flushall()
+    market = {slot: trade for slot, trade in trades(spikes).items() if START - HOUR <= slot < START + 4 * HOUR}
+    days = Days(store, {MARKETS[0]: market})
+    days.tick()
+    for who, minutes in [*steps, ("tick", 2)]:
+        for _ in range(1 if who == "away" else minutes):
+            days.clock.time += 60 * (minutes if who == "away" else 1)
+            days.exchange.late = days.exchange.late + 60 if who == "hold back" else 0
+            days.exchange.fails = {MARKETS[0]: SourceError("status_503", "away")} if who == "fail" else {}
+            if who not in ("away", "evaluate"):
+                days.fetch()
+            if who not in ("away", "fetch"):
+                days.evaluate()
+    seen = int(days.clock.time - START) // 60
+    alerts = [(alert.slot - START) // 60 for alert in days.outbox.newest(1_000)]
+    assert sorted(alerts) == [at for at in sorted(spikes) if at < seen and at - 1 not in spikes]
+    assert days.outbox.firing().keys() <= {f"high:{MARKETS[0]}:volume"}

@@ -48,9 +48,9 @@ def found(
         for rule, edge in rules.firings(some, active, last - oldest):
             metric, slot = some.metrics[edge.row], first + edge.column * series.step
             if slot >= since[metric] and edge.column < last - fresh:
-                edges.append((rule, replace(edge.alert(rule, metric, slot, now), late=True)))
-    edges.sort(key=lambda each: each[1].slot)
-    return edges[max(len(edges) - most, 0) :]
+                edges.append((slot, metric, rule, edge))
+    newest = sorted(edges, key=lambda each: each[0])[max(len(edges) - most, 0) :]
+    return [(rule, replace(edge.alert(rule, metric, slot, now), late=True)) for slot, metric, rule, edge in newest]
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,19 @@ class _Absence:
 
 
 class Late:
-    """Records late alerts. May raise StoreError."""
+    """Records late alerts. ``full``: the absence has MOST already. May raise StoreError."""
 
     def __init__(self, outbox: Outbox):
-        self.outbox, self.deliveries = outbox, outbox.deliveries
+        self.outbox, self.deliveries, self.full = outbox, outbox.deliveries, False
 
     def record(
         self, alert: Alert, cooldown: int, told: Sequence[str], held: Sequence[str], definition: Mapping[str, Any]
     ) -> bool:
         """Stores a late ``alert``; the digests of the channels ``told`` tell it. False as in Outbox.record.
 
-        It is False beyond MOST too. For the channels ``held``, on which a silence lies, it gets an ordinary row: if it
-        still fires when the silence ends, they are told then. A late alert never holds back an alert that is not.
+        It is False too if the absence is full. The channels ``held``, which a silence keeps from being told, get an
+        ordinary row: they are told when the silence ends, if it still fires then. A late alert never holds back an
+        alert that is not late.
         """
         fired, late = fired_key(alert), f"{PREFIX}:fired-late:{alert.rule}:{alert.metric}"
         mine = f"{alert.slot}:{token_hex(8)}"
@@ -87,15 +88,15 @@ class Late:
             if alert.slot - max(map(slot_of, lasts)) < max(cooldown, 1):
                 return False
             absence = self._absence(pipe, told)
-            full = absence.count > MOST
+            self.full = absence.count > MOST
             pipe.multi()
             known = vars(absence) | {"count": min(absence.count, MOST)}
             pipe.hset(ABSENCE, mapping=known)
             pipe.expire(ABSENCE, LIFE)
-            if not full:
+            if not self.full:
                 pipe.set(late, mine, ex=max(cooldown, LIFE))
                 self._add(pipe, alert, absence, told, held, definition)
-            return not full
+            return not self.full
 
         return transact(self.outbox.redis, work, fired, late, ABSENCE)
 

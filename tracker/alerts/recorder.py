@@ -58,11 +58,14 @@ class Recorder:
         most = late.AT_ONCE - len(self.found.late)
         found = late.found(series, active, since, first, steps, self.now, most)
         silences = Silences(self.outbox.redis).all(self.outbox.deliveries.now()) if found else []
+        outbox = late.Late(self.outbox)
         for rule, alert in found:
+            if outbox.full:
+                break
             told = [channel for channel in rule.channels if channel in self.wants_late]
             is_silenced = any(matches(silence.match, alert.metric) for silence in silences)
             tellers, held = ([], told) if is_silenced else (told, [])
-            if late.Late(self.outbox).record(alert, rule.cooldown, tellers, held, rule.definition()):
+            if outbox.record(alert, rule.cooldown, tellers, held, rule.definition()):
                 self.found.late.append(alert)
                 self.end(f"{alert.rule}:{alert.metric}")
                 self.firing[f"{alert.rule}:{alert.metric}"] = alert.slot
