@@ -18,6 +18,11 @@ shaped = st.lists(
 ).map("".join)
 
 
+def begins_with_a_variable(refusal: SettingsError) -> bool:
+    """It may be another one, which the one that is set needs."""
+    return str(refusal).partition("=")[0] in VARIABLES
+
+
 @settings(max_examples=500)
 @given(name=st.sampled_from(sorted(VARIABLES)), text=st.text(ALPHABET, max_size=30) | shaped)
 def test_whatever_the_value_it_is_taken_or_refused_by_name(name, text):
@@ -25,7 +30,7 @@ def test_whatever_the_value_it_is_taken_or_refused_by_name(name, text):
     try:
         assert load({name: text}).ring
     except SettingsError as refusal:
-        assert str(refusal).startswith(f"{name}=") and "expected" in str(refusal)
+        assert begins_with_a_variable(refusal) and name in str(refusal) and "expected" in str(refusal)
         assert "hunter2" not in str(refusal) and len(str(refusal)) < 1_000
         assert len(str(refusal).splitlines()) == 1
 
@@ -36,7 +41,7 @@ def test_whatever_the_values_they_are_taken_or_one_is_refused(environment):
     try:
         assert load(environment).clock.now() > 0
     except SettingsError as refusal:
-        assert any(str(refusal).startswith(f"{name}=") for name in environment)
+        assert begins_with_a_variable(refusal) and any(name in str(refusal) for name in environment)
 
 
 @settings(max_examples=100)
