@@ -282,7 +282,7 @@ def test_a_secret_is_in_no_message_and_no_cause(value, tmp_path):
 def test_a_secret_is_not_in_what_settings_show_of_themselves():
     url, login = "redis://:hunter2@host", "me:hunter2"
     urls = {"REDIS_URL": url, "REDIS_READ_URL": url, "BROKER_URL": url, "FLOWER_BASIC_AUTH": login,
-            "HEARTBEAT_URL": "http://host/hunter2", "SENTRY_DSN": "http://hunter2@host/1"}  # fmt: skip
+            "HEARTBEAT_URL": "http://host/hunter2", "SENTRY_DSN": "https://hunter2@host/1"}  # fmt: skip
     settings = load(dict.fromkeys(SECRET - {"FLOWER_OAUTH2_SECRET"}, "hunter2") | urls)
     assert "hunter2" not in repr(settings)
 

@@ -1,7 +1,9 @@
 """Reports errors to Sentry and traces to OpenTelemetry, if their variables are set and their packages installed."""
 
+import atexit
 import logging
 from importlib.util import find_spec
+from threading import Thread
 from typing import Any
 
 from tracker import logs
@@ -20,8 +22,8 @@ MODULES = {
         "opentelemetry.instrumentation.flask",
     ),
 }
-#: Milliseconds that a process which ends waits for the receiver of its last spans.
-LAST_SPANS = 1_000
+#: Seconds that a process which ends waits for the receiver of what it has not sent yet.
+LAST = 1
 
 
 def check(settings: Settings) -> None:
@@ -73,7 +75,7 @@ def report_errors(settings: Settings) -> None:
         send_default_pii=False,
         max_request_body_size="never",
         max_breadcrumbs=0,
-        shutdown_timeout=LAST_SPANS / 1_000,
+        shutdown_timeout=LAST,
     )
     sentry_sdk.set_tag("part", logs.part())
 
@@ -93,10 +95,12 @@ def trace(settings: Settings) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider(resource=Resource.create({"service.name": f"data-tracker-{logs.part()}"}))
+    resource = Resource.create({"service.name": f"data-tracker-{logs.part()}"})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # that waits for as long as a receiver hangs
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{settings.otel_endpoint}/v1/traces")))
     trace.set_tracer_provider(provider)
     CeleryInstrumentor().instrument()
+    atexit.register(end, settings)
 
 
 def trace_requests(app: Any, settings: Settings) -> None:
@@ -117,14 +121,16 @@ def _hide_query(span: Any, *_: Any) -> None:
 
 
 def end(settings: Settings) -> None:
-    """Sends the last spans of this process."""
+    """Sends the last spans of this process, within LAST seconds."""
     if settings.otel_endpoint and _installed("opentelemetry.sdk"):
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.trace import get_tracer_provider
 
         provider = get_tracer_provider()
         if isinstance(provider, TracerProvider):
-            provider.force_flush(LAST_SPANS)
+            last = Thread(target=provider.force_flush, daemon=True)
+            last.start()
+            last.join(LAST)
 
 
 def _installed(module: str) -> bool:
