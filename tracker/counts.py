@@ -54,17 +54,17 @@ def prepare(data_dir: Path, kind: str) -> None:
 @cache
 def place() -> str:
     """The place of this process. Its lock ends with the process."""
-    for number in itertools.count():
-        try:
+    try:
+        for number in itertools.count():
             lock = os.open(f"{os.environ[FOLDER]}/{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError:
-            break
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-        else:
-            return str(number)
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+            else:
+                return str(number)
+    except OSError:  # no folder, no room, or a file system without locks
+        pass
     return f"without-place-{os.getpid()}"
 
 
