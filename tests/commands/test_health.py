@@ -118,7 +118,7 @@ def test_each_part_must_be_healthy_and_a_killed_one_counts_for_nothing(parts: Pa
 def test_a_worker_whose_data_folder_cannot_be_written_says_so_and_works(parts: Parts) -> None:
     (parts.folder / "data").write_text("a file, not a folder")
     worker = start(parts, "worker")
-    assert worker.logs().count("WARNING worker python -m tracker health cannot see this process: ") == 1
+    assert worker.logs().count("WARNING worker-fetch python -m tracker health cannot see this process: ") == 1
     assert health(parts)[0] == 1
 
 
