@@ -140,7 +140,7 @@ class State(Collector):
                 "Seconds since the oldest pending notice was made; 0: none.",
                 max(now - (oldest or now), 0),
             ),
-            _gauge("tracker_pending_deliveries", "Notices that are not delivered yet.", waiting),
+            _gauge("tracker_pending_deliveries", "Notices that are not delivered yet, and reminders to come.", waiting),
             _gauge("tracker_dead_deliveries", "Notices that were given up in the last week.", dead),
         ]
 

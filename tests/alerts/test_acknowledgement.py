@@ -183,6 +183,19 @@ def test_a_worker_that_dies_after_a_reminder_sends_that_one_again_and_no_other(r
     assert rota.outbox.deliveries.get(row).number == 1
 
 
+def test_a_reminder_to_come_is_no_notice_that_waits_and_ends_with_its_alert(rota):
+    rota.fire(RULE)
+    for _ in range(3):
+        rota.run(REMIND)
+        assert rota.outbox.deliveries.oldest_pending() > rota.time - 60
+    rota.acknowledge()
+    rota.run(3 * REMIND)
+    assert rota.outbox.deliveries.oldest_pending() > rota.time
+    rota.clear()
+    rota.run(60)
+    assert rota.outbox.deliveries.pending() == []
+
+
 def test_the_note_of_a_forgotten_alert_is_not_kept(rota, redis):
     assert not rota.outbox.acknowledge("no:such:1", "kim", "", NOW) and not rota.outbox.take_back("no:such:1")
     assert redis.keys("{dt1}:alert:*") == []

@@ -1,6 +1,7 @@
 """Edges in slots that came too late: recorded once, marked, and told in one digest to the channels that want it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,11 +9,14 @@ from hypothesis import strategies as st
 
 from tests.support.days import HIGH, MARKETS, Days, trades
 from tests.support.hand_driven import START
+from tests.support.redis_servers import Cluster
 from tracker import pipeline
 from tracker.alerts import late
 from tracker.alerts.silences import Silences
 from tracker.errors import SourceError
-from tracker.store.series import LATE
+from tracker.series.ring import Ring
+from tracker.store.connection import connect
+from tracker.store.series import LATE, Store
 
 HOUR = 3_600
 
@@ -208,3 +212,17 @@ def test_every_edge_becomes_one_alert_whoever_was_away(store, spikes, steps):
     alerts = [(alert.slot - START) // 60 for alert in days.outbox.newest(1_000)]
     assert sorted(alerts) == [at for at in sorted(spikes) if at < seen and at - 1 not in spikes]
     assert days.outbox.firing().keys() <= {f"high:{MARKETS[0]}:volume"}
+
+
+@pytest.mark.slow
+def test_a_cluster_keeps_it_too(tmp_path: Path) -> None:
+    with Cluster(tmp_path, replicas=0) as servers:
+        days = Days(Store(connect(servers.url), Ring()), {MARKETS[0]: trades([20, *range(30, 50)])})
+        days.tick()
+        assert days.tick(40) == [(MARKETS[0], 20), (MARKETS[0], 30)]
+        assert days.tick(0) == []
+        days.send(100)
+        days.tick(20)
+        days.tick()
+        days.send(30)
+        assert [event for event, _ in days.told(days.phone)] == ["digest", "resolved"]

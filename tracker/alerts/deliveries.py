@@ -48,10 +48,7 @@ class Deliveries:
         self.waiting = Waiting(redis, now)
 
     def add(self, pipe: Any, row: Delivery, after: float = 0) -> None:
-        """Adds ``row`` to the transaction ``pipe``. Its task is published just after that, or at ``after``.
-
-        A row with a wait is published after its wait.
-        """
+        """Adds ``row`` to the transaction ``pipe``. It is sent just after that, after its wait, or at ``after``."""
         if row.wait:
             pipe.hset(rows.key(row.id), "wait", row.wait)
             after = self.now() + row.wait
@@ -59,6 +56,12 @@ class Deliveries:
         pipe.hset(rows.key(row.id), mapping=new)
         pipe.expire(rows.key(row.id), LIFE)
         pipe.zadd(DUE, {row.id: after or self.now() + GRACE})
+
+    def hasten(self, pipe: Any, id: str) -> None:
+        """Adds to the transaction ``pipe``: the row waits no longer."""
+        pipe.hset(rows.key(id), "after", 0)
+        pipe.expire(rows.key(id), LIFE)
+        pipe.zadd(DUE, {id: self.now()})
 
     def get(self, id: str) -> Delivery | None:
         """The row of that id, or None if it is not stored."""
@@ -132,7 +135,7 @@ class Deliveries:
 
         def change(pipe: Any, stored: Stored) -> None:
             if rows.text(stored, "claimant") == token:  # as in repeat
-                self._wait(pipe, row, after)
+                self._wait(pipe, row, after, **({"made": after} if row.wait else {}))
 
         self._change([rows.key(row.id)], change)
 
@@ -319,8 +322,8 @@ class Deliveries:
         return self._change(keys, change, lambda pipe: tuple(map(pipe.hgetall, keys)))
 
     def _repeat(self, pipe: Any, row: Delivery, attempt: Attempt) -> None:
-        again = replace(row, tries=0, attempts=rows.newest(row.attempts, attempt))
-        self._wait(pipe, again, self.now() + row.wait, since=0, earliest=0, number=row.number + 1)
+        again, after = replace(row, tries=0, attempts=rows.newest(row.attempts, attempt)), self.now() + row.wait
+        self._wait(pipe, again, after, since=0, earliest=0, number=row.number + 1, made=after)
 
     def _wait(self, pipe: Any, row: Delivery, after: float, **more: float) -> None:
         pipe.hset(rows.key(row.id), mapping={"claimant": "", "until": 0, "after": after} | more | rows.known(row))

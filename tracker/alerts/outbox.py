@@ -92,7 +92,7 @@ class Outbox:
                 self.redis.hdel(FIRING_NOW, *subjects)
 
     def resolve(self, id: str, at: float, channels: Collection[str] = ()) -> list[str]:
-        """Ends an alert, once: returns the ids of the rows of its resolved notices.
+        """Ends an alert, once: returns the ids of the rows to look at now, those of its resolved notices first.
 
         ``channels``: those that want one. They get it if the alert has a notice for them. ``at``: Unix seconds of the
         evaluation that found it clear.
@@ -112,7 +112,10 @@ class Outbox:
             pipe.hset(_alert_key(id), mapping=_encoded(known))
             for row in rows:
                 self.deliveries.add(pipe, row)
-            return [row.id for row in rows]
+            waiting = plan.waiting(id, stored["rows"], stored["definition"])
+            for row_id in waiting:
+                self.deliveries.hasten(pipe, row_id)  # it ends, since the alert is over
+            return [*(row.id for row in rows), *waiting]
 
         return transact(self.redis, work, _alert_key(id), FIRING_NOW)
 

@@ -17,3 +17,9 @@ def rows(alert: str, channels: Sequence[str], definition: Mapping[str, Any]) -> 
     if every := definition.get("remind"):
         return told + [Delivery(alert, row.channel, REMINDER, wait=every) for row in told]
     return told
+
+
+def waiting(alert: str, rows: Sequence[str], definition: Mapping[str, Any]) -> list[str]:
+    """Those of the ``rows`` of ``alert`` (ids) that are sent only while it fires unacknowledged."""
+    later = {Delivery(alert, channel, FIRING).id for channel in definition.get("then", ())}
+    return [row for row in rows if row in later or row.endswith(f"/{REMINDER}")]

@@ -143,7 +143,7 @@ def _resolved_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str)
     """
     firing, now = outbox.deliveries.get(Delivery(row.alert, row.channel, FIRING).id), outbox.deliveries.now()
     if firing and firing.state == "pending":
-        next_try = firing.next_try if (firing.tries or firing.wait) and firing.next_try else now
+        next_try = firing.next_try if firing.tries and firing.next_try else now
         outbox.deliveries.put_off(row, token, min(max(next_try, now + AFTER_FIRING), now + AFTER_FIRING_AT_MOST))
     elif not firing or (firing.state in ("dead", "silenced") and not firing.tries):
         _end(outbox, row, "silenced", "nobody was told that it fires")
