@@ -1,5 +1,5 @@
-"""The part of a Celery worker that takes messages, with five things done differently: which messages it takes, how it
-sends events, how it connects, when it begins to stop, and that it shows that it is at work."""
+"""The part of a Celery worker that takes messages, with six things done differently: which messages it takes, how many,
+how it sends events, how it connects, when it begins to stop, and that it shows that it is at work."""
 
 import signal
 import time
@@ -11,7 +11,7 @@ from celery.worker import consumer
 from kombu import Connection, Message
 
 from tracker.settings import settings
-from tracker.worker import alive, deadline
+from tracker.worker import alive, deadline, slots
 from tracker.worker.admission import Admission
 from tracker.worker.stopping import between_events
 
@@ -43,6 +43,7 @@ class Consumer(consumer.Consumer):
                 handler(number, frame)
 
         signal.signal(signal.SIGTERM, stop)
+        slots.install()
         super().start()
 
     def retire(self) -> float:
