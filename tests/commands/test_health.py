@@ -5,18 +5,26 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
+from tests.support.exchange import Exchange
 from tests.support.parts import Parts
 from tests.support.processes import LocalProcess
 from tests.support.servers import StoreServer, free_port, wait_for
 from tests.support.stack import ROOT
+from tracker.clock import Clock
+from tracker.simulator.feeds import Generated
+from tracker.simulator.server import create_app
 
 pytestmark = pytest.mark.slow  # starts processes of its own
 
+FEED = Generated(seed=7, markets=1, exchanges=1)
+MARKET = "{0.exchange}:{0.pair}".format(FEED.markets[0])
 #: Seconds after which these tests count a process as unhealthy: more than two of its touches.
 WITHIN = "5"
 WORDS = {"worker": ("worker", "fetch", "--concurrency", "1"), "beat": ("beat",), "api": ("api",),
@@ -93,6 +101,23 @@ def test_a_part_is_healthy_while_it_does_its_work(
     assert process.wait(30) == 0
     becomes(NOTHING, parts)
     assert list((parts.folder / "data" / "alive").iterdir()) == []
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_that_is_busy_for_long_is_healthy(parts: Parts, store: StoreServer, pool: str) -> None:
+    """While it has as many tasks as it may have, it asks for no more."""
+    with Exchange(create_app(FEED, Clock())) as exchange:
+        parts.environment |= {"WORKER_POOL": pool, "SIMULATOR_URL": exchange.url}
+        start(parts, "worker")
+        healthy(parts, "worker")
+        exchange.delay = 3 * float(WITHIN)
+        sender = Celery("sender", broker=store.url, set_as_current=False)
+        sender.send_task("tracker.tasks.fetch", ("simulator", [MARKET]), queue="fetch")
+        wait_for(exchange.busy, "it is busy")
+        began = time.monotonic()
+        while exchange.busy():
+            assert health(parts)[0] == 0
+        assert time.monotonic() - began > 2 * float(WITHIN)
 
 
 def test_a_worker_that_never_reached_its_broker_is_not_healthy(parts: Parts, store: StoreServer) -> None:

@@ -12,7 +12,8 @@ import pytest
 from tests.support.command_line import parsed
 from tests.support.image import ROOT
 from tracker.commands.parts import QUEUES
-from tracker.settings import Settings
+from tracker.settings import Settings, load
+from tracker.worker import watchdog
 
 UNITS = ROOT / "deploy" / "systemd"
 PROGRAM = "/opt/data-tracker/bin/data-tracker"
@@ -67,3 +68,11 @@ def test_the_example_has_variables_of_the_tracker() -> None:
     names = re.findall(r"^#?([A-Z_]+)=", (UNITS / "environment.example").read_text(), re.MULTILINE)
     known = {field.metadata["name"] for field in fields(Settings)}
     assert names and {name.removesuffix("_FILE") for name in names} <= known
+
+
+@pytest.mark.parametrize("name", ["tracker-worker@.service", "tracker-beat.service"])
+def test_what_hangs_starts_again_within_two_intervals(name: str) -> None:
+    [seconds] = map(int, re.findall(r"^WatchdogSec=(\d+)$", SERVICES[name], re.MULTILINE))
+    longest_look = watchdog.EVERY + 15  # while the broker hangs: its socket_timeout
+    assert longest_look < seconds < 2 * load({}).intervals.of("simulator")
+    assert "Restart=always" in (UNITS / "tracker-.service.d" / "all.conf").read_text()

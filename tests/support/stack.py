@@ -37,7 +37,8 @@ class Stack:
         self.flower = f"http://127.0.0.1:{self.environment['FLOWER_PORT']}"
         self.metrics = f"http://127.0.0.1:{self.environment['METRICS_PORT']}/metrics"
         configured = load(self.environment)
-        self.redis = Redis.from_url(replace(configured, store_password=password(configured)).redis_url)
+        self.url = replace(configured, store_password=password(configured)).redis_url
+        self.redis = Redis.from_url(self.url)
         self.store = Store(self.redis, Ring(60))
         self.outbox = Outbox(self.redis)
         self.folder = folder

@@ -1,14 +1,11 @@
 """TLS as an operator with a certificate authority of its own has it: certificates made by openssl, and a front."""
 
-import asyncio
 import ssl
 import subprocess
-import threading
 from pathlib import Path
-from typing import Self
 
 from tests.support.programs import find
-from tests.support.servers import free_port
+from tests.support.relay import Relay
 
 NAMES = "subjectAltName=IP:127.0.0.1,DNS:localhost"
 
@@ -35,48 +32,11 @@ class Certificates:
         return f"ssl_ca_certs={self.authority}&ssl_certfile={self.certificate}&ssl_keyfile={self.key}"
 
 
-class Front:
-    """Takes connections with TLS from clients with a certificate, and passes them on to ``port`` of this machine.
-
-    The servers that the tests have speak no TLS themselves.
-    """
+class Front(Relay):
+    """Takes connections with TLS from clients with a certificate. The servers that the tests have speak no TLS."""
 
     def __init__(self, port: int, certificates: Certificates):
-        self.port, self._behind = free_port(), port
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates.authority)
-        self._context.load_cert_chain(certificates.certificate, certificates.key)
-        self._context.verify_mode = ssl.CERT_REQUIRED
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            onward = await asyncio.open_connection("127.0.0.1", self._behind)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.wait(
-            [asyncio.create_task(_copy(reader, onward[1])), asyncio.create_task(_copy(onward[0], writer))],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        writer.close()
-        onward[1].close()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        listening = asyncio.start_server(self._pass_on, "127.0.0.1", self.port, ssl=self._context)
-        asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass  # one side is gone
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates.authority)
+        context.load_cert_chain(certificates.certificate, certificates.key)
+        context.verify_mode = ssl.CERT_REQUIRED
+        super().__init__(port, context)

@@ -2,7 +2,7 @@
 
 Each part has a file in the folder ``alive`` in DATA_DIR. It locks the file as long as it lives, so that the file of a
 killed part counts for nothing. Workers and beats touch theirs every few seconds while they do their work.
-`python -m tracker health` reads the files. Under systemd, the process also tells its watchdog.
+`python -m tracker health` reads the files.
 """
 
 import contextlib
@@ -62,7 +62,6 @@ def show(data_dir: Path, kind: str) -> None:
     _shown = time.monotonic()
     with contextlib.suppress(OSError):  # ``begin`` has said it
         os.utime(_path(data_dir, kind))
-    _tell_systemd()
 
 
 def idle() -> float:
@@ -102,8 +101,8 @@ def _lives(path: Path) -> bool:
     return False
 
 
-def _tell_systemd() -> None:
-    """Resets the watchdog of a systemd unit, as sd_notify does."""
+def tell_systemd() -> None:
+    """Resets the watchdog of a systemd unit, as sd_notify does: this process does not hang."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

@@ -5,11 +5,13 @@ import time
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
+from celery.signals import beat_init
 
 from tracker import clock
 from tracker.settings import settings
 from tracker.store import skew
 from tracker.worker import alive
+from tracker.worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ class OurScheduler(Scheduler):
         self._sends = False  # whether the last tick was sent
         skew.keep(settings())  # before the entries note the time
         super().__init__(*args, **kwargs)
+        self.watchdog = Watchdog(self.app, "sends no ticks")
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         before = clock.ahead()
@@ -34,10 +37,12 @@ class OurScheduler(Scheduler):
         wait: float = super().tick(*args, **kwargs)
         if self._sends:
             alive.show(settings().data_dir, "beat")
+        self.watchdog.hears()
         return wait
 
     def close(self) -> None:
         """Called when the beat stops."""
+        self.watchdog.end()
         super().close()
         alive.end(settings().data_dir, "beat")
 
@@ -58,3 +63,8 @@ class OurScheduler(Scheduler):
         else:
             self._sends = True
             log.debug("%s sent", entry.name)
+
+
+@beat_init.connect
+def watch(sender: Any, **_: Any) -> None:
+    sender.scheduler.watchdog.begin()

@@ -7,18 +7,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from celery.worker import consumer
+from celery.worker import consumer, state
 from kombu import Connection, Message
 
 from tracker.settings import settings
 from tracker.worker import alive, deadline, slots
 from tracker.worker.admission import Admission
 from tracker.worker.stopping import between_events
+from tracker.worker.watchdog import Watchdog
 
 #: Seconds between two messages of events: Flower shows a task this much later.
 EVENTS_EVERY = 0.1
 #: Seconds between two tries to connect. Celery's own pauses grow to 30 s.
 CONNECT_EVERY = 3
+#: A worker that can take a message asks Redis for one, and gets an answer within a second, even if there is none.
+ANSWERED_WITHIN = 5
 
 
 class Consumer(consumer.Consumer):
@@ -44,7 +47,13 @@ class Consumer(consumer.Consumer):
 
         signal.signal(signal.SIGTERM, stop)
         slots.install()
-        super().start()
+        self._queues = list(self.app.amqp.queues.consume_from)  # a queue that is cancelled leaves Celery's own list
+        self._watchdog = Watchdog(self.app, "takes no messages")
+        self._watchdog.begin()
+        try:
+            super().start()
+        finally:
+            self._watchdog.end()
 
     def retire(self) -> float:
         """Takes no more messages. Returns for how many seconds what runs may go on; Celery must not wait once more."""
@@ -61,10 +70,32 @@ class Consumer(consumer.Consumer):
         hub.call_soon(self._show)
         hub.call_repeatedly(alive.EVERY, self._show)
 
+    def perform_pending_operations(self) -> None:
+        """Called at each turn of a loop without timers: some other brokers need that loop."""
+        super().perform_pending_operations()
+        if not self.hub:
+            self._show()
+
     def _show(self) -> None:
-        consumer = self.task_consumer
-        if consumer and any(map(consumer.consuming_from, consumer.queues)):
+        fault = self._fault()
+        self._watchdog.hears(fault)
+        if not fault:
             alive.show(settings().data_dir, "worker")
+
+    def _fault(self) -> str:
+        """Why no message can reach this worker; empty if one can."""
+        consumer = self.task_consumer
+        if not consumer:
+            return "it has no consumer"
+        if cancelled := [queue for queue in self._queues if not consumer.consuming_from(queue)]:
+            return f"its consumer of {', '.join(cancelled)} was cancelled"
+        channel = consumer.channel
+        if not hasattr(channel, "_brpop_sent_at"):  # not Redis: heartbeats end a dead connection to RabbitMQ
+            return ""
+        full = state.reserved_requests and not channel.qos.can_consume()
+        if full or time.monotonic() - (channel._brpop_sent_at or 0) < ANSWERED_WITHIN:
+            return ""
+        return "Redis does not answer it" if channel._in_poll else "it asks Redis for no messages"
 
     def connect(self) -> Connection:
         """Connects, and declares the queues of all workers: RabbitMQ binds each to its delays as soon as one starts."""

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from functools import cache
+from typing import NoReturn
 
 import psutil
 from redis import RedisError, TimeoutError
@@ -63,6 +64,11 @@ def _end() -> None:
         time.sleep(0.5)
     # Not to the log: its lock may be held.
     os.write(2, b"did not stop in time: the store or the broker does not answer. Exits now\n")
+    end_process()
+
+
+def end_process() -> NoReturn:
+    """Kills the children of this process and ends it with status 1, whatever its other threads do."""
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()
