@@ -48,7 +48,7 @@ class Overheard:
     def _listen(self) -> None:
         while True:
             try:
-                line = self._connection.read_response(disable_decoding=True)
+                line = self._connection.read_response(disable_decoding=True, timeout=None)  # parts may be slow to start
             except (ConnectionError, ValueError, OSError):
                 return  # it was closed
             words = [_bytes(word) for word in re.findall(rb'"((?:[^"\\]|\\.)*)"', line)]
