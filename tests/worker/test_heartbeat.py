@@ -12,6 +12,7 @@ from tests.support.redis_servers import APPEND, Server
 from tests.support.servers import free_port, wait_for
 from tracker.store import parts
 from tracker.store.parts import Seen
+from tracker.worker import alive
 
 pytestmark = pytest.mark.slow
 
@@ -47,3 +48,25 @@ def test_parts_are_seen_while_they_run_and_after_the_store_was_away(tmp_path: Pa
             assert parts.read(redis) == []
     finally:
         server.kill()
+
+
+def test_a_part_without_its_broker_is_seen_idle_until_the_broker_is_back(tmp_path: Path) -> None:
+    store, broker = Server(tmp_path, *APPEND).start(), Server(tmp_path, *APPEND).start()
+    variables = {"REDIS_URL": store.url, "BROKER_URL": broker.url, "DATA_DIR": str(tmp_path)}
+
+    def idle() -> dict[str, bool]:
+        """Kind -> whether it has done no work for two of its own looks."""
+        return {part.kind: part.idle > 2 * alive.EVERY + 1 for part in parts.read(store.client)}
+
+    try:
+        with Parts(tmp_path, **variables) as running:
+            running.start("beat", prompt="beat: Starting")
+            running.start("worker", "fetch", "--concurrency", "1", prompt="ready.")
+            wait_for(lambda: idle() == {"beat": False, "worker": False}, "both are at work")
+            broker.kill()
+            wait_for(lambda: idle() == {"beat": True, "worker": True}, "both are idle")
+            broker.start()
+            wait_for(lambda: idle() == {"beat": False, "worker": False}, "both are at work again")
+    finally:
+        store.kill()
+        broker.kill()
