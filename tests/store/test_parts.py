@@ -56,6 +56,15 @@ def test_a_part_that_stops_is_forgotten_and_others_stay(redis: Redis) -> None:
     assert redis.zcard(INDEX) == 1 and len(redis.keys("{dt1}:part:*")) == 1
 
 
+def test_a_part_that_was_killed_is_left_out_once_it_runs_again(redis: Redis) -> None:
+    killed = part(pid=1)
+    assert seen(redis, killed, SILENT + 2).state == "silent"
+    parts.write(redis, part(pid=2, host="other", began=killed.began + 1))
+    assert len(parts.read(redis)) == 2
+    parts.write(redis, part(pid=3, began=killed.began + 1))
+    assert [each.pid for each in parts.read(redis)] == [2, 3]
+
+
 def test_what_has_ended_leaves_nothing(redis: Redis) -> None:
     parts.write(redis, part(pid=1))
     redis.delete(f"{{dt1}}:part:{part(pid=1).id}")  # as its end does

@@ -49,7 +49,7 @@ def _beat(working: list[Seen]) -> Iterator[Finding]:
 
 
 def _at_work(parts: list[Seen]) -> Iterator[Finding]:
-    faults = [part for part in parts if part.state != "working" and not _replaced(part, parts)]
+    faults = [part for part in parts if part.state != "working"]
     for part in faults:
         if part.state == "silent":
             fault = f"{name(part)} has been silent for {span(part.age)}"
@@ -63,12 +63,6 @@ def _at_work(parts: list[Seen]) -> Iterator[Finding]:
         yield problem("parts", fault, advice)
     if parts and not faults:
         yield ok("parts", f"{sum(part.state == 'working' for part in parts)} at work")
-
-
-def _replaced(part: Seen, parts: list[Seen]) -> bool:
-    """Whether a silent part was started anew since."""
-    same = [each for each in parts if (each.kind, each.name, each.host) == (part.kind, part.name, part.host)]
-    return part.state == "silent" and any(each.began > part.began for each in same)
 
 
 def _clocks(overview: Overview) -> Iterator[Finding]:

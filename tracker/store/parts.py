@@ -97,7 +97,8 @@ def remove(redis: Redis, part: Part) -> None:
 def read(redis: Redis) -> list[Seen]:
     """The parts that sent a heartbeat within LIFE seconds, by kind, name and start. Raises StoreError.
 
-    Leaves out what it cannot read: a part of another version may write something else.
+    Leaves out what was killed and started again since, and what it cannot read: a part of another version may write
+    something else.
     """
     with translated():
         ids: Any = redis.zrange(INDEX, 0, -1)
@@ -108,8 +109,10 @@ def read(redis: Redis) -> list[Seen]:
             pipe.pttl(_key(id.decode()))
         (seconds, microseconds), *replies = pipe.execute()
     now = seconds + microseconds / 1e6
-    found = [_seen(text, left, now) for text, left in zip(replies[::2], replies[1::2], strict=True)]
-    return sorted((each for each in found if each), key=lambda each: (each.kind, each.name, each.began))
+    told = [_seen(text, left, now) for text, left in zip(replies[::2], replies[1::2], strict=True)]
+    found = sorted(filter(None, told), key=lambda each: (each.kind, each.name, each.began))
+    newest = {(each.kind, each.name, each.host): each.began for each in found}
+    return [each for each in found if each.state != "silent" or each.began == newest[each.kind, each.name, each.host]]
 
 
 def _seen(text: bytes | None, left: int, now: float) -> Seen | None:
