@@ -88,7 +88,16 @@ def flower_shows_the_worker(url: str) -> None:
     def metrics() -> str:
         return requests.get(f"{url}/metrics", timeout=10).text
 
+    def named(search: str) -> list[str]:
+        """The names of the tasks that the page shows for a search."""
+        asked = {"draw": "1", "start": "0", "length": "9", "order[0][column]": "0", "search[value]": search}
+        rows = requests.post(f"{url}/tasks/datatable", asked, timeout=10).json()["data"]
+        return [row["name"] for row in rows]
+
     wait_for(lambda: 'task="tracker.tasks.fetch"' in metrics(), "Flower hears of tasks")
+    market = f"{FEED.markets[0].exchange}:{FEED.markets[0].pair}"
+    wait_for(lambda: f"fetch {market}" in named(market), "Flower shows the fetch of a market")
+    assert "sweep" not in metrics()
     wait_for(lambda: requests.get(f"{url}/worker/all@{gethostname()}", timeout=10).ok, "the worker answers Flower")
 
 
