@@ -9,7 +9,7 @@ from redis import Redis
 from tests.support.http_server import HttpServer
 from tests.support.servers import StoreServer, free_port
 from tests.support.stack import CLEAN, ROOT
-from tracker.metrics import Metrics
+from tracker.metrics import metrics_page
 from tracker.settings import load
 from tracker.store.canary import STAGES, Canary
 from tracker.store.series import Store
@@ -39,7 +39,7 @@ def test_prometheus_sees_its_age_where_it_is_on(redis: Redis, store_server: Stor
 
     def page(**variables: str) -> bytes:
         settings = load({"REDIS_URL": store_server.url, **variables})
-        return Metrics(Store(redis, settings.ring), settings).page()
+        return metrics_page(Store(redis, settings.ring), settings).read()
 
     assert b"\ntracker_canary_age_seconds " in page(HEARTBEAT_URL="http://127.0.0.1/ping")
     assert b"tracker_canary_age_seconds" not in page()
