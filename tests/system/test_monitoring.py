@@ -12,7 +12,7 @@ from redis import OutOfMemoryError
 
 from tests.support.exchange import Exchange
 from tests.support.monitoring import FOLDER, Monitoring
-from tests.support.servers import free_port, wait_for
+from tests.support.servers import wait_for
 from tests.support.stack import ROOT, Stack
 from tracker.clock import Clock
 from tracker.simulator.feeds import Generated
@@ -45,7 +45,7 @@ def stack(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("tracker")
     (folder / "rules.toml").write_text(RULES)
     variables = {"RULES": str(folder / "rules.toml"), "INTERVAL": "2", "SIMULATOR_URL": exchange.url,
-                 "METRICS_PORT": str(free_port()), "FETCH_CONCURRENCY": "2", "EVALUATE_CONCURRENCY": "1",
+                 "FETCH_CONCURRENCY": "2", "EVALUATE_CONCURRENCY": "1",
                  "NOTIFY_CONCURRENCY": "1"}  # fmt: skip
     with Stack(folder / "var", **variables) as stack:
         stack.ready().redis.config_set("maxmemory", "1gb")
