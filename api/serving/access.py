@@ -86,7 +86,7 @@ class Guard:
         if not query.isascii() and not _is_utf8(query):
             raise Refused(HTTPStatus.BAD_REQUEST, "Send a query as UTF-8, with other bytes as %XX.")
         text = _sent(environ)
-        key = match(self._keys(), text) if text else None
+        key = match(self._keys(environ["PATH_INFO"]), text) if text else None
         allowance = self._spend(environ, key)
         headers = allowance.headers if allowance else []
         if allowance and allowance.left < 0:
@@ -144,9 +144,10 @@ class Guard:
         if writes and "HTTP_TRANSFER_ENCODING" in environ:
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "Send a body whose length is known, with `Content-Length`.")
 
-    def _keys(self) -> Mapping[str, Key]:
+    def _keys(self, path: str = "") -> Mapping[str, Key]:
+        """The keys that count for ``path``. Prometheus must learn that the store is away, however long it is."""
         try:
-            return self.known.newest()
+            return self.known.newest(math.inf if path == METRICS else STALE)
         except StoreError:
             raise _away("API keys cannot be looked up") from None
 
@@ -179,15 +180,15 @@ class KnownKeys:
         self._lock = Lock()
         self._asked = self._read = -math.inf
 
-    def newest(self) -> Mapping[str, Key]:
-        """Keys by id; raises StoreError if the last successful read was STALE seconds ago or earlier."""
+    def newest(self, longest: float) -> Mapping[str, Key]:
+        """Keys by id; raises StoreError if they were never read, or ``longest`` seconds ago or earlier."""
         with self._lock:
             now = time.monotonic()
             if now - self._asked >= UNASKED:
                 try:
                     self._known, self._read = self._keys.all(), now
                 except StoreError:
-                    if now - self._read >= STALE:
+                    if now - self._read >= longest:
                         raise
                 self._asked = now
             return self._known

@@ -162,6 +162,9 @@ def test_keys_are_known_for_a_while_when_the_store_is_away(tracked: Tracked, sto
     monkeypatch.setattr(access, "STALE", 0.0)
     answer = web.post(URL, headers=bearer(text))
     assert answer.status_code == 503 and answer.headers["Retry-After"]
+    assert web.get("/metrics", headers=bearer(text)).status_code == 200  # it tells that the store is away
+    assert web.get("/metrics", headers=bearer("wrong")).status_code == 401
+    assert client(tracked).get("/metrics", headers=bearer(text)).status_code == 503  # it never read the keys
     assert client(tracked).post(URL).status_code == 503  # keys may exist
 
 
