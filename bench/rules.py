@@ -17,8 +17,9 @@ from tests.support.servers import StoreServer
 from tests.support.stored import write_slot
 from tracker.alerts import rules
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import Change, LevelRule, Ratio, Series, Threshold, Zscore
-from tracker.models import FIELDS
+from tracker.alerts.peers import Peers
+from tracker.alerts.rules import All, Change, Condition, LevelRule, Ratio, Series, Silent, Spread, Threshold, Zscore
+from tracker.models import FIELDS, Market
 from tracker.pipeline import CHUNK, evaluate
 from tracker.store.connection import connect
 from tracker.store.series import Store
@@ -40,7 +41,16 @@ SETS: dict[str, list[LevelRule]] = {
         Threshold(name="high", above=150, match=("*:price",)),
         Zscore(name="odd", score=6),
     ],
+    "2 ratios, all, silent, spread": [
+        Ratio(name="jump"),
+        Ratio(name="leap", factor=6, match=("*:volume",)),
+        All(name="both", all=(Condition("volume", Ratio()), Condition("price", Change(percent=2, over=300)))),
+        Silent(name="quiet", after=600),
+        Spread(name="off", percent=8),
+    ],
 }
+#: Exchanges of each pair.
+EXCHANGES = 5
 
 
 def main() -> None:
@@ -49,25 +59,26 @@ def main() -> None:
     parser.add_argument("--spiking", type=float, default=0.02, help="share of metrics above the limit")
     parser.add_argument("--rounds", type=int, default=15, help="interleaved; the median counts")
     options = parser.parse_args()
-    markets = [f"bench:pair{number}" for number in range(options.metrics // len(FIELDS))]
+    count = options.metrics // len(FIELDS)
+    markets = [f"bench{number % EXCHANGES}:pair{number // EXCHANGES}" for number in range(count)]
     alone(markets, options.spiking, options.rounds)
     whole(markets, options.spiking, options.rounds)
 
 
 def alone(markets: list[str], spiking: float, rounds: int) -> None:
-    """Prints the time of the rules alone."""
-    metrics = [f"{market}:{field}" for field in FIELDS for market in markets]
+    """Prints the time of the rules alone, without those that need other exchanges from the store."""
     chunks = [
-        Series(values(len(part), spiking, start), RING.step, part)
-        for start in range(0, len(metrics), 2 * CHUNK)
-        if (part := metrics[start : start + 2 * CHUNK])
+        (part, values(len(FIELDS) * len(part), spiking, start))
+        for start in range(0, len(markets), CHUNK)
+        if (part := markets[start : start + CHUNK])
     ]
     show("rules alone", compare(rounds, lambda active: judge(chunks, active)))
 
 
-def judge(chunks: list[Series], active: Sequence[LevelRule]) -> None:
-    kept = [series.take(rules.screen(series, active)) for series in chunks]
-    rules.firings(Series.joined(kept), active)
+def judge(chunks: list[tuple[list[str], np.ndarray]], active: Sequence[LevelRule]) -> None:
+    for field, group in rules.by_field([rule for rule in active if not rule.NEEDS_PEERS]).items():
+        whole = [rules.of_markets(markets, windows, RING.step, field) for markets, windows in chunks]
+        rules.firings(Series.joined([series.take(rules.screen(series, group)) for series in whole]), group)
 
 
 def values(count: int, spiking: float, seed: int) -> np.ndarray:
@@ -82,12 +93,18 @@ def whole(markets: list[str], spiking: float, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder, StoreServer(Path(folder)) as server, connect(server.url) as redis:
         store, outbox = Store(redis, RING), Outbox(redis)
         fill(store, markets)
+        store.watch("bench", [Market(market, "a", "b") for market in markets])
+        peers = Peers(store, ["bench"])
         both = np.tile([100.0, 50.0], (len(markets), 1))
         both[np.random.default_rng(1).random(len(markets)) < spiking] *= 10
         write_slot(store, markets, RING.slot(NOW), both)
+
+        def work(active: Sequence[LevelRule]) -> None:
+            evaluate(store, outbox, active, markets, NOW, peers=peers)
+
         for active in (ONE, *SETS.values()):
-            evaluate(store, outbox, active, markets, NOW)  # records the alerts, once
-        show("whole evaluations", compare(rounds, lambda active: evaluate(store, outbox, active, markets, NOW)))
+            work(active)  # records the alerts, once
+        show("whole evaluations", compare(rounds, work))
 
 
 def compare(rounds: int, work: Callable[[Sequence[LevelRule]], object]) -> dict[str, list[float]]:

@@ -183,16 +183,15 @@ def evaluate(
 
     ``wants_resolved``: the channels that get a notice when an alert is over. ``fresh``: number of steps during which a
     slot may alert. Alerts in older slots that nobody has looked at are recorded as late; ``wants_late``: the channels
-    that get a digest of them. ``peers``: for rules that compare exchanges; by default there
-    are no other exchanges.
+    that get a digest of them. ``peers``: for rules that compare exchanges; by default there are no other exchanges.
     """
-    peers = peers or Peers(store, ())
     step, first = store.ring.step, store.ring.first(now)
     overdue = store.overdue(markets, store.ring.slot(now) - fresh * step)
     decoded = store.walk(markets, now, CHUNK)
     recorder = Recorder(outbox, now, wants_resolved, wants_late)
     firing = {subject.partition(":")[2] for subject in recorder.firing}
     groups = rules.by_field(active)
+    medians = (peers or Peers(store, ())).medians(markets, groups.get("price", ()), now)
     kept: dict[str, list[rules.Series]] = {field: [] for field in groups}
     since: dict[str, int] = {}
     looked_at: list[str] = []
@@ -210,7 +209,7 @@ def evaluate(
         for field, group in groups.items():
             series = rules.of_markets(some, values, step, field)
             if any(rule.NEEDS_PEERS for rule in group):
-                series = peers.beside(series, group, now)
+                series = medians.beside(series)
             rows = set(rules.screen(series, group, fresh).tolist())
             rows |= {row for row, metric in enumerate(series.metrics) if metric in firing or metric in since}
             if rows:

@@ -104,12 +104,16 @@ def test_watch_lists_are_read_once_a_minute(exchanges):
     assert exchanges.evaluated("b", now=NOW + LIFE) == []
 
 
-def test_without_such_a_rule_nothing_is_read_of_others(exchanges, monkeypatch):
+def test_each_market_of_the_pairs_is_read_once_and_without_a_rule_for_them_none(exchanges, monkeypatch):
     asked = []
-    monkeypatch.setattr(exchanges.store, "tails", lambda markets, *_: asked.append(markets))
+    tails = exchanges.store.tails
+    monkeypatch.setattr(exchanges.store, "tails", lambda markets, *rest: asked.append(markets) or tails(markets, *rest))
     exchanges.evaluated("a", rules=())
-    exchanges.evaluated("a", rules=(Spread(percent=1, match=("a:ethusd:price",)),))
     assert asked == []
+    exchanges.evaluated("a", rules=(Spread(percent=1, match=("a:ethusd:price",)),))
+    assert asked == [[]]
+    exchanges.evaluated("a", "b", rules=(OFF,))
+    assert asked[1:] == [[f"{each}:btcusd" for each in EXCHANGES]]
 
 
 def test_a_long_hold_is_looked_back_on(exchanges):

@@ -12,7 +12,7 @@ import numpy as np
 from tracker.alerts import rules
 from tracker.alerts.rulebook import Rulebook
 from tracker.alerts.rules import LevelRule, Ranked, Rule, Series
-from tracker.alerts.rules.spread import medians
+from tracker.alerts.rules.spread import medians, pair_of
 from tracker.clock import utc
 from tracker.errors import TrackerError
 from tracker.models import FIELDS, Candles, Metric, matches
@@ -64,9 +64,9 @@ class Past:
         return Past(metrics, self.values[[row_of[metric] for metric in metrics]], self.start, self.step, beside)
 
     def _medians(self, markets: Sequence[str]) -> dict[str, np.ndarray]:
-        everywhere = [Metric.parse(metric).market for metric in self.metrics if metric.endswith(":price")]
+        pairs = [pair_of(Metric.parse(metric).market) for metric in self.metrics if metric.endswith(":price")]
         prices, volumes = (self.values[[metric.endswith(f":{each}") for metric in self.metrics]] for each in FIELDS)
-        return medians(markets, everywhere, prices, volumes)
+        return medians([pair_of(market) for market in markets], pairs, prices, volumes)
 
 
 @dataclass

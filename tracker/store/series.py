@@ -110,7 +110,7 @@ class Store(Ranks, Sources):
         asked: list[Command] = [
             ("GETRANGE", ring_key(market), first, last) for market in markets for first, last in ranges
         ]
-        return self.ring.decode_tail(self._raw.ask(asked), now, count)
+        return self.ring.decode_tail(self._raw.ask(asked) if asked else [], now, count)
 
     def walk(self, markets: Sequence[str], now: float, count: int) -> Iterator[tuple[Sequence[str], Windows]]:
         """Yields (markets, windows) in chunks of ``count``. The server sends the next chunk while the caller works."""

@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tracker.alerts.rules import Series, Spread, firings, screen
-from tracker.alerts.rules.spread import medians
+from tracker.alerts.rules.spread import medians, pair_of
 
 MARKETS = ["a:btcusd", "b:btcusd", "c:btcusd", "d:btcusd"]
 RULE = Spread(name="off", percent=1)
+
+
+def pairs(markets):
+    return [pair_of(market) for market in markets]
 
 
 def found(prices, volumes=None, rule=RULE, markets=MARKETS, steps=None):
@@ -20,7 +24,7 @@ def found(prices, volumes=None, rule=RULE, markets=MARKETS, steps=None):
     prices = np.array(prices, float)
     volumes = np.ones(prices.shape) if volumes is None else np.array(volumes, float)
     markets = markets[: len(prices)]
-    beside = medians(markets, markets, prices, volumes) | {"volume": volumes}
+    beside = medians(pairs(markets), pairs(markets), prices, volumes) | {"volume": volumes}
     series = Series(prices, 60, [f"{market}:price" for market in markets], beside, closed=True)
     slots = prices.shape[1]
     edges = firings(series, [rule], slots - 1 if steps is None else steps)
@@ -47,7 +51,7 @@ def test_two_exchanges_cannot_tell_which_one_is_off():
 
 def test_an_even_number_of_exchanges_has_the_mean_of_the_two_in_the_middle():
     prices = np.array([[90.0], [100.0], [102.0], [200.0]])
-    both = medians(MARKETS[:1], MARKETS, prices, np.ones(prices.shape))
+    both = medians(["btcusd"], pairs(MARKETS), prices, np.ones(prices.shape))
     assert (both["median"].tolist(), both["exchanges"].tolist()) == ([[101.0]], [[4.0]])
 
 
@@ -71,7 +75,7 @@ def test_it_has_a_direction_and_a_clear_level():
 
 def test_pairs_and_markets_that_nobody_else_trades_have_no_median():
     prices = np.array([[100.0], [50.0]])
-    both = medians(["a:btcusd", "a:none"], ["a:btcusd", "a:ethusd"], prices, np.ones((2, 1)))
+    both = medians(["btcusd", "none"], ["btcusd", "ethusd"], prices, np.ones((2, 1)))
     np.testing.assert_array_equal(both["exchanges"], [[1], [0]])
     np.testing.assert_array_equal(both["median"], [[100], [np.nan]])
     assert medians([], [], np.empty((0, 3)), np.empty((0, 3)))["median"].shape == (0, 3)
@@ -79,7 +83,7 @@ def test_pairs_and_markets_that_nobody_else_trades_have_no_median():
 
 def test_an_alert_says_what_the_others_ask():
     prices = np.array([[102.5], [100.0], [100.2]])
-    beside = medians(MARKETS[:3], MARKETS[:3], prices, np.ones((3, 1))) | {"volume": np.ones((3, 1))}
+    beside = medians(pairs(MARKETS[:3]), pairs(MARKETS[:3]), prices, np.ones((3, 1))) | {"volume": np.ones((3, 1))}
     series = Series(prices, 60, [f"{market}:price" for market in MARKETS[:3]], beside, closed=True)
     [(rule, edge)] = firings(series, [RULE], 0)
     alert = edge.alert(rule, "a:btcusd:price", 60, 61.0)
@@ -132,7 +136,7 @@ def test_all_markets_at_once_find_what_plain_loops_find(markets, slots, data, di
         for each in (price, volume)
     )
     rule = Spread(percent=1, direction=direction, exchanges=exchanges)
-    beside = medians(markets, markets, prices, volumes) | {"volume": volumes}
+    beside = medians(pairs(markets), pairs(markets), prices, volumes) | {"volume": volumes}
     series = Series(prices, 60, [f"{market}:price" for market in markets], beside, closed=True)
     edges = [(edge.row, edge.column) for _, edge in firings(series, [rule], slots - 1)]
     assert sorted(edges) == plainly(prices, volumes, markets, rule)

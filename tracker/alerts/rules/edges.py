@@ -54,7 +54,7 @@ def screen(series: Series, rules: Sequence[LevelRule], steps: int = FRESH_STEPS)
     at = _fresh(series, steps)
     found = np.zeros(len(series.values), bool)
     for rule in rules:
-        found |= (rule.peak(at) > rule.limit) & _mask(rule.match, series.metrics)
+        found |= (rule.peak(at) > rule.limit) & matched(rule.match, series.metrics)
     return np.flatnonzero(found)
 
 
@@ -157,7 +157,8 @@ def _last_judged(series: Series, rule: LevelRule, before: int) -> tuple[np.ndarr
 
 
 @lru_cache(4_096)
-def _mask(globs: tuple[str, ...], metrics: tuple[str, ...]) -> np.ndarray:
+def matched(globs: tuple[str, ...], metrics: tuple[str, ...]) -> np.ndarray:
+    """Which of ``metrics`` (n,) one of ``globs`` matches: bool (n,)."""
     if "*" in globs:
         return np.ones(len(metrics), bool)
     return np.array([matches(globs, metric) for metric in metrics], bool)

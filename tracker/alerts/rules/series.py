@@ -19,7 +19,8 @@ class Series:
 
     values: (n, rows), oldest slot first, NaN for missing, the last column the slot in progress. A row's newest sample
     may still change, the ones before it do not; if ``closed``, that does not either. step: seconds of a slot. metrics:
-    their ids (n,), where needed. beside: name -> (n, rows), for rules that look at more than one series of a market.
+    their ids (n,), where needed. beside: name -> (n, rows), or the newest columns alone, for rules that look at more
+    than one series of a market.
     """
 
     def __init__(
@@ -75,6 +76,13 @@ class WindowSlice:
             ("beside", name),
             lambda: WindowSlice(Series(of.beside[name], of.step, closed=of.closed), self.first, self.last),
         )
+
+    def value_beside(self, name: str) -> np.ndarray:
+        """The values of the series ``name`` in these columns: (n, k), NaN where it is not known so far back."""
+        values = self.series.beside[name]
+        unknown = self.values.shape[1] - values.shape[1]
+        known = values[:, max(self.first - unknown, 0) : max(self.last + 1 - unknown, 0)]
+        return np.hstack([np.full((len(values), self.value.shape[1] - known.shape[1]), np.nan), known])
 
     def columns(self, first: int, last: int) -> "WindowSlice":
         """Other columns of the same series."""

@@ -62,13 +62,13 @@ class Spread(LevelRule):
 
     def level(self, at: WindowSlice) -> np.ndarray:
         median, exchanges = self.grounds(at)
-        judged = at.final & (exchanges >= self.exchanges) & (median > 0) & (at.beside("volume").value != 0)
+        judged = at.final & (exchanges >= self.exchanges) & (median > 0) & (at.value_beside("volume") != 0)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             percent = np.where(judged, (at.value / median - 1) * (100 / ROUNDING), np.nan)
         return directed(percent, self.direction, at.final)
 
     def grounds(self, at: WindowSlice) -> tuple[np.ndarray, np.ndarray]:
-        return at.beside("median").value, at.beside("exchanges").value
+        return at.value_beside("median"), at.value_beside("exchanges")
 
     def details(self, at: WindowSlice, row: int, k: int) -> dict[str, Any]:
         """The median, the number of exchanges that it is of, and the difference in percent."""
@@ -83,33 +83,38 @@ def pair_of(market: str) -> str:
 
 
 def medians(
-    wanted: Sequence[str], markets: Sequence[str], prices: np.ndarray, volumes: np.ndarray
+    wanted: Sequence[str], pairs: Sequence[str], prices: np.ndarray, volumes: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What ``Spread`` needs beside the prices of the markets ``wanted``: ``median``, ``exchanges``, (m, slots) each.
+    """What ``Spread`` needs beside the prices of markets of the pairs ``wanted``: ``median``, ``exchanges``.
 
-    ``prices`` and ``volumes``: (p, slots) of ``markets``, all exchanges of each pair among them. NaN is a missing value
-    or one that is not final. A price in a slot without a trade is carried over, so it does not count.
+    ``pairs`` (p,), ``prices`` and ``volumes`` (p, slots) are of markets, all exchanges of each pair among them; the
+    results: (m, slots) each. NaN is a missing value or one that is not final. A price in a slot without a trade is
+    carried over, so it does not count.
     """
-    traded = np.where(volumes == 0, np.nan, prices)
     rows_of: dict[str, list[int]] = {}
-    for row, market in enumerate(markets):
-        rows_of.setdefault(pair_of(market), []).append(row)
-    found = {pair: _median(traded[rows_of.get(pair, [])]) for pair in {pair_of(market) for market in wanted}}
-    empty = np.empty((0, prices.shape[1]))
-    median = [found[pair_of(market)][0] for market in wanted]
-    exchanges = [found[pair_of(market)][1] for market in wanted]
-    return {"median": np.array(median) if median else empty, "exchanges": np.array(exchanges) if exchanges else empty}
+    for row, pair in enumerate(pairs):
+        rows_of.setdefault(pair, []).append(row)
+    traded = np.where(volumes == 0, np.nan, prices)
+    place = {pair: at for at, pair in enumerate(dict.fromkeys(wanted))}
+    rows = [rows_of.get(pair, []) for pair in place]
+    counts = np.array([len(each) for each in rows], int)
+    median, exchanges = np.full((len(rows), prices.shape[1]), np.nan), np.zeros((len(rows), prices.shape[1]))
+    for count in set(counts.tolist()) - {0}:  # all pairs with as many exchanges at once
+        same = np.flatnonzero(counts == count)
+        median[same], exchanges[same] = _medians(traded[[rows[at] for at in same.tolist()]])
+    index = np.array([place[pair] for pair in wanted], int)
+    return {"median": median[index], "exchanges": exchanges[index]}
 
 
-def _median(prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The median of the present values in each column, NaN without any, and their number: (slots,) each."""
-    if not len(prices):
-        return np.full(prices.shape[1], np.nan), np.zeros(prices.shape[1])
-    ordered = np.sort(prices, axis=0)  # NaN comes last
-    count = np.count_nonzero(~np.isnan(ordered), axis=0)
-    columns = np.arange(prices.shape[1])
+def _medians(prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The median of the present prices of each pair's exchanges, NaN without any, and their number.
+
+    ``prices``: (pairs, exchanges, slots); the results: (pairs, slots).
+    """
+    ordered = np.sort(prices, axis=1)  # NaN comes last
+    count = np.count_nonzero(~np.isnan(ordered), axis=1)
     low, high = (
-        ordered[np.maximum(count - 1, 0) // 2, columns],
-        ordered[np.minimum(count // 2, len(ordered) - 1), columns],
+        np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]
+        for middle in (np.maximum(count - 1, 0) // 2, np.minimum(count // 2, prices.shape[1] - 1))
     )
-    return (low + high) / 2, count.astype(float)
+    return (low + high) / 2, count
