@@ -27,10 +27,7 @@ def check_rules(settings: Any) -> None:
     from tracker.alerts.rulebook import Rulebook
 
     book = Rulebook(settings.rules).current()
-    lines = [
-        f"  {rule.name:24}{rule.KIND:10}{', '.join(rule.match):32} -> {', '.join(rule.channels) or 'nobody'}"
-        for rule in book.rules
-    ]
+    lines = [f"  {rule.name:24}{rule.KIND:10}{', '.join(rule.match):32} -> {_told(rule)}" for rule in book.rules]
     channels = [f"  {name:24}{outlet.kind}" for name, outlet in book.outlets.items()]
     where = settings.rules or "built in, RULES names no file"
     show("\n".join([f"rules ({where}):", *lines, "channels:", *channels, "ok"]))
@@ -142,6 +139,11 @@ def redrive(settings: Any, ids: tuple[str, ...]) -> None:
     if ids and not done:
         raise TrackerError("none of these is dead: python -m tracker deliveries list")
     show("\n".join([*done, f"{len(done)} to be sent again"]))
+
+
+def _told(rule: Any) -> str:
+    told = ", ".join(rule.channels) or "nobody"
+    return f"{told}, after {rule.then_after} s {', '.join(rule.then)}" if rule.then else told
 
 
 def _noted(found: bool, id: str) -> None:
