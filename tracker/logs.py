@@ -111,7 +111,7 @@ def utc_time(record: logging.LogRecord) -> str:
 
 def _shown(value: Any) -> str:
     text = str(value)
-    return text if BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if BARE.fullmatch(text) else '"' + text.replace('"', '\\"') + '"'
 
 
 class OneLine(logging.Filter):
