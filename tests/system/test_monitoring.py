@@ -48,8 +48,7 @@ def stack(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Itera
                  "FETCH_CONCURRENCY": "2", "EVALUATE_CONCURRENCY": "1",
                  "NOTIFY_CONCURRENCY": "1"}  # fmt: skip
     with Stack(folder / "var", **variables) as stack:
-        stack.ready().redis.config_set("maxmemory", "1gb")
-        yield stack
+        yield stack.ready()
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +77,7 @@ def control(stack: Stack, *words: str) -> None:
 def test_every_metric_of_the_rules_and_of_the_board_exists_and_every_panel_shows_something(
     stack: Stack, monitoring: Monitoring
 ) -> None:
+    stack.redis.config_set("maxmemory", "1gb")
     pages = [f"http://{address}/metrics" for addresses in monitoring.targets.values() for address in addresses]
     used = (FOLDER / "alerts.yml").read_text() + json.dumps(TARGETS)
     names = set(re.findall(r"\btracker_\w+", used)) - ABSENT
@@ -92,7 +92,7 @@ def test_every_metric_of_the_rules_and_of_the_board_exists_and_every_panel_shows
         return [each["expr"] for each in TARGETS if not shown(monitoring, each)]
 
     wait_for(lambda: not empty(), f"every panel shows something: {empty()}", 60)
-    wait_for(lambda: not monitoring.query("ALERTS"), "no alert fires while all is well")
+    wait_for(lambda: not monitoring.query("ALERTS"), "no alert fires while all is well", 60)
 
 
 def shown(monitoring: Monitoring, target: dict[str, str]) -> bool:
@@ -143,7 +143,7 @@ def test_a_store_that_is_full(stack: Stack, monitoring: Monitoring) -> None:
             stack.redis.append("filler", bytes(MB // 100))
     monitoring.wait_until_told("TrackerStoreMemory", since=before)
     stack.redis.delete("filler")
-    stack.redis.config_set("maxmemory", "1gb")
+    stack.redis.config_set("maxmemory", 0)
     monitoring.wait_until_told("TrackerStoreMemory", False, before)
 
 
@@ -153,6 +153,7 @@ def test_a_scrape_with_a_key_is_answered_in_time_while_the_store_is_away(stack: 
     def page() -> str:
         return requests.get(f"{stack.api}/metrics", headers={"Authorization": f"Bearer {key}"}, timeout=10).text
 
+    wait_for(lambda: "tracker_store_up 1.0" in page(), "the API knows the key")
     control(stack, "stop", "store")
     try:
         wait_for(lambda: "tracker_store_up 0.0" in page(), "it says that the store is away")
