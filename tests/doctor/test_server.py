@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from redis import Redis, RedisError
 
+from api import create_app
 from tests.support import acl
 from tests.support.disk import mounted
 from tests.support.examined import examined, problems, states
 from tests.support.redis_servers import APPEND, Cluster, Server
 from tests.support.servers import free_port, wait_for
+from tracker.settings import load
 
 #: What is found of the store's servers.
 CHECKS = ("store", "eviction", "append-only file", "store's disk", "store's memory")
@@ -111,6 +113,7 @@ def test_a_server_whose_disk_is_full(tmp_path: Path) -> None:
             assert examined(REDIS_URL=server.url, SOURCES="kraken").keys() > {"sources", "backlog"}  # it has a budget
             [here] = problems(examined(REDIS_URL=server.url, DATA_DIR=str(tmp_path)))["disk"]
             assert here.startswith("0 MB are free")
+            assert create_app(load({"REDIS_URL": server.url})).test_client().get("/v1/alerts").status_code == 200
         finally:
             server.kill()
 

@@ -36,8 +36,9 @@ def connect(url: str, tries: int = 6, patience: float = 15, pause: float = 0, lo
     """
 
     def options(tries: int) -> dict[str, Any]:
-        # A check before a command is for what can be tried again, and a server whose disk is full refuses its PING.
-        check = {"health_check_interval": 10} if tries > 1 else {}
+        # Ask an idle connection whether it is alive before each command. Who cannot wait does without: a server whose
+        # disk is full refuses this PING, and answers reads.
+        check = {"health_check_interval": 10} if tries > 1 and not pause else {}
         return _waiting(patience, FailFast(tries, pause) if pause else _patient(tries)) | check
 
     try:
