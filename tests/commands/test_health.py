@@ -103,11 +103,10 @@ def test_a_part_is_healthy_while_it_does_its_work(
     assert list((parts.folder / "data" / "alive").iterdir()) == []
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_worker_that_is_busy_for_long_is_healthy(parts: Parts, store: StoreServer, pool: str) -> None:
+def test_a_worker_that_is_busy_for_long_is_healthy(parts: Parts, store: StoreServer) -> None:
     """While it has as many tasks as it may have, it asks for no more."""
     with Exchange(create_app(FEED, Clock())) as exchange:
-        parts.environment |= {"WORKER_POOL": pool, "SIMULATOR_URL": exchange.url}
+        parts.environment |= {"WORKER_POOL": "threads", "SIMULATOR_URL": exchange.url}
         start(parts, "worker")
         healthy(parts, "worker")
         exchange.delay = 3 * float(WITHIN)

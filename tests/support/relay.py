@@ -1,6 +1,7 @@
 """A relay before a server. Its connections can die as on a network that drops their packets: nobody is told."""
 
 import asyncio
+import contextlib
 import ssl
 import threading
 from typing import Self
@@ -29,10 +30,9 @@ class Relay:
         except OSError:
             writer.close()
             return
-        await asyncio.wait(
-            [asyncio.create_task(_copy(*way, lost)) for way in ((reader, onward[1]), (onward[0], writer))],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        ways = [asyncio.create_task(_copy(*way, lost)) for way in ((reader, onward[1]), (onward[0], writer))]
+        with contextlib.suppress(asyncio.CancelledError):  # the relay ends
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         writer.close()
         onward[1].close()
 
