@@ -139,7 +139,7 @@ def fetch(store: Store, name: str, source: Source, market: str, clock: Clock, fr
     kept = _kept(slots, answer, store.ring, asked, now)
     settled = _settled(store.ring, source.skew, asked, clock)
     if known is None and answer.until is not None:  # the rest of a first fetch is no absence
-        store.note_late(market, store.ring.slot(asked))
+        store.note_begun(market, store.ring.slot(asked))
     elif known and (late := _late(store.ring, tail, slots[kept], values[kept], asked, fresh)) is not None:
         store.note_late(market, late)
     store.write(name, market, slots[kept], values[kept], now, known is None, answer.refused, settled)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.days import HIGH, MARKETS, Days, trades
@@ -157,7 +157,7 @@ def test_a_long_absence_is_bounded(store, monkeypatch):
     days.tick()
     assert [at for _, at in days.tick(320)] == [*range(10, 300, 4)][-30:]
     days.exchange.trades = {MARKETS[1]: days.exchange.trades[MARKETS[0]]}
-    store.redis.hset(LATE, MARKETS[1], START)
+    store.note_late(MARKETS[1], START)
     assert len(days.tick(0)) == 10
     days.send(200)
     [digest] = days.phone.taken
@@ -193,7 +193,9 @@ ABSENCES = st.sampled_from(["tick", "tick", "fetch", "evaluate", "away", "hold b
 
 
 @given(st.sets(st.integers(5, 150), max_size=12), st.lists(st.tuples(ABSENCES, st.integers(1, 20)), max_size=7))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example({5}, [("tick", 2), ("hold back", 3), ("evaluate", 3)])
+@example({5}, [("fetch", 5), ("away", 1)])
 def test_every_edge_becomes_one_alert_whoever_was_away(store, spikes, steps):
     store.redis.flushall()
     market = {slot: trade for slot, trade in trades(spikes).items() if START - HOUR <= slot < START + 4 * HOUR}

@@ -112,6 +112,18 @@ def test_an_alert_whose_end_was_not_seen_is_over_when_the_next_one_fires(tracker
     assert tracker.outbox.firing() == {f"jump:{METRIC}": second.slot}
 
 
+def test_an_alert_is_over_although_the_worker_died_that_found_the_next_one(tracker, monkeypatch):
+    [first] = tracker.minute(0, 1_000).alerts
+    slots = tracker.slots[-1] + 60 * np.arange(1, 20)
+    tracker.write(slots, np.full(len(slots), 100.0))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Outbox, "resolve", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        tracker.minute(20, 2_000)
+    assert tracker.outbox.get(first.id).state == "firing"
+    assert tracker.minute(21, 2_000).rows == [f"{first.id}/phone/resolved"]
+    assert tracker.outbox.get(first.id).state == "resolved" and tracker.outbox.replaced() == []
+
+
 def test_rules_have_alerts_of_their_own(tracker):
     high = Threshold(name="high", match=("*:volume",), above=500, channels=())
     found = tracker.minute(0, 1_000, [JUMP, high])

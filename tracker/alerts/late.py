@@ -70,9 +70,10 @@ class Late:
         self.outbox, self.deliveries, self.full = outbox, outbox.deliveries, False
 
     def record(
-        self, alert: Alert, cooldown: int, told: Sequence[str], held: Sequence[str], definition: Mapping[str, Any]
-    ) -> bool:
-        """Stores a late ``alert``; the digests of the channels ``told`` tell it. False as in Outbox.record.
+        self, alert: Alert, cooldown: int, told: Sequence[str], held: Sequence[str], definition: Mapping[str, Any],
+        before: str = "",
+    ) -> bool:  # fmt: skip
+        """Stores a late ``alert``; the digests of the channels ``told`` tell it. ``before`` and False as in record.
 
         It is False too if the absence is full. The channels ``held``, which a silence keeps from being told, get an
         ordinary row: they are told when the silence ends, if it still fires then. A late alert never holds back an
@@ -95,7 +96,7 @@ class Late:
             pipe.expire(ABSENCE, LIFE)
             if not self.full:
                 pipe.set(late, mine, ex=max(cooldown, LIFE))
-                self._add(pipe, alert, absence, told, held, definition)
+                self._add(pipe, alert, absence, told, held, definition, before)
             return not self.full
 
         return transact(self.outbox.redis, work, fired, late, ABSENCE)
@@ -111,11 +112,12 @@ class Late:
 
     def _add(
         self, pipe: Any, alert: Alert, absence: _Absence, told: Sequence[str], held: Sequence[str],
-        definition: Mapping[str, Any],
+        definition: Mapping[str, Any], before: str,
     ) -> None:  # fmt: skip
         rows = {channel: Delivery(alert.id, channel, FIRING) for channel in (*told, *held)}
         digests = {channel: _digest(absence.digest, channel) for channel in told}
-        self.outbox.add(pipe, alert, [*rows.values()], definition, {name: row.id for name, row in digests.items()})
+        told_by = {channel: digest.id for channel, digest in digests.items()}
+        self.outbox.add(pipe, alert, [*rows.values()], definition, before, told_by)
         for channel, digest in digests.items():
             self.deliveries.add(pipe, digest, absence.ends)
             self.deliveries.put_into(pipe, rows[channel], digest, "found too late")

@@ -2,7 +2,8 @@
 
 ``{dt1}:alert:{id}`` hash, the alert, its rule at that time, the ids of its rows; ``{dt1}:alerts`` stream of ids, as
 recorded; ``{dt1}:fired:{rule}:{metric}`` string, the slot of the metric's last alert and a token of its writer;
-``{dt1}:firing`` hash, ``{rule}:{metric}`` -> slot of the alert that is not resolved yet.
+``{dt1}:firing`` hash, ``{rule}:{metric}`` -> slot of the alert that is not resolved yet; ``{dt1}:over`` set, ids of
+alerts that a later one has replaced there, and that are to be resolved.
 """
 
 import json
@@ -29,6 +30,7 @@ LONGEST_NAME, LONGEST_COMMENT = 100, 1_000
 #: ``walk`` reads so many alerts at a time.
 PAGE = 200
 FIRING_NOW = f"{PREFIX}:firing"
+OVER = f"{PREFIX}:over"
 
 
 class Outbox:
@@ -40,11 +42,13 @@ class Outbox:
         self._raw = pipeline(redis)
 
     def record(
-        self, alert: Alert, cooldown: int, channels: Sequence[str] = (), definition: Mapping[str, Any] | None = None
-    ) -> bool:
+        self, alert: Alert, cooldown: int, channels: Sequence[str] = (), definition: Mapping[str, Any] | None = None,
+        before: str = "",
+    ) -> bool:  # fmt: skip
         """Stores ``alert`` with a row for each of ``channels``, and the ``definition`` of its rule.
 
-        False if it is stored already or its metric had one within ``cooldown`` seconds. Checked and written in one
+        ``before``: the id of the metric's alert that is over by that; ``replaced`` names it until it is resolved. False
+        if it is stored already or its metric had one within ``cooldown`` seconds. Checked and written in one
         transaction per (rule, metric), so two evaluations at once make one alert.
         """
         fired = fired_key(alert)
@@ -59,16 +63,16 @@ class Outbox:
                 return False
             pipe.multi()
             pipe.set(fired, mine, ex=max(cooldown, LIFE))
-            self.add(pipe, alert, rows, definition or {})
+            self.add(pipe, alert, rows, definition or {}, before)
             return True
 
         return transact(self.redis, work, fired)
 
     def add(
-        self, pipe: Any, alert: Alert, rows: Sequence[Delivery], definition: Mapping[str, Any],
+        self, pipe: Any, alert: Alert, rows: Sequence[Delivery], definition: Mapping[str, Any], before: str = "",
         digests: Mapping[str, str] = MappingProxyType({}),
     ) -> None:  # fmt: skip
-        """Adds ``alert`` with its ``rows`` to the transaction ``pipe``.
+        """Adds ``alert`` with its ``rows`` to the transaction ``pipe``; ``before`` as in ``record``.
 
         ``digests``: channel -> row of the digest that tells a late alert.
         """
@@ -77,6 +81,8 @@ class Outbox:
         pipe.expire(_alert_key(alert.id), LIFE)
         pipe.hset(FIRING_NOW, f"{alert.rule}:{alert.metric}", alert.slot)
         pipe.xadd(ALERTS, {"id": alert.id}, maxlen=KEPT, approximate=True)
+        if before:
+            pipe.sadd(OVER, before)
         for row in rows:
             self.deliveries.add(pipe, row)
 
@@ -84,6 +90,11 @@ class Outbox:
         """The alerts that are not resolved: ``rule:metric`` -> slot."""
         [firing] = self._raw.ask([("HGETALL", FIRING_NOW)])
         return {subject.decode(): int(slot) for subject, slot in firing.items()}
+
+    def replaced(self) -> list[str]:
+        """The ids of alerts that are over, and not resolved yet: a worker died in between."""
+        with translated():
+            return sorted(id.decode() for id in self.redis.smembers(OVER))
 
     def forget(self, subjects: Sequence[str]) -> None:
         """Removes these ``rule:metric`` from the firing ones. Their alerts stay as they are."""
@@ -104,6 +115,7 @@ class Outbox:
             newest = pipe.hget(FIRING_NOW, subject) == slot.encode()
             rows = [Delivery(id, each, RESOLVED) for each in self._told(pipe, stored) if each in channels]
             pipe.multi()
+            pipe.srem(OVER, id)
             if newest:
                 pipe.hdel(FIRING_NOW, subject)
             if not stored or stored["state"] != FIRING:

@@ -38,13 +38,15 @@ class Recorder:
         firing = outbox.firing()
         self.firing = {subject: slot for subject, slot in firing.items() if slot > now - LIFE}
         outbox.forget([*(firing.keys() - self.firing.keys())])  # their rules or metrics are gone
+        for id in outbox.replaced():
+            self.found.rows += outbox.resolve(id, now, wants_resolved)
 
     def fire(self, rule: rules.Rule, alert: Alert) -> None:
         """Records a firing, if it is new. It ends the alert before it, if that one still fires."""
         subject = f"{alert.rule}:{alert.metric}"
         if self.firing.get(subject) == alert.slot:
             return
-        if self.outbox.record(alert, rule.cooldown, rule.channels, rule.definition()):
+        if self.outbox.record(alert, rule.cooldown, rule.channels, rule.definition(), self._before(subject)):
             counts.ALERTS.labels(alert.rule).inc()
             self.found.alerts.append(alert)
             self.found.rows += [Delivery(alert.id, channel, FIRING).id for channel in rule.channels]
@@ -65,15 +67,20 @@ class Recorder:
             told = [channel for channel in rule.channels if channel in self.wants_late]
             is_silenced = any(matches(silence.match, alert.metric) for silence in silences)
             tellers, held = ([], told) if is_silenced else (told, [])
-            if outbox.record(alert, rule.cooldown, tellers, held, rule.definition()):
+            subject = f"{alert.rule}:{alert.metric}"
+            if outbox.record(alert, rule.cooldown, tellers, held, rule.definition(), self._before(subject)):
                 self.found.late.append(alert)
-                self.end(f"{alert.rule}:{alert.metric}")
-                self.firing[f"{alert.rule}:{alert.metric}"] = alert.slot
+                self.end(subject)
+                self.firing[subject] = alert.slot
 
     def end(self, subject: str) -> None:
         """Resolves the alert that fires for ``rule:metric``, if there is one."""
-        if subject in self.firing:
-            self.found.rows += self.outbox.resolve(f"{subject}:{self.firing[subject]}", self.now, self.wants_resolved)
+        if before := self._before(subject):
+            self.found.rows += self.outbox.resolve(before, self.now, self.wants_resolved)
+
+    def _before(self, subject: str) -> str:
+        """The id of the alert that fires for ``rule:metric``; empty if there is none."""
+        return f"{subject}:{self.firing[subject]}" if subject in self.firing else ""
 
     def check(
         self, active: Sequence[rules.LevelRule], series: rules.Series, first: int, steps: int = rules.FRESH_STEPS

@@ -15,6 +15,7 @@ from tracker.store.layout import (
     answer_noted,
     ask_standing,
     first_market,
+    flat,
     joined,
     markets_key,
     readable,
@@ -29,8 +30,10 @@ from tracker.store.sources import Sources
 
 #: Hash, market -> slot from which it is fetched again, because stored samples may be lost (repairs.py).
 REFETCH = f"{PREFIX}:refetch"
-#: Hash, market -> slot from which samples came too late for the rules, and are not looked at yet.
-LATE = f"{PREFIX}:late"
+#: Sorted set, market -> slot from which samples came too late for the rules, and are not looked at yet.
+LATE = f"{PREFIX}:overdue"
+#: Hash, market -> slot from which it is watched, while its first fetch is not finished.
+BEGUN = f"{PREFIX}:begun"
 #: A ring outlives its window by an hour, so that a market that comes back still differs from a new one.
 RING_LIFE = WINDOW + HOUR
 #: Bytes of a block that is freed before many rings are read. From then on glibc keeps up to twice as much freed memory
@@ -74,8 +77,12 @@ class Store(Ranks, Sources):
         self._raw.ask([("HDEL", REFETCH, market) if until is None else ("HSET", REFETCH, market, until)])
 
     def note_late(self, market: str, slot: int) -> None:
-        """Notes that samples of ``market`` from ``slot`` on come too late for the rules. An earlier note stays."""
+        """Notes that samples of ``market`` from ``slot`` on come too late for the rules. The earliest slot counts."""
         self._raw.ask(_late_noted({market: slot}))
+
+    def note_begun(self, market: str, slot: int) -> None:
+        """Notes that the first fetch of ``market`` began in ``slot`` and is not finished: what is older is not late."""
+        self._raw.ask([("HSETNX", BEGUN, market, slot), ("EXPIRE", BEGUN, WINDOW)])
 
     def overdue(self, markets: Sequence[str], fresh: int) -> dict[str, int]:
         """Market -> slot from which its samples are to be looked at, though they are older than the slot ``fresh``.
@@ -86,19 +93,22 @@ class Store(Ranks, Sources):
             return {}
         field = list(FIELDS)[PRICE]
         ids = [Metric(market, field).id for market in markets]
-        noted, summaries = self._raw.ask([("HMGET", LATE, *markets), ("HMGET", summary_key(field), *ids)])
+        noted, begun, summaries = self._raw.ask(
+            [("ZMSCORE", LATE, *markets), ("HMGET", BEGUN, *markets), ("HMGET", summary_key(field), *ids)]
+        )
         known = {market: int(slot) for market, slot in zip(markets, noted, strict=True) if slot is not None}
         pairs = zip(markets, summaries, strict=True)
-        last = {market: PACKED.unpack(raw)[0] for market, raw in pairs if readable(raw) and market not in known}
-        new = {market: slot for market, slot in last.items() if slot < fresh}
+        last = {market: PACKED.unpack(raw)[0] for market, raw in pairs if readable(raw)}
+        new = {market: slot for market, slot in last.items() if slot < min(fresh, known.get(market, fresh))}
         if new:
             self._raw.ask(_late_noted(new))
-        return known | new
+        watched = {market: int(slot or 0) for market, slot in zip(markets, begun, strict=True)}
+        return {market: max(slot, watched[market]) for market, slot in (known | new).items()}
 
     def looked_at(self, markets: Sequence[str]) -> None:
         """Removes what is noted of late samples of ``markets``."""
         if markets:
-            self._raw.ask([("HDEL", LATE, *markets)])
+            self._raw.ask([("ZREM", LATE, *markets), ("HDEL", BEGUN, *markets)])
 
     def windows(self, markets: Sequence[str], now: float) -> Windows:
         """The windows of ``markets``, one column a field."""
@@ -209,5 +219,6 @@ class Store(Ranks, Sources):
 
 
 def _late_noted(slots: Mapping[str, int]) -> list[Command]:
-    """Notes the slots (market -> slot), where none is noted."""
-    return [*(("HSETNX", LATE, market, slot) for market, slot in slots.items()), ("EXPIRE", LATE, WINDOW)]
+    """Notes the slots (market -> slot), where no earlier one is noted."""
+    pairs = flat((slot, market) for market, slot in slots.items())
+    return [("ZADD", LATE, "LT", *pairs), ("EXPIRE", LATE, WINDOW)]
