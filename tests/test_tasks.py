@@ -7,11 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from redis import Redis
 
 from tests.support.servers import StoreServer
 from tests.support.stack import CLEAN
+from tracker import pipeline
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.silences import Silences
 from tracker.models import Alert, Market
@@ -179,3 +181,27 @@ def record(redis: Redis, count: int) -> None:
     outbox = Outbox(redis, lambda: time.time() - 60)
     for number in range(count):
         outbox.record(Alert("jump", f"kraken:m{number}:volume", 60, 9.0, 1.0, 3.0, 60, 3_600, 61.0), 60, ["phone"])
+
+
+def test_an_evaluation_after_an_absence_has_a_digest_for_the_channels_that_want_it(
+    store_server: StoreServer, redis: Redis, store: Store, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[channels.log]\nkind = "log"\nlate = true\n[rules.busy]\nkind = "ratio"\nmatch = "*:volume"\n')
+    now = time.time()
+    slots = store.ring.slots(now)
+    values = np.column_stack([np.full(len(slots), 10.0), np.full(len(slots), 100.0)])
+    values[-20, 1] = 1_000
+    store.write("simulator", "x:ab", slots[:-30], values[:-30], now - 1_800, new=True)
+    pipeline.evaluate(store, Outbox(redis), (), ["x:ab"], now - 1_800)
+    store.write("simulator", "x:ab", slots[-31:], values[-31:], now)
+
+    evaluation = "from tracker.tasks import evaluate; evaluate.apply(args=(['x:ab'],), throw=True)"
+    environment = CLEAN | {"REDIS_URL": store_server.url, "RULES": str(rules)}
+    subprocess.run([sys.executable, "-c", evaluation], cwd=ROOT, env=environment, check=True, timeout=60)
+
+    [alert] = Outbox(redis).newest()
+    assert (alert.late, alert.slot, alert.state) == (True, slots[-20], "resolved")
+    [digest] = Outbox(redis).deliveries.pending()
+    assert (digest.alert[:5], digest.channel, digest.event) == ("late:", "log", "digest")
+    assert [row.id for row in Outbox(redis).deliveries.digested(digest)] == [f"{alert.id}/log/firing"]
