@@ -48,7 +48,7 @@ class Plain(requests.Session):
 
 
 class _Answer(HTTPResponse):
-    """Head and body must arrive within DEADLINE. READ_TIMEOUT alone limits only the wait for the next byte."""
+    """Head and body must arrive within DEADLINE. The request's own timeout limits only the wait for the next byte."""
 
     def __init__(self, sock: Any, *arguments: Any, **options: Any):
         super().__init__(sock, *arguments, **options)
@@ -57,10 +57,14 @@ class _Answer(HTTPResponse):
 
 
 class _Deadlined(io.RawIOBase):
-    """Reads from a socket until ``deadline`` (of time.monotonic), then raises TimeoutError."""
+    """Reads from a socket until ``deadline`` (of time.monotonic), then raises TimeoutError.
+
+    Waits for the next byte as long as the socket allows now: the read timeout of the request.
+    """
 
     def __init__(self, sock: Any, deadline: float):
         self.sock = sock
+        self.patience = sock.gettimeout() or READ_TIMEOUT
         self.raw = sock.makefile("rb", buffering=0)
         self.deadline = deadline
 
@@ -71,7 +75,7 @@ class _Deadlined(io.RawIOBase):
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError(f"the answer is not complete after {DEADLINE} s")
-        self.sock.settimeout(min(left, READ_TIMEOUT))
+        self.sock.settimeout(min(left, self.patience))
         count: int = self.raw.readinto(buffer)
         return count
 

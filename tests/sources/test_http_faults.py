@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 
 import pytest
+import requests
 
 from tests.support.asking import HEAD, assert_still_usable, refused
 from tests.support.http_server import drip
@@ -249,3 +250,10 @@ def test_many_bad_answers_leave_no_connections_open(client, server):
         server.settle()
     assert_still_usable(client, server)
     assert threading.active_count() <= open_before + 5
+
+
+def test_a_request_that_may_take_less_is_given_up_earlier(server):
+    server.says(b"late", delay=2)
+    session = http.prepared(http.Plain(), {})
+    with pytest.raises(requests.ReadTimeout):
+        session.get(server.url, timeout=(1, 0.2))
