@@ -3,6 +3,7 @@
 Any variable may come from a file: ``REDIS_URL_FILE=/run/secrets/redis`` reads REDIS_URL from that file.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import field, fields
 from pathlib import Path
@@ -13,6 +14,10 @@ from tracker.files import Unreadable, read_text
 from tracker.variables import SHOWN, Parser, Unusable
 
 T = TypeVar("T")
+
+#: The login in a URL. Its password may hold a slash, though then it is no valid URL.
+LOGIN = re.compile(r"(?<=://).*@")
+HIDDEN = "(secret)"
 
 
 def variable(name: str, default: str, parse: Parser, meaning: str, secret: bool = False) -> Any:
@@ -32,7 +37,12 @@ def _value(environment: Mapping[str, str], name: str, default: str, parse: Parse
     try:
         return parse(given)
     except Unusable as expected:
-        refuse(name, "(secret)" if secret else repr(given)[:SHOWN], str(expected))
+        refuse(name, HIDDEN if secret else repr(masked(given))[:SHOWN], str(expected))
+
+
+def masked(value: str, secret: bool = False) -> str:
+    """``value`` without what is ``secret``: all of it, or the login of a URL."""
+    return HIDDEN if value and secret else LOGIN.sub(f"{HIDDEN}@", value)
 
 
 def text(environment: Mapping[str, str], name: str) -> str:

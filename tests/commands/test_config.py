@@ -38,6 +38,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     _, found, text = shown(
         monkeypatch, REDIS_URL="redis://:hunter2@host", FLOWER_BASIC_AUTH_FILE=str(tmp_path / "login"),
         CRYPTOWATCH_URL="https://me:hunter2@proxy.example", STORE_PASSWORD="hunter2",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://me:a/hunter2 @b@traces.example",
     )  # fmt: skip
     assert "hunter2" not in text
     assert found["REDIS_URL"] == found["STORE_PASSWORD"] == ["(secret)", "environment"]

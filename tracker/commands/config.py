@@ -1,17 +1,12 @@
 """The command ``config``: every setting, its value on this machine, and where the value came from."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 
 import click
 
 from tracker.commands.terminal import show
-
-#: The login in a URL.
-LOGIN = re.compile(r"(?<=://)[^/\s]*@")
-HIDDEN = "(secret)"
 
 
 @click.command()
@@ -29,13 +24,12 @@ def config() -> None:
 
 def rows(environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """(name, value, origin) of each variable. Raises SettingsError for a file that cannot be read."""
-    from tracker.environment import origin, text
+    from tracker.environment import masked, origin, text
     from tracker.settings import Settings
 
     found = []
     for each in (field.metadata for field in fields(Settings)):
         name = each["name"]
         value = text(environment, name) or each["default"]
-        shown = HIDDEN if value and each["secret"] else LOGIN.sub(f"{HIDDEN}@", value)
-        found.append((name, shown, origin(environment, name)))
+        found.append((name, masked(value, each["secret"]), origin(environment, name)))
     return found
