@@ -4,6 +4,7 @@ Flower takes every name here that one of its options has.
 """
 
 import os
+import re
 from typing import Any
 
 from tracker.settings import settings as read
@@ -34,14 +35,19 @@ purge_offline_workers = 86_400
 natural_time = True
 tasks_columns = "name,args,state,received,runtime,worker,uuid"
 
+#: The arguments of a task of several markets: its source, if it names one, and its markets.
+SEVERAL = re.compile(r"(?:(.*?), )?(\d+ markets: .*)")
+
 
 def format_task(task: Any) -> Any:
-    """Shows ``fetch kraken, 2 markets`` as a task's name, and the markets as its arguments.
+    """Shows ``fetch kraken`` as a task's name, and ``2 markets: kraken:btcusd, kraken:ethusd`` as its arguments.
 
-    ``task``: a copy, for the page alone. In Flower's metrics and search a task keeps its own name. Its arguments are
-    written by ``tracker.worker.readable``.
+    A click on a name searches for its words, and Flower refuses words such as "2" that are shorter than three
+    characters. ``task``: a copy, for the page alone. In Flower's metrics and search a task keeps its own name. Its
+    arguments are written by ``tracker.worker.readable``.
     """
-    short, _, markets = (task.args or "").partition(": ")
-    task.name = f"{(task.name or '').removeprefix('tracker.tasks.')} {short}".strip()
-    task.args = markets or short
+    told = task.args or ""
+    several = SEVERAL.fullmatch(told)
+    subject, task.args = several.groups("") if several else (told, told)
+    task.name = f"{(task.name or '').rpartition('.')[2]} {subject}".strip()
     return task
