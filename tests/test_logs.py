@@ -87,8 +87,8 @@ def test_a_fault_is_told_each_time_and_its_stack_once_in_a_while(
     log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     for count in range(3):
-        fail(log, ValueError(f"fault {count}"), "it failed")
+        fail(log, ValueError(f"fault {count}"), f"/{count} failed")
     fail(log, KeyError("another"), "it failed")
-    told = ["it failed", "it failed (fault 1)", "it failed (fault 2)", "it failed"]
+    told = ["/0 failed", "/1 failed (fault 1)", "/2 failed (fault 2)", "it failed"]
     assert [record.getMessage() for record in caplog.records] == told
     assert caplog.text.count("Traceback") == 2

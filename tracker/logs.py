@@ -124,7 +124,7 @@ class OneLine(logging.Filter):
     def __init__(self, *outages: type[BaseException]) -> None:
         super().__init__()
         self.outages: tuple[type[BaseException], ...] = (StoreError, *outages)
-        self._said: dict[tuple[str, str, type], float] = {}  # time.monotonic; bounded by the number of places that log
+        self._said: dict[tuple[str, int, int, type], float] = {}  # time.monotonic; bounded by the places that log
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = self._outage(record)
@@ -132,7 +132,8 @@ class OneLine(logging.Filter):
         if not outage and not record.exc_info:
             return True
         error = error or (record.exc_info[1] if record.exc_info else None)
-        place, now = (record.name, str(record.msg), type(error)), time.monotonic()
+        # Not the message: that of Flask has the path of the request.
+        place, now = (record.pathname, record.lineno, record.levelno, type(error)), time.monotonic()
         recent = now - self._said.get(place, -EVERY) < EVERY
         if not recent:
             self._said[place] = now

@@ -26,8 +26,8 @@ def fail(log: logging.Logger, error: Exception, message: str = "it failed") -> N
 def test_a_failure_of_the_store_is_one_line_for_a_while(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         fail(log, OutOfMemoryError("full"))
-    fail(log, OutOfMemoryError("full"), "another thing failed")
-    assert [record.getMessage() for record in caplog.records] == ["it failed (full)", "another thing failed (full)"]
+    log.error("another thing failed: %s", OutOfMemoryError("full"))
+    assert [record.getMessage() for record in caplog.records] == ["it failed (full)", "another thing failed: full"]
     assert "Traceback" not in caplog.text
 
 
