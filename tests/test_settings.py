@@ -23,6 +23,7 @@ DEFAULTS = {
     "bind": "127.0.0.1",
     "api_port": 8_000,
     "api_cache_mb": 64,
+    "public_url": "",
     "api_reads": "open",
     "api_open": False,
     "api_rate": 0,

@@ -69,6 +69,12 @@ class Settings(Flower, Servers):
     trusted_proxies: int = variable(
         "TRUSTED_PROXIES", "0", number(0, 10), "number of proxies in front of the API whose X-Forwarded-For is trusted"
     )
+    public_url: str = variable(
+        "PUBLIC_URL",
+        "",
+        or_empty(HTTP, ""),
+        "URL of the dashboard as people reach it, e.g. https://tracker.example: notices link to it; empty: no links",
+    )
     metrics_port: int = variable(
         "METRICS_PORT", "9808", number(0, 65_535), "port of the page for Prometheus of workers and beats; 0: none"
     )

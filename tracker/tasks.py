@@ -16,6 +16,7 @@ from redis import RedisError
 
 from tracker import logs, pipeline
 from tracker.alerts import ranking, recorder, sender, unanswered
+from tracker.alerts.extras import Extras
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.peers import Peers
 from tracker.alerts.rulebook import Rulebook
@@ -97,6 +98,11 @@ def store() -> Store:
 @cache
 def outbox() -> Outbox:
     return Outbox(store().redis)
+
+
+@cache
+def extras() -> Extras:
+    return Extras(settings())
 
 
 @cache
@@ -241,7 +247,7 @@ def evaluate_sources() -> None:
 @app.task
 def notify(alert: str, channel: str, event: str) -> None:
     """Sends the notice of an ``event`` of an alert to a channel, unless that was done."""
-    sender.deliver(outbox(), rulebook().current().outlets, f"{alert}/{channel}/{event}")
+    sender.deliver(outbox(), rulebook().current().outlets, f"{alert}/{channel}/{event}", extras().added)
 
 
 @app.task(send_events=False)

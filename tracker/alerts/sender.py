@@ -6,7 +6,7 @@ that is still pending when its time comes is published again.
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tracker import counts
 from tracker.alerts import digests
@@ -37,8 +37,16 @@ AFTER_FIRING, AFTER_FIRING_AT_MOST = 5, PROBE
 DETAIL = 300
 
 
-def deliver(outbox: Outbox, outlets: Mapping[str, ConfiguredChannel], id: str) -> None:
-    """Sends the notice of the row ``id``, if this task can claim it and it is due, and notes the outcome."""
+def deliver(
+    outbox: Outbox,
+    outlets: Mapping[str, ConfiguredChannel],
+    id: str,
+    complete: Callable[[Notice], Notice] = lambda each: each,
+) -> None:
+    """Sends the notice of the row ``id``, if this task can claim it and it is due, and notes the outcome.
+
+    ``complete`` adds to the notice what it has besides its text.
+    """
     outlet = outlets.get(id.split("/")[1])
     claimed = outbox.deliveries.claim(id, (outlet.channel.PATIENCE if outlet else 0) + MARGIN)
     if not claimed:
@@ -49,7 +57,7 @@ def deliver(outbox: Outbox, outlets: Mapping[str, ConfiguredChannel], id: str) -
     elif outlet is None:
         _give_up(outbox, row, f"there is no channel {row.channel} any more: add it and redrive")
     elif notice := _due_notice(outbox, outlet, row, token):
-        _send(outbox, outlet, row, token, notice)
+        _send(outbox, outlet, row, token, complete(notice))
     elif row.tries:
         _see_to_a_probe(outbox, row)
 

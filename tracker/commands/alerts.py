@@ -58,6 +58,7 @@ def channels() -> None:
 @configured
 def try_channel(settings: Any, name: str) -> None:
     """Send a test notice to the channel NAME of the rules file."""
+    from tracker.alerts.extras import Extras
     from tracker.alerts.rulebook import Rulebook
     from tracker.alerts.sender import trial
 
@@ -65,7 +66,7 @@ def try_channel(settings: Any, name: str) -> None:
     if name not in outlets:
         raise TrackerError(f"no channel {name}: there are {', '.join(outlets)}")
     try:
-        show(f"sent: {outlets[name].channel.send(trial(name, time.time()))}")
+        show(f"sent: {outlets[name].channel.send(Extras(settings).added(trial(name, time.time())))}")
     except ChannelError as error:
         raise TrackerError(f"{name} did not take it: {error}") from error
 

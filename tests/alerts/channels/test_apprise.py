@@ -6,6 +6,7 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -19,6 +20,7 @@ from tracker.errors import ChannelError
 from tracker.models import DIGEST, RESOLVED, Notice
 
 RESOLVED_NOTICE = Notice(f"{KEY}:resolved", KEY, RESOLVED, "info", "Resolved: kraken", "over: 302", 1_700_000_200.0)
+LINKED = replace(NOTICE, link=f"https://tracker.example/?metric=kraken:btcusd:volume&alert={KEY}&{'long' * 20}")
 ACCOUNT = "AC" + "0123456789abcdef" * 2
 TWILIO = f"twilio://{ACCOUNT}:{'deadbeef' * 4}@15551230000/15559870000"
 PAGERDUTY = f"pagerduty://{'integrationkey0'}@{'apikey0123456789'}"
@@ -79,6 +81,18 @@ def test_pushover_gets_a_push(service):
     form = parse_qs(post.body.decode())
     assert (form["token"], form["user"]) == (["t" * 30], ["u" * 30])
     assert (form["title"], form["message"]) == ([NOTICE.title], [NOTICE.text])
+
+
+def test_a_link_stands_below_the_text(service):
+    form = parse_qs(sent(service, PUSHOVER, LINKED).body.decode())
+    assert form["message"] == [f"{NOTICE.text}\n{LINKED.link}"]
+
+
+def test_a_text_message_has_no_link_that_does_not_fit(service):
+    service.says(b"{}", 201)
+    short, long = replace(LINKED, link="https://t.example/"), LINKED
+    assert short.link in parse_qs(sent(service, TWILIO, short).body.decode())["Body"][0]
+    assert parse_qs(sent(service, TWILIO, long).body.decode())["Body"] == [f"{NOTICE.title}\r\n{NOTICE.text}"]
 
 
 def test_pagerduty_gets_an_incident_and_its_end_by_the_same_key(service):

@@ -4,7 +4,7 @@ A channel has one URL (https://github.com/caronc/apprise/wiki), so that the outb
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
@@ -64,7 +64,7 @@ class Channel(channels.Channel):
         apprise.add(service)
         with _noted() as answers:
             results = apprise.notify(
-                body=notice.text, title=notice.title,
+                body=_fitting(notice.lines(), service.body_maxlen - len(notice.title)), title=notice.title,
                 notify_type=NotifyType.SUCCESS if notice.event == RESOLVED else TYPES[notice.severity],
             )  # fmt: skip
         said = masked("; ".join([
@@ -84,6 +84,15 @@ class Channel(channels.Channel):
         if hasattr(service, "dedup"):  # PagerDuty and its kin: a success resolves the incident with the same key
             service.dedup, service.action = notice.key, "map"
         return cast(NotifyBase, service)
+
+
+def _fitting(lines: Sequence[str], most: int) -> str:
+    """The first of ``lines``, and those of the others that fit in whole: a text message is short."""
+    body, *others = lines
+    for line in others:
+        if len(body) + 1 + len(line) <= most:
+            body = f"{body}\n{line}"
+    return body
 
 
 def _verdict(answers: list[requests.Response]) -> tuple[bool, int | None, float | None]:

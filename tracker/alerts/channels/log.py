@@ -16,6 +16,6 @@ class Channel(channels.Channel):
     CEILING: ClassVar[int] = 0
 
     def send(self, notice: Notice) -> str:
-        text = str(notice).replace("\n", " | ")  # a digest has several lines
+        text = f"{notice} {notice.link}".rstrip().replace("\n", " | ")  # a digest has several lines
         log.warning("%s %s", "ALERT" if notice.event == FIRING else notice.event.upper(), text)
         return "logged"
