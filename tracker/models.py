@@ -225,7 +225,8 @@ class Notice:
 
     id: the same for every attempt, so that a receiver can recognise a repeat; key: the same for all notices of an
     alert; severity: info, warning or critical; at: Unix seconds of the event; alert: None for a
-    digest or test. link: URL of the page that shows the alert, empty if there is none.
+    digest or test. context: what is around the alert, a line each; link: URL of the page that shows the
+    alert, empty if there is none.
     """
 
     id: str
@@ -236,14 +237,15 @@ class Notice:
     text: str
     at: float
     alert: Alert | None = None
+    context: tuple[str, ...] = ()
     link: str = ""
 
     def __str__(self) -> str:
         return f"{self.text} [{self.key}]"
 
     def lines(self) -> list[str]:
-        """What people read, the most important first: the text, and the link."""
-        return [self.text, *([self.link] if self.link else [])]
+        """What people read, the most important first: the text, its context, and the link."""
+        return [self.text, *self.context, *([self.link] if self.link else [])]
 
 
 @dataclass(frozen=True)

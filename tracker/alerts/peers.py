@@ -63,6 +63,10 @@ class Peers:
         found = medians([*wanted, ""], pairs, values[PRICE], values[VOLUME])
         return Medians({market: row for row, market in enumerate(pair_of_each)}, found)
 
+    def of(self, market: str, now: float) -> list[str]:
+        """The markets of the same pair on other exchanges."""
+        return [each for each in self._pairs(now).get(pair_of(market), ()) if each != market]
+
     def _pairs(self, now: float) -> dict[str, list[str]]:
         """Pair -> its markets on all exchanges."""
         if not 0 <= now - self._read_at < LIFE:

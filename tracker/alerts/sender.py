@@ -41,7 +41,7 @@ def deliver(
     outbox: Outbox,
     outlets: Mapping[str, ConfiguredChannel],
     id: str,
-    complete: Callable[[Notice], Notice] = lambda each: each,
+    complete: Callable[[Notice, ConfiguredChannel], Notice] = lambda notice, _: notice,
 ) -> None:
     """Sends the notice of the row ``id``, if this task can claim it and it is due, and notes the outcome.
 
@@ -57,7 +57,7 @@ def deliver(
     elif outlet is None:
         _give_up(outbox, row, f"there is no channel {row.channel} any more: add it and redrive")
     elif notice := _due_notice(outbox, outlet, row, token):
-        _send(outbox, outlet, row, token, complete(notice))
+        _send(outbox, outlet, row, token, complete(notice, outlet))
     elif row.tries:
         _see_to_a_probe(outbox, row)
 

@@ -66,7 +66,8 @@ def try_channel(settings: Any, name: str) -> None:
     if name not in outlets:
         raise TrackerError(f"no channel {name}: there are {', '.join(outlets)}")
     try:
-        show(f"sent: {outlets[name].channel.send(Extras(settings).added(trial(name, time.time())))}")
+        notice = Extras(settings).added(trial(name, time.time()), outlets[name])
+        show(f"sent: {outlets[name].channel.send(notice)}")
     except ChannelError as error:
         raise TrackerError(f"{name} did not take it: {error}") from error
 

@@ -20,11 +20,13 @@ KINDS = {
 class Channel(Table, ABC):
     """Base class of all kinds: its fields are options of the rules file, and it can send.
 
-    PATIENCE: seconds after which a ``send`` has surely ended; CEILING: the ceiling if the table gives none.
+    PATIENCE: seconds after which a ``send`` has surely ended; CEILING: the ceiling if the table gives none; DETAILED:
+    whether it shows what is around an alert.
     """
 
     PATIENCE: ClassVar[int]
     CEILING: ClassVar[int]
+    DETAILED: ClassVar[bool] = True
 
     @abstractmethod
     def send(self, notice: Notice) -> str:

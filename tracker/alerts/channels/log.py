@@ -14,6 +14,7 @@ class Channel(channels.Channel):
 
     PATIENCE: ClassVar[int] = 5
     CEILING: ClassVar[int] = 0
+    DETAILED: ClassVar[bool] = False
 
     def send(self, notice: Notice) -> str:
         text = f"{notice} {notice.link}".rstrip().replace("\n", " | ")  # a digest has several lines

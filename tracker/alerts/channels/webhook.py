@@ -84,7 +84,7 @@ class Channel(channels.Channel):
 
 def document(notice: Notice) -> dict[str, Any]:
     """The body of a webhook, as docs/alerts.md describes it."""
-    names = ("id", "key", "event", "severity", "title", "text", "at", "link")
+    names = ("id", "key", "event", "severity", "title", "text", "at", "context", "link")
     told = {name: getattr(notice, name) for name in names}
     return told | {"alert": asdict(notice.alert) | {"id": notice.alert.id} if notice.alert else None}
 
