@@ -15,9 +15,9 @@ from tracker import pipeline
 from tracker.alerts import backtest
 from tracker.alerts.backtest import Past, of_files, report, run, run_ranks
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import All, Condition, Ranked, Ratio, Spread, Threshold
+from tracker.alerts.rules import All, Change, Condition, Ranked, Ratio, Silent, Spread, Threshold
 from tracker.errors import TrackerError
-from tracker.models import Market
+from tracker.models import FIELDS, Market
 from tracker.settings import load
 
 START = 1_700_000_040
@@ -69,34 +69,44 @@ def test_it_counts_which_of_the_largest_levels_came_with_an_alert():
     assert (tally.told(60), tally.told(5), tally.told(0)) == (10, 6, 1)
 
 
+#: A cooldown would make alerts of the first day count.
+JUMP = Ratio(name="jump", match=("*:volume",), cooldown=0)
+RISE = Condition("price", Change(percent=1, over=300, direction="up"))
+BUSY_RISE = All(name="rise", all=(Condition("volume", Ratio()), RISE), cooldown=0)
+QUIET = Silent(name="quiet", after=60, cooldown=0)
+
+
 @pytest.mark.slow
-def test_real_candles_give_the_alerts_that_the_pipeline_gives(store, redis):
+@pytest.mark.parametrize(("rule", "least"), [(JUMP, 100), (BUSY_RISE, 5), (QUIET, 20)])
+def test_real_candles_give_the_alerts_that_the_pipeline_gives(store, redis, rule, least):
     """Two days of two real markets. The second day is evaluated minute by minute, and compared with the backtest."""
-    rule = Ratio(name="jump", match=("*:volume",), cooldown=0)  # else alerts of the first day would count
     whole = of_files(FOLDER)
     markets = ["replay:powrbtc", "replay:ethbtc"]
-    rows = [whole.metrics.index(f"{market}:volume") for market in markets]
+    rows = [whole.metrics.index(f"{market}:{field}") for field in FIELDS for market in markets]
     minutes = 2_880
     past = Past([whole.metrics[row] for row in rows], whole.values[rows, :minutes], whole.start, 60)
     first = 1_440
     looked_back = {
-        (tally.metric, past.start + 60 * at) for tally in run(past, rule) for at, _ in tally.alerts if at >= first
+        (tally.metric, past.start + 60 * at)
+        for tally in run(past.of(rule), rule)
+        for at, _ in tally.alerts
+        if at >= first
     }
 
     store.watch("simulator", [Market(market, "a", "btc") for market in markets])
     outbox, live = Outbox(redis), set()
     slots = past.start + 60 * np.arange(minutes)
+    both = past.values.reshape(len(FIELDS), len(markets), minutes)
     for row, market in enumerate(markets):
-        both = np.column_stack([np.ones(first), past.values[row, :first]])
-        store.write("simulator", market, slots[:first], both, float(slots[first - 1]), new=True)
+        store.write("simulator", market, slots[:first], both[:, row, :first].T, float(slots[first - 1]), new=True)
     for at in range(first, minutes):
         now = float(slots[at]) + 59
         for column in (at - 1, at):  # as a fetch does: it makes the previous slot final
-            both = np.column_stack([np.ones(2), past.values[:, column]])
-            write_slot(store, markets, int(slots[column]), both, final=column < at)
+            write_slot(store, markets, int(slots[column]), both[:, :, column].T, final=column < at)
         live |= {(alert.metric, alert.slot) for alert in pipeline.evaluate(store, outbox, [rule], markets, now).alerts}
-    assert {each for each in live if each[1] >= slots[first]} == looked_back
-    assert len(looked_back) > 100
+    last = int(slots[-1])  # what needs a final slot is found in it a minute later
+    assert {each for each in live if slots[first] <= each[1] < last} == {each for each in looked_back if each[1] < last}
+    assert len(looked_back) > least
 
 
 def test_a_day_in_the_store_is_looked_back_on(store_server, store, redis):
