@@ -16,6 +16,7 @@ from tracker.alerts.deliveries import GIVE_UP
 from tracker.alerts.sender import DEATHS, LONGEST, LONGEST_ASKED, backoff, deliver
 from tracker.alerts.waiting import PROBE
 from tracker.errors import ChannelError
+from tracker.models import Notice
 
 
 def test_a_notice_is_sent_once_and_that_is_noted(world):
@@ -152,6 +153,12 @@ def test_the_log_channel_writes_a_line_that_can_be_found(world, caplog):
     with caplog.at_level(logging.WARNING):
         world.deliver(world.record())
     assert f"ALERT it jumped [{ALERT.id}]" in caplog.text
+
+
+def test_a_digest_is_one_line_of_the_log_with_its_title(caplog):
+    with caplog.at_level(logging.WARNING):
+        log_channel.Channel().send(Notice("late:60/log/digest", "late:60", "digest", "info", "While away", "a\nb", 0.0))
+    assert caplog.messages == ["DIGEST While away | a | b [late:60]"]
 
 
 def test_a_real_receiver_that_fails_in_every_way_and_then_takes_it(world, server, monkeypatch):

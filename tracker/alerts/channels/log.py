@@ -4,7 +4,7 @@ import logging
 from typing import ClassVar
 
 from tracker.alerts import channels
-from tracker.models import FIRING, Notice
+from tracker.models import DIGEST, FIRING, Notice
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +17,7 @@ class Channel(channels.Channel):
     DETAILED: ClassVar[bool] = False
 
     def send(self, notice: Notice) -> str:
-        text = f"{notice} {notice.link}".rstrip().replace("\n", " | ")  # a digest has several lines
+        said = f"{notice.title} | {notice}" if notice.event == DIGEST else str(notice)
+        text = f"{said} {notice.link}".rstrip().replace("\n", " | ")  # a digest has several lines
         log.warning("%s %s", "ALERT" if notice.event == FIRING else notice.event.upper(), text)
         return "logged"
