@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 WITHIN = 30
 #: Seconds in which a server must answer.
 PATIENCE = 5
-#: What a part lacks that is not at work.
-LACKS = {"worker": "takes no messages", "beat": "sends no ticks"}
 
 
 @click.command()
@@ -55,12 +53,12 @@ def health(within: float) -> None:
 
 def _fault(settings: "Settings", part: alive.Part, within: float) -> str:
     """Why the ``part`` is not at work; empty if it is."""
-    if part.kind not in LACKS:
+    if part.kind not in alive.LACKS:
         return _unanswered(settings, part.kind)
     if part.idle <= within:
         return ""
     since = f"for {part.idle:.0f} s" if part.idle < 1e9 else "yet"
-    return f"{part.kind} {part.process} {LACKS[part.kind]} {since}: its broker is away, or the process hangs"
+    return f"{part.kind} {part.process} {alive.LACKS[part.kind]} {since}: its broker is away, or the process hangs"
 
 
 def _unanswered(settings: "Settings", kind: str) -> str:

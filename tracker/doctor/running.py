@@ -6,6 +6,7 @@ from tracker.doctor.findings import Finding, ok, problem, span
 from tracker.doctor.overview import Overview
 from tracker.store.parts import LIFE, Seen
 from tracker.store.skew import TOLERATED
+from tracker.worker.alive import LACKS
 
 #: Queue -> what does not happen while no worker takes its tasks.
 QUEUES = {
@@ -13,8 +14,6 @@ QUEUES = {
     "evaluate": "there are no new ranks and alerts",
     "notify": "no notice is sent",
 }
-#: What a part lacks that is idle.
-LACKS = {"worker": "takes no messages", "beat": "sends no ticks"}
 SET_CLOCK = "set that machine's clock, e.g. timedatectl set-ntp true"
 #: So many names are in a line.
 SHOWN = 3

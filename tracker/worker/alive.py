@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two touches.
 EVERY = 2
+#: What a part lacks that is not at work.
+LACKS = {"worker": "takes no messages", "beat": "sends no ticks"}
 
 _shown = time.monotonic()  # when this process last called ``show``, or began
 

@@ -20,6 +20,8 @@ from tracker.worker.quiet import Quiet
 HOUSEKEEPING = ("sweep", "evaluate_sources")
 #: How Celery's lines about a task begin. The fields say the same.
 PREFIX = "Task %(name)s[%(id)s] "
+#: How its line about a task begins that it does not run.
+DISCARDED = "Discarding revoked task"
 STREAM = sys.stdout
 
 
@@ -38,18 +40,28 @@ class TaskLine(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         task = record.args
+        if isinstance(task, tuple) and str(record.msg).startswith(DISCARDED):
+            name, record.task_id = task
+            record.task = name.rpartition(".")[2]
+            record.msg, record.args = "not run: it expired or was revoked", None
+            return _worth_a_line(record.task)
         if record.name != "celery.app.trace" or not isinstance(task, dict) or not str(record.msg).startswith(PREFIX):
             return True
         record.msg = str(record.msg).removeprefix(PREFIX)
         name = task["name"].rpartition(".")[2]
         if record.msg.startswith("succeeded"):
             record.msg = "done"
-            if name in HOUSEKEEPING and not logging.getLogger("celery").isEnabledFor(logging.DEBUG):
+            if not _worth_a_line(name):
                 return False
         began = logs.known().get("began")
         record.ms = began and round(1_000 * (time.monotonic() - began))
         record.task, record.task_id = name, task["id"]
         return True
+
+
+def _worth_a_line(task: str) -> bool:
+    """Whether a ``task`` that did not fail is logged."""
+    return task not in HOUSEKEEPING or logging.getLogger("celery").isEnabledFor(logging.DEBUG)
 
 
 @task_prerun.connect
