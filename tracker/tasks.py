@@ -15,7 +15,7 @@ from celery.signals import beat_init, task_prerun, worker_init
 from redis import RedisError
 
 from tracker import logs, pipeline
-from tracker.alerts import ranking, recorder, sender, unanswered
+from tracker.alerts import quiet, ranking, recorder, sender, unanswered
 from tracker.alerts.extras import Extras
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.peers import Peers
@@ -97,7 +97,7 @@ def store() -> Store:
 
 @cache
 def outbox() -> Outbox:
-    return Outbox(store().redis)
+    return Outbox(store().redis, quiet=lambda now: quiet.in_force(rulebook().current().quiet, now))
 
 
 @cache

@@ -83,7 +83,7 @@ def _invalid(found: Mapping[str, Mapping[str, list[str]]]) -> Response:
 
 def _detail(error: HTTPError) -> str:
     match error.status_code:
-        case 400 if request.method == "POST":
+        case 400 if request.method in ("POST", "PATCH"):
             return f"The body is not JSON. {url_for('openapi.spec')} describes what is expected."
         case 404:
             return f"This path does not exist. {url_for('v1.index.index')} lists the paths."

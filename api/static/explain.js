@@ -128,7 +128,7 @@ function actions(reload) {
   const acknowledge = () => act("Acknowledged.", () =>
     send("POST", `alerts/${encodeURIComponent(alert.id)}/acknowledge`, { by: by.value.trim(), comment: comment.value.trim() }));
   const silence = () => act(`Silenced for ${lasting.value}: its alerts are still recorded, but not sent.`, () => send("POST", "silences", {
-    match: alert.metric, for: SILENCES[lasting.value], reason: comment.value.trim() || `from the alert ${alert.id}`,
+    match: alert.metric, for: SILENCES[lasting.value], by: by.value.trim(), reason: comment.value.trim() || `from the alert ${alert.id}`,
   }));
 
   return {

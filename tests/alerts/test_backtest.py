@@ -232,7 +232,11 @@ def test_the_command_checks_the_rules_file(tmp_path):
     file = tmp_path / "rules.toml"
     file.write_text('[rules.high]\nkind = "threshold"\nabove = 5\nchannels = []\n')
     code, said = tracker("rules", "check", RULES=str(file))
-    assert code == 0 and "high" in said and "threshold" in said and "nobody" in said
+    assert code == 0 and "high" in said and "threshold" in said and "nobody" in said and "quiet" not in said
+    with file.open("a") as more:
+        more.write('[quiet.night]\nfrom = "22:00"\nto = "07:00"\nzone = "Europe/Berlin"\n')
+    code, said = tracker("rules", "check", RULES=str(file))
+    assert code == 0 and "quiet hours:\n  night, 22:00 to 07:00 Europe/Berlin\n" in said
     file.write_text('[rules.high]\nkind = "threshold"\nabove = "5"\n')
     code, said = tracker("rules", "check", RULES=str(file))
     assert (code, said) == (1, f"rules: {file}:3: rules.high.above = '5': expected a number from -1e+18 to 1e+18\n")

@@ -13,6 +13,7 @@ from tracker.alerts import channels
 from tracker.alerts.backtest import Past, of_files, run
 from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.channels.webhook import Channel as Webhook
+from tracker.alerts.quiet import Quiet
 from tracker.alerts.rulebook import read
 from tracker.alerts.rules import DEFAULT_RULES, KINDS, LevelRule, Rule, Series, SeriesRule, rising_edges
 from tracker.errors import ChannelError, SettingsError
@@ -65,6 +66,7 @@ def test_every_option_is_described() -> None:
         inherited = {option for base, options in described.items() if issubclass(kind, base) for option in options}
         assert set(options_after(f"### `{name}`")) == set(kind.options()) - inherited
     assert options_after("## Channels") == list(ConfiguredChannel.options())
+    assert options_after("### Quiet hours") == list(Quiet.options())
 
 
 def test_a_receiver_can_tell_what_is_ours(server) -> None:

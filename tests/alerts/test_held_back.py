@@ -1,11 +1,14 @@
 """Notices that silences hold back, and digests above a channel's ceiling."""
 
+import json
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.sending import ALERT, NOW, World, resolve
+from tracker.alerts.quiet import Quiet
 from tracker.alerts.sender import due
 from tracker.errors import ChannelError
 
@@ -24,6 +27,62 @@ def test_other_metrics_and_later_times_are_not_silenced(world):
     world.silences.add(("kraken:*:volume",), NOW, "over", NOW - 10)
     assert world.deliver(world.record()).state == "delivered"
     assert len(world.silences.all(NOW)) == 1
+
+
+@pytest.mark.parametrize(
+    ("matchers", "state"),
+    [
+        ({"rule": ("jump",)}, "silenced"),
+        ({"rule": ("j*", "x")}, "silenced"),
+        ({"rule": ("drop",)}, "delivered"),
+        ({"severity": ("warning", "critical")}, "silenced"),
+        ({"severity": ("info",)}, "delivered"),
+        ({"rule": ("jump",), "severity": ("critical",)}, "delivered"),
+    ],
+)
+def test_a_silence_may_be_for_some_rules_and_severities(world, matchers, state):
+    world.silences.add(("kraken:*",), NOW + 100, "listing day", NOW, **matchers)
+    assert world.deliver(world.record()).state == state
+
+
+def test_a_silence_without_rules_and_severities_is_for_all_of_them(world, redis):
+    """As they were stored before silences had these."""
+    redis.hset("{dt1}:silences", "old", json.dumps({"id": "old", "match": ["*"], "until": NOW + 100, "reason": "x"}))
+    assert world.deliver(world.record()).state == "silenced"
+
+
+def test_a_silence_lasts_longer_or_shorter_if_it_is_changed(world):
+    id = world.silence(10)
+    row = world.record()
+    world.deliver(row)
+    assert world.silences.lasting(id, NOW + 100, NOW).until == NOW + 100
+    world.run(99)
+    assert world.told == []
+    world.silences.lasting(id, NOW + 99.5, world.time)
+    world.run(1)
+    assert world.told == [("firing", ALERT.id)]
+    assert world.silences.lasting(id, NOW + 200, world.time) is None
+    assert world.silences.lasting("none", NOW + 200, world.time) is None
+
+
+def test_what_a_silence_has_held_back_is_counted_once_an_alert(world):
+    silences = [world.silence(1_000), world.silence(2_000, match="*:m6:*")]
+    for number in range(7):
+        alert = replace(ALERT, metric=f"kraken:m{number}:volume")
+        row = world.record(alert)
+        for _ in range(2):  # a task may run twice
+            world.time += 1
+            world.deliver(row)
+    first, other = world.outbox.deliveries.held.back(silences)
+    assert first.count == 7
+    assert first.latest[0] == (alert.id, world.time)
+    assert [id.split(":")[2] for id, _ in first.latest] == ["m6", "m5", "m4", "m3", "m2"]
+    assert other.count == 0
+    # the other one holds back what the first one would have told
+    world.silences.remove(silences[0])
+    world.run(1)
+    first, other = world.outbox.deliveries.held.back(silences)
+    assert (first.count, other.count, other.latest[0][0]) == (0, 1, alert.id)
 
 
 def test_a_silence_that_is_removed_is_over(world):
@@ -139,15 +198,25 @@ def test_a_firing_notice_that_is_redriven_after_its_end_is_followed_by_it(world)
     assert world.told == [("firing", ALERT.id)] * 2 + [("resolved", ALERT.id)]
 
 
+def quiet(name, begin, end, match):
+    return Quiet.read({"from": begin, "to": end, "zone": "UTC", "match": match}, lambda how, text: text, name=name)
+
+
+#: Within the first two minutes after NOW, which is 22:13:20 UTC.
+QUIET = [quiet("all", "22:13", "22:14", "*"), quiet("some", "22:14", "22:15", "*:m0:*")]
+
+
 @given(st.data())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nobody_is_told_twice_and_whoever_was_told_hears_the_end(redis, data):
     """Random histories of alerts, silences and ends, with tasks that run twice, late, or not at all."""
     redis.flushall()
     world = World(redis)
+    world.quiet = data.draw(st.sampled_from([[], QUIET[:1], QUIET[1:], QUIET]))
     alerts = [replace(ALERT, metric=f"kraken:m{number}:volume") for number in range(2)]
     recorded, rows = [], []
-    for step in data.draw(st.lists(st.sampled_from(["fire", "clear", "silence", "end", "task", "sweep", "wait"]))):
+    steps = ["fire", "clear", "silence", "extend", "end", "task", "sweep", "wait"]
+    for step in data.draw(st.lists(st.sampled_from(steps))):
         if step == "fire" and len(recorded) < len(alerts):
             rows.append(world.record(alerts[len(recorded)]))
             recorded.append(alerts[len(recorded)])
@@ -157,6 +226,9 @@ def test_nobody_is_told_twice_and_whoever_was_told_hears_the_end(redis, data):
             world.silence(data.draw(st.integers(1, 60)), data.draw(st.sampled_from(["*", "*:m0:*", "*:m1:*"])))
         elif step == "end" and (silences := world.silences.all(world.time)):
             world.silences.remove(data.draw(st.sampled_from(silences)).id)
+        elif step == "extend" and (silences := world.silences.all(world.time)):
+            until = world.time + data.draw(st.integers(1, 60))
+            world.silences.lasting(data.draw(st.sampled_from(silences)).id, until, world.time)
         elif step == "task" and rows:
             world.deliver(data.draw(st.sampled_from(rows)))
         elif step == "sweep":

@@ -164,7 +164,7 @@ WRONG = [
     ('direction = "down"', 'then = ["log"]', 31, "rules.drop.then = ['log']: expected other channels than those in"),
     ('direction = "down"', 'then = ["boss"]', 31, "rules.drop.then = 'boss': expected only channels that there are"),
     ('direction = "down"', 'remind = "5s"', 31, "rules.drop.remind = '5s': expected seconds, or a time such as"),
-    ("# who is told", "[rule.x]", 2, "rule: expected only tables [rules.NAME] and [channels.NAME]"),
+    ("# who is told", "[rule.x]", 2, "rule: expected only tables [rules.NAME], [channels.NAME] and [quiet.NAME]"),
     ("# who is told", "rules = 3\nx = '''", None, "expected TOML"),
 ]
 

@@ -6,8 +6,8 @@ from pydantic import ConfigDict, Field
 
 from tracker.alerts.channels import Channel, ConfiguredChannel
 from tracker.alerts.outbox import Outbox
+from tracker.alerts.quiet import in_force
 from tracker.alerts.sender import deliver, due
-from tracker.alerts.silences import Silences
 from tracker.errors import ChannelError
 from tracker.models import Alert
 
@@ -49,8 +49,9 @@ class World:
 
     def __init__(self, redis):
         self.time = NOW
-        self.outbox = Outbox(redis, lambda: self.time)
-        self.silences = Silences(redis)
+        self.quiet = []
+        self.outbox = Outbox(redis, lambda: self.time, lambda now: in_force(self.quiet, now))
+        self.silences = self.outbox.silences
         self.channel = Scripted()
         self.outlets = {"phone": ConfiguredChannel(name="phone", kind="scripted", channel=self.channel)}
 

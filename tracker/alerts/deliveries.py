@@ -2,9 +2,8 @@
 
 ``{dt1}:delivery:{id}`` hash, a row; ``{dt1}:due`` sorted set, ids of pending rows by the time of the next look at them;
 ``{dt1}:dead`` sorted set, ids of dead rows by their time of death; ``{dt1}:sent:{channel}:{bucket}`` string, attempts
-in a ceiling's window; ``{dt1}:digest:{id}`` set, the rows in a digest; ``{dt1}:held`` set, the silences that hold rows
-back; ``{dt1}:held:{silence}`` sorted set, the ids of these rows by the time of holding. {id} is
-``alert/channel/event``.
+in a ceiling's window; ``{dt1}:digest:{id}`` set, the rows in a digest. {id} is ``alert/channel/event``. held.py has
+the rows that silences hold back, waiting.py those that failed.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 from redis import Redis
 
 from tracker.alerts import rows
+from tracker.alerts.held import Held
 from tracker.alerts.rows import Stored
 from tracker.alerts.waiting import PROBE, Waiting
 from tracker.models import DIGEST, FIRING, REMINDER, RESOLVED, Attempt, Delivery
@@ -30,11 +30,8 @@ GRACE = 15
 DIED = "its worker died in the midst of it, or took too long"
 #: A row is dead so many seconds after its first failure.
 GIVE_UP = 6 * 3_600
-#: One sweep makes so many rows of an ended silence due.
-RELEASED = 10_000
 
 DEAD = f"{PREFIX}:dead"
-HOLDING = f"{PREFIX}:held"
 T = TypeVar("T")
 Read = Callable[[Any], Any]
 
@@ -46,6 +43,7 @@ class Deliveries:
         self.redis: Any = redis  # as in Store
         self.now = now
         self.waiting = Waiting(redis, now)
+        self.held = Held(redis, now)
 
     def add(self, pipe: Any, row: Delivery, after: float = 0) -> None:
         """Adds ``row`` to the transaction ``pipe``. It is sent just after that, after its wait, or at ``after``."""
@@ -174,37 +172,15 @@ class Deliveries:
             self._change([rows.key(id)], partial(change, id))
 
     def hold(self, row: Delivery, token: str, silence: str, why: str) -> None:
-        """Marks ``row`` as silenced until ``release`` makes it due again."""
+        """Marks ``row`` as silenced until ``held.release`` makes it due again."""
 
         def change(pipe: Any, stored: Stored) -> None:
             if rows.text(stored, "claimant") != token:
                 return  # as in repeat
-            held, now = rows.held_key(silence), self.now()
-            self._settle(pipe, row, "silenced", Attempt(now, True, None, why))
-            pipe.zadd(held, {row.id: now})
-            pipe.zremrangebyscore(held, 0, now - LIFE)
-            pipe.expire(held, LIFE)
-            pipe.sadd(HOLDING, silence)
+            self._settle(pipe, row, "silenced", Attempt(self.now(), True, None, why))
+            self.held.add(pipe, row, silence, LIFE)
 
         self._change([rows.key(row.id)], change)
-
-    def holding(self) -> set[str]:
-        """Ids of the silences that hold rows back, and of ended ones whose rows are not released yet."""
-        with translated():
-            return {id.decode() for id in self.redis.smembers(HOLDING)}
-
-    def release(self, silence: str) -> None:
-        """Makes up to RELEASED rows of ``silence`` due; ``holding`` names the silence until the last one is."""
-        held = rows.held_key(silence)
-
-        def change(pipe: Any, rows: list[bytes]) -> None:
-            if rows:
-                pipe.zadd(DUE, dict.fromkeys(rows, self.now()))
-                pipe.zrem(held, *rows)
-            if len(rows) < RELEASED:
-                pipe.srem(HOLDING, silence)
-
-        self._change([held], change, lambda pipe: pipe.zrange(held, 0, RELEASED - 1))
 
     def due(self, count: int) -> list[str]:
         """Up to ``count`` ids of rows to publish now: their next try is due, or their task was lost.

@@ -17,6 +17,7 @@ from redis import Redis
 
 from tracker.alerts import plan
 from tracker.alerts.deliveries import LIFE, Deliveries
+from tracker.alerts.silences import QuietAt, Silences
 from tracker.clock import wall
 from tracker.models import FIRING, RESOLVED, Alert, Delivery
 from tracker.store.connection import PREFIX, transact, translated
@@ -34,11 +35,12 @@ OVER = f"{PREFIX}:over"
 
 
 class Outbox:
-    """The recorded alerts; ``deliveries``: their rows. Every method may raise StoreError."""
+    """The recorded alerts; ``deliveries``: their rows; ``silences``: see there. Every method may raise StoreError."""
 
-    def __init__(self, redis: Redis, now: Callable[[], float] = wall):
+    def __init__(self, redis: Redis, now: Callable[[], float] = wall, quiet: QuietAt = lambda now: ()):
         self.redis: Any = redis  # as in Store
         self.deliveries = Deliveries(redis, now)
+        self.silences = Silences(redis, quiet)
         self._raw = pipeline(redis)
 
     def record(

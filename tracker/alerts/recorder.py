@@ -11,8 +11,7 @@ from tracker import counts
 from tracker.alerts import late, rules
 from tracker.alerts.deliveries import LIFE
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.silences import Silences
-from tracker.models import FIELDS, FIRING, Alert, Delivery, Metric, matches
+from tracker.models import FIELDS, FIRING, Alert, Delivery, Metric
 from tracker.store.series import Store
 
 
@@ -59,13 +58,13 @@ class Recorder:
         """Records edges in slots that came too late, from ``since`` (metric -> slot) on; the rest as in ``check``."""
         most = late.AT_ONCE - len(self.found.late)
         found = late.found(series, active, since, first, steps, self.now, most)
-        silences = Silences(self.outbox.redis).all(self.outbox.deliveries.now()) if found else []
+        silences = self.outbox.silences.all(self.outbox.deliveries.now()) if found else []
         outbox = late.Late(self.outbox)
         for rule, alert in found:
             if outbox.full:
                 break
             told = [channel for channel in rule.channels if channel in self.wants_late]
-            is_silenced = any(matches(silence.match, alert.metric) for silence in silences)
+            is_silenced = any(silence.covers(alert) for silence in silences)
             tellers, held = ([], told) if is_silenced else (told, [])
             subject = f"{alert.rule}:{alert.metric}"
             if outbox.record(alert, rule.cooldown, tellers, held, rule.definition(), self._before(subject)):

@@ -21,10 +21,6 @@ def members_key(id: str) -> str:
     return f"{PREFIX}:digest:{id}"
 
 
-def held_key(silence: str) -> str:
-    return f"{PREFIX}:held:{silence}"
-
-
 def text(stored: Stored, name: str) -> str:
     return stored.get(name.encode(), b"").decode()
 

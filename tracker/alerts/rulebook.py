@@ -1,7 +1,8 @@
 """The rules file: reads the rules and channels, checks them, and reads them again when the file changes.
 
 A table ``[rules.NAME]`` has the options of its kind's class in rules/kinds.py. A table ``[channels.NAME]`` has those of
-its kind's class under channels/ and of ConfiguredChannel. docs/alerts.md describes them all.
+its kind's class under channels/ and of ConfiguredChannel, and a table ``[quiet.NAME]`` those of Quiet. docs/alerts.md
+describes them all.
 """
 
 import logging
@@ -15,6 +16,8 @@ from typing import Any, NoReturn, TypeVar
 
 from tracker.alerts import channels
 from tracker.alerts.channels import ConfiguredChannel
+from tracker.alerts.quiet import MOST as MOST_QUIET
+from tracker.alerts.quiet import Quiet
 from tracker.alerts.rules import DEFAULT_RULES, KINDS, LevelRule, Ranked, Rule, Silent, Stale
 from tracker.alerts.tables import NAME, BadOption, Expected, Table, shown
 from tracker.errors import SettingsError
@@ -33,10 +36,11 @@ DOTTED = re.compile(r"""(?<![\w"'-])(?:["']?[\w-]{1,1000}["']?[ \t]*\.[ \t]*){10
 
 @dataclass(frozen=True)
 class RuleSet:
-    """The rules in the order of the file, and the channels by name. The channel ``log`` is always there."""
+    """The rules in the order of the file; the channels by name, ``log`` is always one of them; the quiet hours."""
 
     rules: tuple[Rule, ...]
     outlets: Mapping[str, ConfiguredChannel]
+    quiet: tuple[Quiet, ...] = ()
 
     @property
     def series(self) -> tuple[LevelRule, ...]:
@@ -136,8 +140,8 @@ class _Reader:
         self.path, self.lines, self.environment = path, source.split("\n"), environment
 
     def book(self, tables: dict[str, Any]) -> RuleSet:
-        for name in tables.keys() - {"rules", "channels"}:
-            self._refuse((name,), "", "only tables [rules.NAME] and [channels.NAME]")
+        for name in tables.keys() - {"rules", "channels", "quiet"}:
+            self._refuse((name,), "", "only tables [rules.NAME], [channels.NAME] and [quiet.NAME]")
         outlets = {"log": _log()} | {
             name: self._outlet(name, table) for name, table in self._named(tables, "channels").items()
         }
@@ -149,7 +153,12 @@ class _Reader:
                 if missing := [name for name in named if name not in outlets]:
                     expected = f"only channels that there are: {', '.join(outlets)}"
                     self._refuse(("rules", rule.name, option), repr(missing[0]), expected)
-        return RuleSet(rules, outlets)
+        return RuleSet(rules, outlets, self._quiet(self._named(tables, "quiet")))
+
+    def _quiet(self, tables: dict[str, dict[str, Any]]) -> tuple[Quiet, ...]:
+        if len(tables) > MOST_QUIET:
+            self._refuse(("quiet",), "", f"at most {MOST_QUIET} tables [quiet.NAME]")
+        return tuple(self._built(Quiet, ("quiet", name), table, name=name) for name, table in tables.items())
 
     def _named(self, tables: dict[str, Any], section: str) -> dict[str, dict[str, Any]]:
         found = tables.get(section, {})

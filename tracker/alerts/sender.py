@@ -14,7 +14,6 @@ from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.deliveries import DIED
 from tracker.alerts.late import LATE, MOST
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.silences import Silences
 from tracker.alerts.waiting import PROBE
 from tracker.errors import ChannelError
 from tracker.models import DIGEST, FIRING, REMINDER, RESOLVED, TEST, Alert, Attempt, Delivery, Notice
@@ -64,11 +63,11 @@ def deliver(
 
 def due(outbox: Outbox, count: int) -> list[str]:
     """Up to ``count`` ids of due rows. Rows that a silence held back are due once it has ended."""
-    deliveries = outbox.deliveries
-    if holding := deliveries.holding():
-        in_force = {silence.id for silence in Silences(outbox.redis).all(deliveries.now())}
-        for silence in holding - in_force:
-            deliveries.release(silence)
+    deliveries, now = outbox.deliveries, outbox.deliveries.now()
+    outbox.silences.tell(now)
+    if holding := deliveries.held.holding():
+        for silence in holding - {silence.id for silence in outbox.silences.all(now)}:
+            deliveries.held.release(silence)
     return deliveries.due(count)
 
 
@@ -138,7 +137,7 @@ def _reminder_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str)
 
 def _is_silenced(outbox: Outbox, alert: Alert, row: Delivery, token: str) -> bool:
     """Whether a silence holds ``row`` back; it is released when the silence ends."""
-    silence = Silences(outbox.redis).covering(alert.metric, outbox.deliveries.now())
+    silence = outbox.silences.covering(alert, outbox.deliveries.now())
     if silence:
         outbox.deliveries.hold(row, token, silence.id, f"by silence {silence.id}: {silence.reason}"[:DETAIL])
     return silence is not None

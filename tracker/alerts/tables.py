@@ -194,11 +194,11 @@ def duration(low: int, high: int) -> BeforeValidator:
     return BeforeValidator(parse, json_schema_input_type=int | str)
 
 
-def globs(value: Any) -> tuple[str, ...]:
-    """Reads one glob on metric ids, or a list of them."""
+def globs(value: Any, of: str = 'metric ids, e.g. "kraken:*:volume"', most: int = 1_000) -> tuple[str, ...]:
+    """Reads one glob, or a list of up to ``most``. of: what they match, for the message of a refusal."""
     found = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, tuple)) else ()
-    if not found or len(found) > 1_000 or not all(isinstance(each, str) and 0 < len(each) <= 200 for each in found):
-        raise Expected('a glob on metric ids, e.g. "kraken:*:volume", or a list of them')
+    if not found or len(found) > most or not all(isinstance(each, str) and 0 < len(each) <= 200 for each in found):
+        raise Expected(f"a glob on {of}, or a list of up to {most:,} of them")
     return found
 
 
@@ -210,5 +210,5 @@ def names(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-Globs = Annotated[tuple[str, ...], BeforeValidator(globs)]
+Globs = Annotated[tuple[str, ...], BeforeValidator(lambda value: globs(value))]
 Names = Annotated[tuple[str, ...], BeforeValidator(names)]

@@ -29,8 +29,9 @@ def check_rules(settings: Any) -> None:
     book = Rulebook(settings.rules).current()
     lines = [f"  {rule.name:24}{rule.KIND:10}{', '.join(rule.match):32} -> {_told(rule)}" for rule in book.rules]
     channels = [f"  {name:24}{outlet.kind}" for name, outlet in book.outlets.items()]
+    quiet = ["quiet hours:", *(f"  {each}" for each in book.quiet)] if book.quiet else []
     where = settings.rules or "built in, RULES names no file"
-    show("\n".join([f"rules ({where}):", *lines, "channels:", *channels, "ok"]))
+    show("\n".join([f"rules ({where}):", *lines, "channels:", *channels, *quiet, "ok"]))
 
 
 @rules.command()

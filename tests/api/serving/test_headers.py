@@ -16,7 +16,7 @@ from tracker.store.api_keys import Keys
 METRIC = "metrics/kraken:ethbtc:volume"
 PATHS = ["/", "/v1", "/v1/metrics", f"/v1/{METRIC}", f"/latest/{METRIC}", "/v1/silences", "/v1/deliveries/redrive"]
 PATHS += ["/healthz", "/v1/openapi.json", "/docs", "/static/main.js", "/v1/alerts/x/acknowledge", "/nothing"]
-METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"]
+METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 NAMES = [
     *("Host", "Origin", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Range", "If-Range"),
     *("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since", "Accept", "Accept-Encoding", "Cookie"),

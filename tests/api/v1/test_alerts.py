@@ -1,4 +1,4 @@
-"""Alerts over HTTP: list, explanation, deliveries, silences, acknowledgement and redrive."""
+"""Alerts over HTTP: list, explanation, deliveries, acknowledgement and redrive."""
 
 import threading
 import time
@@ -9,26 +9,17 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from pydantic import BaseModel
-from werkzeug.test import TestResponse
 
 from api import create_app
 from api.v1 import alerts as resource
-from api.v1 import deliveries, schemas, silences
+from api.v1 import deliveries
+from tests.support.answers import ALERT, good, problem, record
 from tests.support.servers import free_port
 from tests.support.tracked import Tracked
-from tracker.alerts import sender
-from tracker.alerts.channels import ConfiguredChannel
-from tracker.alerts.channels.log import Channel as LogChannel
 from tracker.alerts.outbox import Outbox
-from tracker.alerts.rules import Ratio
-from tracker.models import Alert, Attempt
+from tracker.models import Attempt
 from tracker.settings import load
 from tracker.store.connection import connect
-
-ALERT = Alert(
-    "jump", "kraken:btcusd:volume", 1_700_000_040, 301.5, 100.5, 3.0, 60, 3_600, 1_700_000_071.25, text="it jumped"
-)
 
 
 @pytest.fixture
@@ -39,24 +30,6 @@ def outbox(tracked: Tracked) -> Outbox:
 @pytest.fixture
 def client(tracked: Tracked) -> FlaskClient:
     return tracked.client
-
-
-def good(answer: TestResponse, schema: type[BaseModel], status: int = 200) -> Any:
-    """The body of an answer, which must fit the schema and have this status."""
-    assert answer.status_code == status, answer.text
-    assert schema.model_validate_json(answer.data, strict=True).model_dump() == answer.json
-    return answer.json
-
-
-def problem(answer: TestResponse, status: int) -> str:
-    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.text
-    return schemas.Problem.model_validate_json(answer.data).detail
-
-
-def record(outbox: Outbox, **changes: Any) -> Alert:
-    alert = replace(ALERT, **changes)
-    assert outbox.record(alert, 60, ["phone"], Ratio(name=alert.rule).definition())
-    return alert
 
 
 def test_alerts_are_listed_newest_first_with_the_numbers_that_explain_them(client: FlaskClient, outbox: Outbox) -> None:
@@ -222,73 +195,6 @@ def test_an_acknowledgement_is_of_bounded_length(client: FlaskClient, outbox: Ou
     body = {"by": "kim", name: "x" * (longest + 1)}
     assert name in problem(client.post(f"/v1/alerts/{alert.id}/acknowledge", json=body), 422)
     assert client.post(f"/v1/alerts/{alert.id}/acknowledge", json=body | {name: "x" * longest}).status_code == 200
-
-
-def test_a_silence_is_made_listed_and_removed(client: FlaskClient, outbox: Outbox) -> None:
-    until = time.time() + 3_600
-    body = {"match": "kraken:*", "until": until, "reason": "listing day"}
-    made = good(client.post("/v1/silences", json=body), silences.SilenceRow, 201)
-    assert made | {"match": ["kraken:*"], "until": until, "reason": "listing day"} == made
-    assert good(client.get("/v1/silences"), silences.SilenceList) == {"silences": [made]}
-
-    assert client.delete(f"/v1/silences/{made['id']}").status_code == 204
-    assert good(client.get("/v1/silences"), silences.SilenceList) == {"silences": []}
-    assert "/v1/silences" in problem(client.delete(f"/v1/silences/{made['id']}"), 404)
-
-
-@pytest.mark.parametrize(("lasts", "seconds"), [("1h", 3_600), ("90s", 90), (5, 5), ("366d", 366 * 86_400)])
-def test_a_silence_lasts_for_a_time_of_the_wall_clock_also_in_a_replay(
-    client: FlaskClient, outbox: Outbox, lasts: str | int, seconds: int
-) -> None:
-    before = time.time()  # years after the tracker's clock, which stands still
-    made = good(client.post("/v1/silences", json={"match": "*", "for": lasts, "reason": "x"}), silences.SilenceRow, 201)
-    assert before + seconds <= made["until"] <= time.time() + seconds
-
-    row = f"{record(outbox).id}/phone/firing"
-    sender.deliver(outbox, {"phone": ConfiguredChannel(name="phone", kind="log", channel=LogChannel())}, row)
-
-    [delivery] = good(client.get(f"/v1/alerts/{ALERT.id}"), resource.ExplainedAlert)["deliveries"]
-    assert (delivery["state"], delivery["next_try"]) == ("silenced", None)
-
-
-@pytest.mark.parametrize("times", [{}, {"for": "1h", "until": time.time() + 9_999}, {"for": None}, {"until": None}])
-def test_a_silence_has_either_a_duration_or_an_end(client: FlaskClient, times: dict) -> None:
-    assert "for" in problem(client.post("/v1/silences", json={"match": "*", "reason": "x"} | times), 422)
-
-
-@pytest.mark.parametrize("lasts", [0, -1, True, 1.5, "", "soon", "1w", "367d", "999999d", [], "1 h"])
-def test_a_duration_that_is_not_understood_is_refused(client: FlaskClient, lasts: object) -> None:
-    body = {"match": "*", "reason": "x", "for": lasts}
-    assert "for" in problem(client.post("/v1/silences", json=body), 422)
-    assert client.get("/v1/silences").json == {"silences": []}
-
-
-@pytest.mark.parametrize(
-    ("changes", "name"),
-    [
-        ({"match": []}, "match"),
-        ({"match": ""}, "match"),
-        ({"match": [1]}, "match"),
-        ({"match": None}, "match"),
-        ({"until": 5}, "until"),
-        ({"until": 9e99}, "until"),
-        ({"until": "soon"}, "until"),
-        ({"reason": ""}, "reason"),
-        ({"reason": "x" * 501}, "reason"),
-        ({"until_when": 5}, "until_when"),
-    ],
-)
-def test_a_silence_that_is_not_understood_is_refused(client: FlaskClient, changes: dict, name: str) -> None:
-    body = {"match": "*", "until": time.time() + 60, "reason": "x"} | changes
-    assert name in problem(client.post("/v1/silences", json=body), 422)
-
-
-def test_there_are_only_so_many_silences(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.alerts.silences.MOST", 2)
-    body = {"match": "*", "until": time.time() + 60, "reason": "x"}
-    answers = [client.post("/v1/silences", json=body) for _ in range(3)]
-    assert [answer.status_code for answer in answers[:2]] == [201, 201]
-    assert "already" in problem(answers[2], 409)
 
 
 def dead(outbox: Outbox, **changes: Any) -> str:
