@@ -73,6 +73,7 @@ def test_a_broker_that_is_away(store_server: StoreServer, scheme: str) -> None:
     assert "refused" in text and "s3cret" not in text
 
 
+@pytest.mark.slow  # the doctor gives a broker three seconds
 def test_a_broker_that_hangs_and_one_that_answers(store_server: StoreServer, tmp_path: Path) -> None:
     broker = Server(tmp_path).start()
     try:

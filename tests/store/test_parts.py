@@ -130,6 +130,7 @@ def test_the_thread_goes_on_whatever_happens(own_server: Server, monkeypatch: py
     wait_for(lambda: [part.name for part in parts.read(redis)] == ["fetch"], "it is seen again")
 
 
+@pytest.mark.slow  # a cluster of its own
 def test_in_a_cluster(tmp_path: Path) -> None:
     with Cluster(tmp_path, replicas=0) as cluster:
         redis = connect(cluster.url, tries=3)

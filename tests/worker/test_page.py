@@ -32,6 +32,7 @@ def test_it_answers_get_of_one_path(page: str) -> None:
         assert requests.request(method, f"{page}/metrics", timeout=10).status_code == 501
 
 
+@pytest.mark.slow  # the page gives a client three seconds
 def test_it_does_not_wait_for_a_client_that_is_silent(page: str) -> None:
     address = page.removeprefix("http://").split(":")
     with socket.create_connection((address[0], int(address[1]))) as silent:

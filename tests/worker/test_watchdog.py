@@ -96,6 +96,7 @@ def test_a_loop_that_turns_and_does_not_work_ends_its_process(
     assert caplog.messages == ["does nothing, though the broker answers: cancelled. Ends now, to be started again"]
 
 
+@pytest.mark.slow  # the watchdog gives the log two seconds
 def test_a_log_that_hangs_holds_nothing_up(
     watched: Watchdog, ended: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +118,7 @@ def test_nothing_is_ended_while_the_broker_is_away(looks: list[None], ended: thr
         goes_on(looks, ended, watched)
 
 
+@pytest.mark.slow  # several looks at a broker that hangs
 def test_nothing_is_ended_while_the_broker_hangs(looks: list[None], ended: threading.Event, tmp_path: Path) -> None:
     with StoreServer(tmp_path) as store:
         assert store.process

@@ -178,7 +178,7 @@ def unreachable(settings: Settings, patience: float) -> str:
     def connect() -> None:
         try:
             with Connection(found.url, ssl=found.tls, transport_options=found.options) as connection:
-                connection.connect()
+                connection.ensure_connection(max_retries=len(connection.alt), interval_start=0, interval_step=0)
                 faults.clear()
         except Exception as error:  # each broker has its own
             faults[0] = str(error) or type(error).__name__
