@@ -41,10 +41,10 @@ class TaskLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         task = record.args
         if isinstance(task, tuple) and str(record.msg).startswith(DISCARDED):
-            name, record.task_id = task
-            record.task = name.rpartition(".")[2]
+            name, id = str(task[0]).rpartition(".")[2], task[1]
             record.msg, record.args = "not run: it expired or was revoked", None
-            return _worth_a_line(record.task)
+            vars(record).update(task=name, task_id=id)
+            return _worth_a_line(name)
         if record.name != "celery.app.trace" or not isinstance(task, dict) or not str(record.msg).startswith(PREFIX):
             return True
         record.msg = str(record.msg).removeprefix(PREFIX)
