@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,35 @@ def test_a_sweep_publishes_what_a_silence_held_back_until_it_ended(store_server:
     sweep(store_server)
     [raw] = redis.lrange("notify", 0, -1)
     assert json.loads(base64.b64decode(json.loads(raw)["body"]))[0] == row.id.split("/")
+
+
+def test_quiet_hours_of_the_file_hold_back_and_are_told_to_the_api(
+    store_server: StoreServer, redis: Redis, tmp_path: Path
+) -> None:
+    record(redis, 1)
+    rules, now, hour = tmp_path / "rules.toml", datetime.now(UTC), timedelta(hours=1)
+    rules.write_text(f'''
+[channels.phone]
+kind = "log"
+[rules.jump]
+kind = "ratio"
+[quiet.now]
+from = "{now - hour:%H:%M}"
+to = "{now + hour:%H:%M}"
+zone = "UTC"
+''')
+    code = "from tracker.tasks import notify, sweep; notify.apply(args=({!r}, 'phone', 'firing'), throw=True); sweep()"
+    environment = CLEAN | {"REDIS_URL": store_server.url, "RULES": str(rules)}
+    command = [sys.executable, "-c", code.format("jump:kraken:m0:volume:60")]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=60)
+    assert redis.llen("notify") == 0
+    [quiet] = Silences(redis).listed(time.time())
+    assert quiet.id.startswith("quiet:now:") and now.timestamp() + 3_500 < quiet.until < now.timestamp() + 3_700
+    [held] = Outbox(redis).deliveries.held.back([quiet.id])
+    assert held.count == 1
+    # without the file they are over
+    sweep(store_server)
+    assert redis.llen("notify") == 1
 
 
 def test_a_sweep_adds_nothing_to_a_queue_that_nobody_works_on(store_server: StoreServer, redis: Redis) -> None:

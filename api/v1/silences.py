@@ -156,7 +156,7 @@ def change_silence(id: str, end: End, **_: object) -> Response:
     """Let a silence last longer, or end sooner"""
     _refuse_quiet_hours(id)
     now = wall()
-    return jsonify(*_shown([_silences().lasting(id, end.at(now), now) or _no_silence()]))
+    return jsonify(*_shown([_silences().end_at(id, end.at(now), now) or _no_silence()]))
 
 
 @bp.delete("/silences/<id>")

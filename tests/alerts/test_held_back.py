@@ -55,14 +55,14 @@ def test_a_silence_lasts_longer_or_shorter_if_it_is_changed(world):
     id = world.silence(10)
     row = world.record()
     world.deliver(row)
-    assert world.silences.lasting(id, NOW + 100, NOW).until == NOW + 100
+    assert world.silences.end_at(id, NOW + 100, NOW).until == NOW + 100
     world.run(99)
     assert world.told == []
-    world.silences.lasting(id, NOW + 99.5, world.time)
+    world.silences.end_at(id, NOW + 99.5, world.time)
     world.run(1)
     assert world.told == [("firing", ALERT.id)]
-    assert world.silences.lasting(id, NOW + 200, world.time) is None
-    assert world.silences.lasting("none", NOW + 200, world.time) is None
+    assert world.silences.end_at(id, NOW + 200, world.time) is None
+    assert world.silences.end_at("none", NOW + 200, world.time) is None
 
 
 def test_what_a_silence_has_held_back_is_counted_once_an_alert(world):
@@ -228,7 +228,7 @@ def test_nobody_is_told_twice_and_whoever_was_told_hears_the_end(redis, data):
             world.silences.remove(data.draw(st.sampled_from(silences)).id)
         elif step == "extend" and (silences := world.silences.all(world.time)):
             until = world.time + data.draw(st.integers(1, 60))
-            world.silences.lasting(data.draw(st.sampled_from(silences)).id, until, world.time)
+            world.silences.end_at(data.draw(st.sampled_from(silences)).id, until, world.time)
         elif step == "task" and rows:
             world.deliver(data.draw(st.sampled_from(rows)))
         elif step == "sweep":

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.support.redis_servers import Cluster
 from tests.support.sending import ALERT, NOW, World, resolve
 from tracker.alerts.quiet import DAYS, Quiet
 from tracker.alerts.sender import due
+from tracker.store.connection import connect
 
 #: Zones with unusual changes: just after midnight, by half an hour, by two hours, at midnight, a day left out, none.
 ODD = (
@@ -181,3 +183,20 @@ def test_the_quiet_hours_in_force_are_listed_where_the_file_is_not_known(world, 
     assert (listed.id, listed.until, listed.by) == (f"quiet:night:{NOW - 800:.0f}", END, "the rules file")
     assert elsewhere.listed(END) == []
     assert 0 < redis.ttl("{dt1}:quiet") <= 60
+
+
+@pytest.mark.slow
+def test_a_cluster_holds_back_too(tmp_path):
+    with Cluster(tmp_path, replicas=0) as servers:
+        world = World(connect(servers.url))
+        world.quiet = [TONIGHT]
+        id = world.silence(1_000, match="*:volume")
+        world.deliver(world.record())
+        [night] = [each.id for each in world.silences.all(NOW) if each.id != id]
+        assert [back.count for back in world.outbox.deliveries.held.back([night, id])] == [1, 0]
+        world.run(END - NOW + 10)
+        assert [back.count for back in world.outbox.deliveries.held.back([night, id])] == [0, 1]
+        assert {each.id for each in World(connect(servers.url)).silences.listed(NOW)} == {night, id}
+        world.silences.end_at(id, world.time + 5, world.time)
+        world.run(10)
+        assert world.told == [("firing", ALERT.id)]

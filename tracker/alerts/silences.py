@@ -75,7 +75,7 @@ class Silences:
         transact(self.redis, work, SILENCES)
         return silence
 
-    def lasting(self, id: str, until: float, now: float) -> Silence | None:
+    def end_at(self, id: str, until: float, now: float) -> Silence | None:
         """Lets the silence last until ``until``, longer or shorter; None if there is none of that id, or it is over."""
 
         def work(pipe: Any) -> Silence | None:
