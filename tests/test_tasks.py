@@ -123,7 +123,7 @@ def test_a_batch_that_must_wait_under_way_ends_with_what_is_done_and_the_rest_co
 from tracker import pipeline, tasks
 from tracker.errors import MustWait
 
-def fetch(store, name, source, market, clock):
+def fetch(store, name, source, market, clock, fresh):
     if market == {markets[2]!r}:
         raise MustWait(9, "spent")
 
