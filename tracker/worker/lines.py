@@ -41,9 +41,9 @@ class TaskLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         task = record.args
         if isinstance(task, tuple) and str(record.msg).startswith(DISCARDED):
-            name, id = str(task[0]).rpartition(".")[2], task[1]
+            name = str(task[0]).rpartition(".")[2]
             record.msg, record.args = "not run: it expired or was revoked", None
-            vars(record).update(task=name, task_id=id)
+            record.task, record.task_id = name, task[1]
             return _worth_a_line(name)
         if record.name != "celery.app.trace" or not isinstance(task, dict) or not str(record.msg).startswith(PREFIX):
             return True
