@@ -38,6 +38,8 @@ STALE = 300
 #: Seconds for which a cache in front may serve an outdated answer while it fetches the new one.
 MEANWHILE = 2
 KEEP = "tracker.keep"
+#: Found once, because finding one takes half of the time of counting.
+COUNTS = {result: counts.CACHED.labels(result) for result in ("hit", "miss", "stale")}
 Key = tuple[str, str, str]
 #: Answers a (path, query, media type) without the app; None if it cannot.
 Fast = Callable[[str, str, str], Rendered | None]
@@ -109,15 +111,15 @@ class Cached:
         key = self._key(environ)
         known = self.kept.get(key)
         if known and self._serves(known):
-            counts.CACHED.labels("hit").inc()
+            COUNTS["hit"].inc()
             return self._send(key, known, environ, start_response)
         status, headers, body, keep = self._render(key, environ)
         if status.startswith("503") and known and self._is_young(known):
             known.failed = True
-            counts.CACHED.labels("stale").inc()
+            COUNTS["stale"].inc()
             return self._send(key, known, environ, start_response)
         if keep:
-            counts.CACHED.labels("miss").inc()
+            COUNTS["miss"].inc()
         type = dict(headers).get("Content-Type", "")
         if not status.startswith("200") or type not in (JSON, CSV):
             self.kept.drop(key)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -32,6 +32,7 @@ class Counted:
 
         self._route = route
         self._remembered = lru_cache(REMEMBERED)(route)
+        self._seconds = cache(counts.REQUESTS.labels)  # by route and status
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
@@ -47,4 +48,4 @@ class Counted:
             return self.app(environ, started)
         finally:
             find = self._remembered if len(path) <= LONGEST else self._route
-            counts.REQUESTS.labels(find(path, method), status).observe(time.perf_counter() - began)
+            self._seconds(find(path, method), status).observe(time.perf_counter() - began)

@@ -76,7 +76,7 @@ def _notices(overview: Overview) -> Iterator[Finding]:
             "python -m tracker deliveries list says why; deliveries redrive sends them again",
         )
     else:
-        yield ok("notices", f"{overview.pending:,} are on their way, none was given up")
+        yield ok("notices", f"{overview.pending:,} are on their way or to come, none was given up")
 
 
 def _refused(overview: Overview) -> Iterator[Finding]:
