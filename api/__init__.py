@@ -16,7 +16,7 @@ from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import v1
-from api.pages import dashboard, docs, metrics, openapi, service
+from api.pages import dashboard, docs, links, metrics, openapi, service
 from api.serving import bodies, problems
 from api.serving.access import READS, Guard
 from api.serving.answer import dumps
@@ -73,6 +73,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.register_blueprint(dashboard.bp)
     app.register_blueprint(service.bp)
     app.register_blueprint(docs.bp)
+    app.register_blueprint(links.bp)
     app.register_blueprint(metrics.bp)
     app.extensions["metrics"] = metrics_page(store, settings)
     for version, bp in VERSIONS.items():

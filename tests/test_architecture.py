@@ -88,7 +88,7 @@ ARROWS: dict[str, set[str]] = {
     "api.v1": BELOW_SOURCES
     | {"api.serving", "tracker.sources", "tracker.alerts", "tracker.alerts.rules", "tracker.alerts.tables"},
     "tracker.metrics": BELOW_SOURCES | {"tracker.sources", "tracker.alerts"},
-    "api.pages": BELOW_SOURCES | {"api.serving", "api.v1"},
+    "api.pages": BELOW_SOURCES | {"api.serving", "api.v1", "tracker.alerts"},
     "api": BELOW_SOURCES
     | {
         "api.serving",

@@ -219,6 +219,14 @@ class Alert:
 FIRING, REMINDER, RESOLVED, DIGEST, TEST = "firing", "reminder", "resolved", "digest", "test"
 
 
+class Action(NamedTuple):
+    """Something that a reader of a notice can do. ``url``: a signed link, whoever has it can do it."""
+
+    name: str
+    label: str
+    url: str
+
+
 @dataclass(frozen=True)
 class Notice:
     """A message for a channel to send.
@@ -226,7 +234,7 @@ class Notice:
     id: the same for every attempt, so that a receiver can recognise a repeat; key: the same for all notices of an
     alert; severity: info, warning or critical; at: Unix seconds of the event; alert: None for a
     digest or test. context: what is around the alert, a line each; link: URL of the page that shows the
-    alert, empty if there is none.
+    alert, empty if there is none; actions: what its reader can do about the alert.
     """
 
     id: str
@@ -239,13 +247,15 @@ class Notice:
     alert: Alert | None = None
     context: tuple[str, ...] = ()
     link: str = ""
+    actions: tuple[Action, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         return f"{self.text} [{self.key}]"
 
     def lines(self) -> list[str]:
-        """What people read, the most important first: the text, its context, and the link."""
-        return [self.text, *self.context, *([self.link] if self.link else [])]
+        """What people read, the most important first: the text, its context, and links."""
+        links = [self.link] if self.link else []
+        return [self.text, *self.context, *links, *(f"{action.label}: {action.url}" for action in self.actions)]
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-#: Files of the page at /docs, which the static edition does not have.
-DOCS = re.compile(r"^(docs\.\w+$|vendor/swagger-ui/)")
+#: Files of the pages at /docs and /links, which the static edition does not have.
+OTHERS = re.compile(r"^(docs\.\w+$|link\.css$|vendor/swagger-ui/)")
 #: Media types that the system may not know, or know by other names.
 TYPES = {".js": "text/javascript", ".wasm": "application/wasm"}
 
@@ -48,7 +48,7 @@ def edition() -> Iterator[tuple[str, bytes]]:
     """Yields (path, bytes) of the dashboard's files. In the static edition the page reads files, not the API."""
     yield "index.html", file("index.html").body.replace(b'data-edition="server"', b'data-edition="files"')
     for name in sorted(names() - {"index.html"}):
-        if not DOCS.match(name):
+        if not OTHERS.match(name):
             yield f"static/{name}", file(name).body
 
 

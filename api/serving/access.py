@@ -2,7 +2,8 @@
 
 It bounds the query, counts requests and checks API keys. It answers a refused request with a problem. Reading is open,
 or needs a key of scope ``read`` (API_READS=key). Writing needs a key of scope ``admin`` as soon as any key exists.
-Until then only this machine may write: not through a proxy, and not from a web page of another site.
+Until then only this machine may write: not through a proxy, and not from a web page of another site. The signed links
+of notices are open, because they carry their own permission.
 """
 
 import logging
@@ -28,6 +29,8 @@ Headers = list[tuple[str, str]]
 READS = ("GET", "HEAD", "OPTIONS")
 #: Paths that anybody may read. They tell only that the API exists and how to use it.
 OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/docs", "/v1/openapi.json", "/latest/openapi.json", "/static/")
+#: The pages of signed links. They check the signature, see api/pages/links.py.
+LINKS = "/links/"
 #: Bytes of a query. The longest useful query has a tenth of this.
 LONGEST_QUERY = 8_000
 #: Seconds for which a process trusts the keys that it has read: normally, and while the store is away.
@@ -129,7 +132,9 @@ class Guard:
         writes = environ["REQUEST_METHOD"] not in READS
         if text and not key:
             raise _unauthorised("This API key is not known, or was revoked.")
-        if not writes:
+        if environ["PATH_INFO"].startswith(LINKS):
+            pass
+        elif not writes:
             if environ["PATH_INFO"] == METRICS and not key and not _is_this_machine(environ):
                 raise _unauthorised("From another machine, this needs an API key.")
             if self.settings.api_reads == "key" and not key and not _is_open(environ["PATH_INFO"]):

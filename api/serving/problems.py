@@ -1,4 +1,7 @@
-"""Errors as JSON problems (RFC 9457): what went wrong and what to do. No answer is ever an HTML page or a traceback."""
+"""Errors as JSON problems (RFC 9457): what went wrong and what to do. No answer is ever a traceback.
+
+Only the pages of links (api/pages/links.py) say in HTML what is wrong, because people read them.
+"""
 
 from collections.abc import Mapping
 from http import HTTPStatus

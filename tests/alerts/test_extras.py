@@ -10,7 +10,7 @@ import pytest
 from tests.support.sending import ALERT, World
 from tests.support.servers import StoreServer
 from tests.support.tracked import NOW, SLOTS, Tracked
-from tracker.alerts import context
+from tracker.alerts import extras
 from tracker.alerts.channels import ConfiguredChannel, log
 from tracker.alerts.extras import Extras
 from tracker.alerts.sender import deliver, trial
@@ -38,8 +38,8 @@ def sent(world: World, alert: Alert = ALERT, **settings: Any) -> Notice:
     """The notice of an alert, as its channel gets it."""
     url = settings.pop("redis_url", "")
     given = load({"REDIS_URL": url or "redis://127.0.0.1:1/0", "PUBLIC_URL": settings.pop("public_url", "")})
-    extras = Extras(replace(given, clock_start=NOW, clock_speed=0))
-    deliver(world.outbox, world.outlets, world.record(alert), extras.added)
+    added = Extras(replace(given, clock_start=NOW, clock_speed=0)).added
+    deliver(world.outbox, world.outlets, world.record(alert), added)
     return world.channel.taken[-1]
 
 
@@ -91,19 +91,19 @@ def test_an_exchange_without_trades_in_the_last_hour_is_told_without_a_share(wor
 
 
 def test_only_what_tells_that_it_fires_has_context(world: World, tracked: Tracked) -> None:
-    extras = Extras(tracked.settings)
+    added = Extras(tracked.settings).added
     for event, is_detailed in {"firing": True, "reminder": True, "resolved": False}.items():
         notice = Notice(ALERT.id, ALERT.id, event, "warning", "jump", "it jumped", NOW, ALERT)
-        assert bool(extras.added(notice, world.outlet).context) == is_detailed
+        assert bool(added(notice, world.outlet).context) == is_detailed
     channel = ConfiguredChannel(name="log", kind="log", channel=log.Channel())
-    assert extras.added(replace(notice, event="firing"), channel).context == ()
+    assert added(replace(notice, event="firing"), channel).context == ()
 
 
 @pytest.mark.parametrize("seconds", [0.2, 60])
 def test_a_store_that_does_not_answer_leaves_the_notice_without_context(
     world: World, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    monkeypatch.setattr(context, "PATIENCE", seconds)  # a long one is cut short
+    monkeypatch.setattr(extras, "PATIENCE", seconds)  # a long one is cut short
     with socket.create_server(("127.0.0.1", 0)) as silent:
         notice = sent(world, redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
     assert notice.lines() == ["it jumped"]

@@ -52,7 +52,7 @@ def test_the_page_is_among_the_files_and_knows_that_it_has_no_server(filled: Tra
     assert 'data-edition="files"' in (tmp_path / "index.html").read_text()
     assert not (tmp_path / "static" / "docs.html").exists() and not (tmp_path / "static/vendor/swagger-ui").exists()
     for name in dashboard.names() - {"index.html"}:
-        if not dashboard.DOCS.match(name):
+        if not dashboard.OTHERS.match(name):
             assert (tmp_path / "static" / name).read_bytes() == (dashboard.FILES / name).read_bytes()
 
 

@@ -1,26 +1,15 @@
 """What was around an alert, in lines of text: its price and rank, and the same pair on other exchanges."""
 
-import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from tracker.alerts.peers import Peers
-from tracker.models import PRICE, VOLUME, Alert, Metric
+from tracker.models import METRIC_ID, PRICE, VOLUME, Alert, Metric
 from tracker.series.ring import HOUR
-from tracker.settings import Settings
-from tracker.store.connection import connect
 from tracker.store.series import Store
 
-log = logging.getLogger(__name__)
-
-#: Seconds that a notice waits for its context. Then it is sent without.
-LONGEST = 1.0
-#: Seconds for the store to answer one command, and of silence after a failure.
-PATIENCE, PAUSE = 0.5, 5
 #: A line names so many exchanges, those that traded most.
 NAMED = 4
 #: A market's newest value is one of its newest so many slots.
@@ -41,42 +30,25 @@ class Newest(NamedTuple):
 
 
 class Context:
-    """Reads what is around alerts, on a connection of its own: a slow store does not hold up notices."""
+    """Reads what is around alerts. Every method may raise StoreError; ``now`` is in Unix seconds."""
 
-    def __init__(self, settings: Settings):
-        self._settings = settings
-        self._reader = ThreadPoolExecutor(1, "context")
+    def __init__(self, store: Store, sources: Sequence[str]):
+        self._store, self._sources = store, sources
+        self._peers = Peers(store, sources)
 
-    def of(self, alert: Alert) -> tuple[str, ...]:
-        """What is around ``alert``, a line each. Empty if that is not known within LONGEST seconds."""
-        if alert.metric.startswith("source:"):
+    def of(self, alert: Alert, now: float) -> tuple[str, ...]:
+        """What is around ``alert``, a line each; empty for an alert about a source."""
+        if not METRIC_ID.fullmatch(alert.metric):
             return ()
-        reading = self._reader.submit(self._read, alert)
-        try:
-            return reading.result(LONGEST)
-        except TimeoutError:
-            reading.cancel()
-            log.warning("%s: its notice goes without context: the store is slow", alert.id)
-            return ()
-
-    def _read(self, alert: Alert) -> tuple[str, ...]:
-        try:
-            return tuple(self._lines(Metric.parse(alert.metric)))
-        except Exception as error:  # whatever it is, the notice is worth more
-            log.warning("%s: its notice goes without context: %s: %s", alert.id, type(error).__name__, error)
-            return ()
-
-    def _lines(self, metric: Metric) -> list[str]:
-        now = self._settings.clock.now()
-        view = self._store.view(metric.market, [metric, Metric(metric.market, "price")], self._settings.sources, now)
+        metric = Metric.parse(alert.metric)
+        view = self._store.view(metric.market, [metric, Metric(metric.market, "price")], self._sources, now)
         standing, priced = view.standings
-        quote = f" {view.market.quote}" if view.market else ""
-        facts = [f"price {priced.summary.last:.6g}{quote}"] if priced else []
+        facts = [f"price {priced.summary.last:.6g}{f' {view.market.quote}' if view.market else ''}"] if priced else []
         if priced and np.isfinite(priced.summary.change_1h):
             facts.append(f"{priced.summary.change_1h:+.2%} in 1 h".replace("%", " %"))
         facts += [f"rank {standing.rank.text} by {metric.field}"] if standing else []
         others = self._elsewhere(metric, f" {metric.unit(view.market)}" if view.market else "", now)
-        return [line for line in (", ".join(facts), others) if line]
+        return tuple(line for line in (", ".join(facts), others) if line)
 
     def _elsewhere(self, metric: Metric, unit: str, now: float) -> str:
         """The newest values of the same pair on other exchanges, beside this one's or beside their own last hour."""
@@ -100,16 +72,6 @@ class Context:
             Newest(market, *_last(values[:, row, :known]))
             for row, (market, known) in enumerate(zip(markets, final.tolist(), strict=True))
         ]
-
-    @cached_property
-    def _store(self) -> Store:
-        settings = self._settings
-        redis = connect(settings.redis_url, tries=1, patience=PATIENCE, pause=PAUSE, local=settings.redis_socket)
-        return Store(redis, settings.ring)
-
-    @cached_property
-    def _peers(self) -> Peers:
-        return Peers(self._store, self._settings.sources)
 
 
 def _last(values: np.ndarray) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from tracker import counts
-from tracker.alerts import digests
+from tracker.alerts import digests, links
 from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.deliveries import DIED
 from tracker.alerts.late import LATE, MOST
@@ -162,7 +162,7 @@ def _resolved_is_wanted(outbox: Outbox, alert: Alert, row: Delivery, token: str)
 def _send(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token: str, notice: Notice) -> None:
     deliveries = outbox.deliveries
     try:
-        said = outlet.channel.send(notice)
+        said = links.masked(outlet.channel.send(notice))
     except ChannelError as error:
         failed = error
     except Exception as error:  # our own fault, or the time limit; its text may hold a secret
@@ -177,7 +177,7 @@ def _send(outbox: Outbox, outlet: ConfiguredChannel, row: Delivery, token: str, 
         deliveries.wake(row, WOKEN)
         counts.DELIVERIES.labels(row.channel, "delivered").inc()
         return
-    attempt = Attempt(deliveries.now(), False, failed.status, str(failed)[:DETAIL])
+    attempt = Attempt(deliveries.now(), False, failed.status, links.masked(str(failed))[:DETAIL])
     if failed.permanent:
         log.error("%s: given up after %d tries: %s", row.id, row.tries + 1, attempt.detail)
         deliveries.settle(row, "dead", attempt)

@@ -60,10 +60,10 @@ class Silences:
 
     def add(
         self, match: tuple[str, ...], until: float, reason: str, now: float, by: str = "",
-        rule: tuple[str, ...] = ("*",), severity: tuple[str, ...] = SEVERITIES,
+        rule: tuple[str, ...] = ("*",), severity: tuple[str, ...] = SEVERITIES, id: str = "",
     ) -> Silence:  # fmt: skip
-        """Adds a silence; raises TrackerError if there are MOST already."""
-        silence = Silence(token_hex(6), match, until, reason, by, rule, severity)
+        """Adds a silence, or replaces the one of that ``id``; raises TrackerError if there are MOST already."""
+        silence = Silence(id or token_hex(6), match, until, reason, by, rule, severity)
 
         def work(pipe: Any) -> None:
             others = [each for each in _read(pipe.hvals(SILENCES)) if each.until > now and each.id != silence.id]

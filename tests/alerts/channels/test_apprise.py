@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from tests.support.services import KEY, NOTICE, PUSHOVER, channel
 from tracker.alerts.channels import apprise
 from tracker.errors import ChannelError
-from tracker.models import DIGEST, RESOLVED, Notice
+from tracker.models import DIGEST, RESOLVED, Action, Notice
 
 RESOLVED_NOTICE = Notice(f"{KEY}:resolved", KEY, RESOLVED, "info", "Resolved: kraken", "over: 302", 1_700_000_200.0)
 LINKED = replace(NOTICE, link=f"https://tracker.example/?metric=kraken:btcusd:volume&alert={KEY}&{'long' * 20}")
@@ -93,6 +93,26 @@ def test_a_text_message_has_no_link_that_does_not_fit(service):
     short, long = replace(LINKED, link="https://t.example/"), LINKED
     assert short.link in parse_qs(sent(service, TWILIO, short).body.decode())["Body"][0]
     assert parse_qs(sent(service, TWILIO, long).body.decode())["Body"] == [f"{NOTICE.title}\r\n{NOTICE.text}"]
+
+
+def test_ntfy_gets_buttons(service):
+    actions = (Action("acknowledge", "Acknowledge", "https://t.example/links/acknowledge?alert=a:b&signature=x-_"),
+               Action("silence", "Silence 1 h", "https://t.example/links/silence?alert=a:b&signature=y"))  # fmt: skip
+    post = sent(service, "ntfy://127.0.0.1:8080/alerts?priority=high", replace(LINKED, actions=actions))
+    told = json.loads(post.body)
+    assert (told["topic"], told["message"]) == ("alerts", NOTICE.text)
+    assert post.headers["X-Click"] == LINKED.link
+    assert post.headers["X-Actions"] == "; ".join(
+        f"view, {action.label}, {action.url}, clear=true" for action in actions
+    )
+    assert post.headers["X-Priority"] == "high"
+
+
+def test_other_services_get_links_to_act_as_lines(service):
+    service.says(b"ok")
+    action = Action("silence", "Silence 1 h", "https://t.example/links/silence?alert=a:b&signature=y")
+    told = json.loads(sent(service, SLACK, replace(NOTICE, actions=(action,))).body)
+    assert "Silence 1 h: https://t.example/links/silence?alert=a:b" in json.dumps(told)
 
 
 def test_pagerduty_gets_an_incident_and_its_end_by_the_same_key(service):

@@ -4,15 +4,18 @@ A channel has one URL (https://github.com/caronc/apprise/wiki), so that the outb
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, cast
+from urllib.parse import quote, urlencode
 
 import requests
 from apprise import Apprise, AppriseAsset, NotifyType
 from apprise.plugins import NotifyBase
+from apprise.plugins.ntfy import NotifyNtfy
 from pydantic import AfterValidator
 
 from tracker.alerts import channels
@@ -60,11 +63,15 @@ class Channel(channels.Channel):
 
     def _sent(self, notice: Notice) -> str:
         service = self._service(notice)
+        lines = notice.lines()
+        if isinstance(service, NotifyNtfy) and notice.link:
+            service = self._service(notice, _buttons(notice))
+            lines = [notice.text, *notice.context]
         apprise = Apprise(asset=ASSET)
         apprise.add(service)
         with _noted() as answers:
             results = apprise.notify(
-                body=_fitting(notice.lines(), service.body_maxlen - len(notice.title)), title=notice.title,
+                body=_fitting(lines, service.body_maxlen - len(notice.title)), title=notice.title,
                 notify_type=NotifyType.SUCCESS if notice.event == RESOLVED else TYPES[notice.severity],
             )  # fmt: skip
         said = masked("; ".join([
@@ -75,15 +82,25 @@ class Channel(channels.Channel):
             raise ChannelError(said or "no service was found", *_verdict(answers))
         return said
 
-    def _service(self, notice: Notice) -> NotifyBase:
-        """A new service for each notice: a kept one would wait between two notices, within our time limit."""
-        service: Any = Apprise.instantiate(self.url, asset=ASSET)
+    def _service(self, notice: Notice, options: Mapping[str, str] = MappingProxyType({})) -> NotifyBase:
+        """The service of the URL, with more ``options`` in it.
+
+        A new service for each notice: a kept one would wait between two notices, within our time limit.
+        """
+        more = f"{'&' if '?' in self.url else '?'}{urlencode(options, quote_via=quote)}" if options else ""
+        service: Any = Apprise.instantiate(self.url + more, asset=ASSET)
         service.retry = 0  # a URL may ask for more
         service.socket_connect_timeout = min(max(CONNECT_TIMEOUT, service.socket_connect_timeout), READ_TIMEOUT)
         service.socket_read_timeout = READ_TIMEOUT
         if hasattr(service, "dedup"):  # PagerDuty and its kin: a success resolves the incident with the same key
             service.dedup, service.action = notice.key, "map"
         return cast(NotifyBase, service)
+
+
+def _buttons(notice: Notice) -> dict[str, str]:
+    """Options for a service of ntfy: a tap opens the alert, and each action has a button."""
+    buttons = "; ".join(f"view, {action.label}, {action.url}, clear=true" for action in notice.actions)
+    return {"click": notice.link} | ({"actions": buttons} if buttons else {})
 
 
 def _fitting(lines: Sequence[str], most: int) -> str:

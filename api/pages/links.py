@@ -1,0 +1,141 @@
+"""The pages behind the signed links of notices: each says what its one button will do, and the button does it.
+
+Mail programs and chats fetch links by themselves, so GET changes nothing and only POST acts. Nobody needs an API key
+here: the signature of a link allows what the link says, and nothing else.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from apiflask import APIBlueprint
+from flask import Response, current_app, request
+from markupsafe import Markup
+
+from tracker.alerts.links import ACTIONS, Link, Links
+from tracker.alerts.outbox import Outbox
+from tracker.alerts.silences import Silences
+from tracker.clock import utc, wall
+from tracker.errors import StoreError, TrackerError
+from tracker.models import RESOLVED, Alert
+from tracker.series.ring import HOUR
+
+bp = APIBlueprint("links", __name__, enable_openapi=False)
+
+#: A form may only be sent to this page, and nothing but its style is loaded.
+POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+#: Without an action, a form is sent to the address of its page, with the query.
+PAGE = Markup("""<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <title>{title}</title>
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <meta name="color-scheme" content="light dark">
+  <meta name="robots" content="noindex">
+  <link rel="stylesheet" href="../static/link.css">
+</head>
+<body>
+  <main>
+    <h1>{title}</h1>
+    <p>{told}</p>{alert}{form}
+  </main>
+</body>
+</html>
+""")
+FORM = Markup("""
+    <form method="post"><button>{label}</button></form>""")
+ALERT = Markup("""
+    <p class="alert">{text}</p>""")
+
+
+class Deed(NamedTuple):
+    """What a link does. ``label``: of its button; ``will``, ``did``: said before and after it; ``act``: does it."""
+
+    label: str
+    will: str
+    did: str
+    act: Callable[[Link, Alert], None]
+
+
+@bp.route("/links/<action>", methods=["GET", "POST"])
+def link(action: str) -> Response:
+    """The page of a link; POST does what the link says, once."""
+    try:
+        return _answer(action)
+    except StoreError as error:
+        current_app.logger.error("503: %s", error)  # it may name hosts: for the log only
+        return _page(HTTPStatus.SERVICE_UNAVAILABLE, "Not now", "The store does not answer. Try again in a minute.")
+    except TrackerError as error:
+        return _page(HTTPStatus.CONFLICT, "Not possible", f"Nothing was done: {error}.")
+
+
+def _answer(action: str) -> Response:
+    links, outbox = Links(_redis()), Outbox(_redis())
+    found = links.read(action, request.args)
+    if not found:
+        told = "Its signature is not ours. Perhaps a part of its address was lost: open it from the notice."
+        return _page(HTTPStatus.FORBIDDEN, "This link is not valid", told)
+    alert, deed, now = outbox.get(found.alert), DEEDS[action], wall()
+    if not alert:
+        return _page(HTTPStatus.NOT_FOUND, "The alert was deleted", "Alerts are kept for a week.")
+    if used := links.used_at(found):
+        return _page(HTTPStatus.OK, "This link was used", f"It {deed.did} on {utc(used)}. It works only once.", alert)
+    if found.until <= now:
+        told = f"It expired on {utc(found.until)}. Nothing was done. The dashboard still can."
+        return _page(HTTPStatus.GONE, "This link has expired", told, alert)
+    if action == "acknowledge" and alert.acknowledged:
+        told = f"By {alert.acknowledged['by']}, on {utc(alert.acknowledged['at'])}."
+        return _page(HTTPStatus.OK, "It is acknowledged already", told, alert)
+    if request.method != "POST":
+        over = " It is over by now." if alert.state == RESOLVED else ""
+        return _page(HTTPStatus.OK, f"{deed.label}?", f"{deed.will}{over}", alert, deed.label)
+    deed.act(found, alert)
+    links.use(found, now)
+    return _page(HTTPStatus.OK, "Done", f"This link {deed.did}.", alert)
+
+
+def _acknowledge(link: Link, alert: Alert) -> None:
+    Outbox(_redis()).acknowledge(alert.id, _by(link), "", wall())
+
+
+def _silence(link: Link, alert: Alert) -> None:
+    """The id follows from the link, so that two clicks at once make one silence."""
+    now = wall()
+    id, why = f"link-{link.signature[:12]}", f"asked for in the notice of {alert.id}"
+    Silences(_redis()).add((alert.metric,), now + HOUR, why, now, _by(link), id=id)
+
+
+DEEDS = {
+    "acknowledge": Deed(
+        ACTIONS["acknowledge"],
+        "This tells the others that somebody sees to this alert. Its reminders stop, and no second channel is told.",
+        "acknowledged the alert",
+        _acknowledge,
+    ),
+    "silence": Deed(
+        ACTIONS["silence"],
+        "For one hour nobody is told of alerts of this metric. They are still recorded.",
+        "silenced the metric for one hour",
+        _silence,
+    ),
+}
+
+
+def _by(link: Link) -> str:
+    return f"link of {link.channel}"
+
+
+def _redis() -> Any:
+    return current_app.extensions["store"].redis
+
+
+def _page(status: HTTPStatus, title: str, told: str, alert: Alert | None = None, label: str = "") -> Response:
+    body = PAGE.format(
+        title=title,
+        told=told,
+        alert=ALERT.format(text=alert.text) if alert else "",
+        form=FORM.format(label=label) if label else "",
+    )
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": POLICY}
+    return Response(body, status, headers, mimetype="text/html")
