@@ -110,6 +110,7 @@ LIBRARIES = {
     "hiredis": {"tracker.store"},
     "redis": {"tracker.store", "tracker.sources", "tracker.alerts", "tracker.worker", "tracker.tasks"},
     "apprise": {"tracker.alerts.channels"},
+    "PIL": {"tracker.alerts"},
     "ccxt": {"tracker.sources"},
     "sentry_sdk": {"tracker.telemetry"},
     "opentelemetry": {"tracker.telemetry"},

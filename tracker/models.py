@@ -234,7 +234,8 @@ class Notice:
     id: the same for every attempt, so that a receiver can recognise a repeat; key: the same for all notices of an
     alert; severity: info, warning or critical; at: Unix seconds of the event; alert: None for a
     digest or test. context: what is around the alert, a line each; link: URL of the page that shows the
-    alert, empty if there is none; actions: what its reader can do about the alert.
+    alert, empty if there is none; actions: what its reader can do about the alert;
+    picture: a PNG of the alert's metric, for a channel that attaches it; picture_link: a signed URL of it for others.
     """
 
     id: str
@@ -248,6 +249,8 @@ class Notice:
     context: tuple[str, ...] = ()
     link: str = ""
     actions: tuple[Action, ...] = field(default=(), repr=False)
+    picture: bytes = field(default=b"", repr=False)
+    picture_link: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return f"{self.text} [{self.key}]"
@@ -255,7 +258,9 @@ class Notice:
     def lines(self) -> list[str]:
         """What people read, the most important first: the text, its context, and links."""
         links = [self.link] if self.link else []
-        return [self.text, *self.context, *links, *(f"{action.label}: {action.url}" for action in self.actions)]
+        links += [f"{action.label}: {action.url}" for action in self.actions]
+        links += [f"Picture: {self.picture_link}"] if self.picture_link else []
+        return [self.text, *self.context, *links]
 
 
 @dataclass(frozen=True)

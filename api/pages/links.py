@@ -6,13 +6,17 @@ here: the signature of a link allows what the link says, and nothing else.
 
 from collections.abc import Callable
 from http import HTTPStatus
+from subprocess import SubprocessError
+from threading import Lock
 from typing import Any, NamedTuple
 
 from apiflask import APIBlueprint
 from flask import Response, current_app, request
 from markupsafe import Markup
 
-from tracker.alerts.links import ACTIONS, Link, Links
+from api.v1 import context
+from tracker.alerts import picture
+from tracker.alerts.links import ACTIONS, PICTURE, Link, Links
 from tracker.alerts.outbox import Outbox
 from tracker.alerts.silences import Silences
 from tracker.clock import utc, wall
@@ -49,6 +53,16 @@ ALERT = Markup("""
     <p class="alert">{text}</p>""")
 
 
+AWAY = "The store does not answer. Try again in a minute."
+UNDRAWN = "The picture could not be drawn. Try again in a minute."
+BROKEN = (
+    "This link is not valid",
+    "Its signature is not ours. Perhaps a part of its address was lost: open it from the notice.",
+)
+#: A process draws one picture at a time.
+_drawing = Lock()
+
+
 class Deed(NamedTuple):
     """What a link does. ``label``: of its button; ``will``, ``did``: said before and after it; ``act``: does it."""
 
@@ -58,6 +72,37 @@ class Deed(NamedTuple):
     act: Callable[[Link, Alert], None]
 
 
+@bp.get("/links/picture")
+def show_picture() -> Response:
+    """The picture of an alert."""
+    try:
+        return _picture()
+    except StoreError as error:
+        current_app.logger.error("503: %s", error)
+        return _page(HTTPStatus.SERVICE_UNAVAILABLE, "Not now", AWAY)
+
+
+def _picture() -> Response:
+    found = Links(_redis()).read(PICTURE, request.args)
+    if not found:
+        return _page(HTTPStatus.FORBIDDEN, *BROKEN)
+    alert = Outbox(_redis()).get(found.alert)
+    if not alert or found.until <= wall():
+        return _page(HTTPStatus.GONE, "This link has expired", "Pictures are there for a day.")
+    if not _drawing.acquire(timeout=2 * picture.LONGEST):
+        return _page(HTTPStatus.SERVICE_UNAVAILABLE, "Not now", UNDRAWN)
+    try:
+        drawn = picture.drawn(context.store(), context.settings().sources, alert, context.now())
+    except (OSError, SubprocessError) as error:
+        current_app.logger.error("503: %s has no picture: %s", alert.id, type(error).__name__)
+        return _page(HTTPStatus.SERVICE_UNAVAILABLE, "Not now", UNDRAWN)
+    finally:
+        _drawing.release()
+    if not drawn:
+        return _page(HTTPStatus.GONE, "There is no picture", "The samples around this alert are gone.")
+    return Response(drawn, HTTPStatus.OK, {"Cache-Control": "private, max-age=300"}, mimetype="image/png")
+
+
 @bp.route("/links/<action>", methods=["GET", "POST"])
 def link(action: str) -> Response:
     """The page of a link; POST does what the link says, once."""
@@ -65,7 +110,7 @@ def link(action: str) -> Response:
         return _answer(action)
     except StoreError as error:
         current_app.logger.error("503: %s", error)  # it may name hosts: for the log only
-        return _page(HTTPStatus.SERVICE_UNAVAILABLE, "Not now", "The store does not answer. Try again in a minute.")
+        return _page(HTTPStatus.SERVICE_UNAVAILABLE, "Not now", AWAY)
     except TrackerError as error:
         return _page(HTTPStatus.CONFLICT, "Not possible", f"Nothing was done: {error}.")
 
@@ -73,9 +118,8 @@ def link(action: str) -> Response:
 def _answer(action: str) -> Response:
     links, outbox = Links(_redis()), Outbox(_redis())
     found = links.read(action, request.args)
-    if not found:
-        told = "Its signature is not ours. Perhaps a part of its address was lost: open it from the notice."
-        return _page(HTTPStatus.FORBIDDEN, "This link is not valid", told)
+    if not found or action not in DEEDS:
+        return _page(HTTPStatus.FORBIDDEN, *BROKEN)
     alert, deed, now = outbox.get(found.alert), DEEDS[action], wall()
     if not alert:
         return _page(HTTPStatus.NOT_FOUND, "The alert was deleted", "Alerts are kept for a week.")

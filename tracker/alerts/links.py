@@ -22,6 +22,8 @@ from tracker.store.connection import PREFIX, translated
 
 #: What links can do, with the text of their buttons.
 ACTIONS = {"acknowledge": "Acknowledge", "silence": "Silence 1 h"}
+#: The link that shows the picture of an alert, as often as one likes.
+PICTURE = "picture"
 #: A link works for so many seconds.
 LIFE = DAY
 SECRET = f"{PREFIX}:links"
@@ -61,18 +63,21 @@ class Links:
 
     def actions(self, public_url: str, alert: str, channel: str, now: float) -> tuple[Action, ...]:
         """A link for each of ACTIONS."""
-        secret, until = self._secret(), int(now) + LIFE
-        made = []
-        for name, label in ACTIONS.items():
-            query = {"alert": alert, "channel": channel, "until": until}
-            signed = urlencode(query | {"signature": _signature(secret, name, alert, channel, until)}, safe=":")
-            made.append(Action(name, label, f"{public_url}/links/{name}?{signed}"))
-        return tuple(made)
+        return tuple(
+            Action(name, label, self.signed(name, public_url, alert, channel, now)) for name, label in ACTIONS.items()
+        )
+
+    def signed(self, name: str, public_url: str, alert: str, channel: str, now: float) -> str:
+        """The link ``name``, one of ACTIONS or PICTURE."""
+        until = int(now) + LIFE
+        query = {"alert": alert, "channel": channel, "until": until}
+        signature = _signature(self._secret(), name, alert, channel, until)
+        return f"{public_url}/links/{name}?{urlencode(query | {'signature': signature}, safe=':')}"
 
     def read(self, action: str, query: Mapping[str, str]) -> Link | None:
         """The link with this ``action`` and ``query``, if its signature is ours."""
         alert, channel, until, given = (query.get(name, "") for name in ("alert", "channel", "until", "signature"))
-        if action not in ACTIONS or not (until.isascii() and until.isdigit() and len(until) <= 12):
+        if action not in (*ACTIONS, PICTURE) or not (until.isascii() and until.isdigit() and len(until) <= 12):
             return None
         link = Link(action, alert, channel, int(until), given)
         expected = _signature(self._secret(), action, alert, channel, link.until)

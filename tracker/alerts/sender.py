@@ -40,11 +40,11 @@ def deliver(
     outbox: Outbox,
     outlets: Mapping[str, ConfiguredChannel],
     id: str,
-    complete: Callable[[Notice, ConfiguredChannel], Notice] = lambda notice, _: notice,
+    complete: Callable[[Notice, ConfiguredChannel, bool], Notice] = lambda notice, *_: notice,
 ) -> None:
     """Sends the notice of the row ``id``, if this task can claim it and it is due, and notes the outcome.
 
-    ``complete`` adds to the notice what it has besides its text.
+    ``complete`` adds to the notice what it has besides its text; its last argument: whether this is the first try.
     """
     outlet = outlets.get(id.split("/")[1])
     claimed = outbox.deliveries.claim(id, (outlet.channel.PATIENCE if outlet else 0) + MARGIN)
@@ -56,7 +56,7 @@ def deliver(
     elif outlet is None:
         _give_up(outbox, row, f"there is no channel {row.channel} any more: add it and redrive")
     elif notice := _due_notice(outbox, outlet, row, token):
-        _send(outbox, outlet, row, token, complete(notice, outlet))
+        _send(outbox, outlet, row, token, complete(notice, outlet, not row.tries))
     elif row.tries:
         _see_to_a_probe(outbox, row)
 

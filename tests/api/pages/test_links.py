@@ -15,7 +15,7 @@ from api import create_app
 from tests.support.http_server import HttpServer
 from tests.support.sending import ALERT
 from tests.support.served import served
-from tests.support.tracked import Tracked
+from tests.support.tracked import Tracked, spread
 from tracker.alerts import links
 from tracker.alerts.channels import ConfiguredChannel, webhook
 from tracker.alerts.extras import Extras
@@ -179,6 +179,21 @@ def test_a_link_needs_no_key_and_opens_nothing_else(tracked: Tracked, clicked: C
     assert app.delete(clicked.path("acknowledge")).status_code == 405
 
 
+def test_a_link_shows_the_picture_of_its_alert_and_no_other_link_does(tracked: Tracked, clicked: Clicked) -> None:
+    tracked.watch("kraken:btcusd")
+    tracked.put("kraken:btcusd", spread(100, 20))
+    path = Links(clicked.redis).signed(links.PICTURE, "", ALERT.id, "bot", wall())
+    for _ in range(2):
+        answer = clicked.app.get(path)
+        assert (answer.status_code, answer.mimetype) == (200, "image/png")
+        assert answer.data.startswith(b"\x89PNG")
+    acknowledging = clicked.path("acknowledge").replace("acknowledge", "picture")
+    assert clicked.app.get(acknowledging).status_code == 403
+    assert clicked.app.post(path).status_code == 403
+    assert clicked.app.post(path.replace("picture", "silence")).status_code == 403
+    assert clicked.app.get(Links(clicked.redis).signed(links.PICTURE, "", ALERT.id, "bot", 0)).status_code == 410
+
+
 def test_requests_for_links_are_counted_and_bounded(tracked: Tracked, clicked: Clicked) -> None:
     app = keyed(tracked, api_rate=3)
     answers = [app.post("/links/acknowledge?signature=guess").status_code for _ in range(4)]
@@ -198,6 +213,7 @@ def test_the_links_of_a_real_notice_work_over_http(tracked: Tracked, server: Htt
         deliver(outbox, outlets, row, Extras(replace(tracked.settings, public_url=url)).added)
         actions = orjson.loads(server.posts[-1].body)["actions"]
         assert set(actions) == set(links.ACTIONS)
+        assert requests.get(orjson.loads(server.posts[-1].body)["picture"], timeout=10).status_code == 410  # no samples
         assert "<button>" in requests.get(actions["silence"], timeout=10).text
         assert "Done" in requests.post(actions["silence"], timeout=10).text
         assert "Done" in requests.post(actions["acknowledge"], data={"x": "y"}, timeout=10).text

@@ -28,6 +28,10 @@ class Channel(Table, ABC):
     CEILING: ClassVar[int]
     DETAILED: ClassVar[bool] = True
 
+    def attaches(self) -> bool:
+        """Whether it attaches a picture to a notice."""
+        return False
+
     @abstractmethod
     def send(self, notice: Notice) -> str:
         """Sends ``notice``; returns the other side's answer in a few words. Raises ChannelError, and nothing else."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from threading import Lock
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, cast
@@ -14,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import requests
 from apprise import Apprise, AppriseAsset, NotifyType
+from apprise.attachment.memory import AttachMemory
 from apprise.plugins import NotifyBase
 from apprise.plugins.ntfy import NotifyNtfy
 from pydantic import AfterValidator
@@ -57,9 +59,18 @@ class Channel(channels.Channel):
     url: Annotated[Secret, AfterValidator(service_url)]
     allow_private: bool = False
 
+    def attaches(self) -> bool:
+        service: Any = Apprise.instantiate(self.url, asset=ASSET)
+        return bool(service.attachment_support)
+
     def send(self, notice: Notice) -> str:
         with guarded(self.allow_private):
-            return self._sent(notice)
+            try:
+                return self._sent(notice)
+            except ChannelError as error:
+                if not (notice.picture and error.permanent):
+                    raise
+            return self._sent(replace(notice, picture=b""))  # perhaps it takes no files, as an ntfy of one's own
 
     def _sent(self, notice: Notice) -> str:
         service = self._service(notice)
@@ -73,6 +84,7 @@ class Channel(channels.Channel):
             results = apprise.notify(
                 body=_fitting(lines, service.body_maxlen - len(notice.title)), title=notice.title,
                 notify_type=NotifyType.SUCCESS if notice.event == RESOLVED else TYPES[notice.severity],
+                attach=_attached(notice),
             )  # fmt: skip
         said = masked("; ".join([
             f"{result.name}: {result.status.name.lower()}{''.join(f': {line.message}' for line in result.logs())}"
@@ -101,6 +113,11 @@ def _buttons(notice: Notice) -> dict[str, str]:
     """Options for a service of ntfy: a tap opens the alert, and each action has a button."""
     buttons = "; ".join(f"view, {action.label}, {action.url}, clear=true" for action in notice.actions)
     return {"click": notice.link} | ({"actions": buttons} if buttons else {})
+
+
+def _attached(notice: Notice) -> Any:
+    make: Any = AttachMemory  # it has no types
+    return make(notice.picture, name="alert.png", mimetype="image/png") if notice.picture else None
 
 
 def _fitting(lines: Sequence[str], most: int) -> str:

@@ -86,6 +86,7 @@ def document(notice: Notice) -> dict[str, Any]:
     """The body of a webhook, as docs/alerts.md describes it."""
     names = ("id", "key", "event", "severity", "title", "text", "at", "context", "link")
     told = {name: getattr(notice, name) for name in names}
+    told["picture"] = notice.picture_link
     told["actions"] = {action.name: action.url for action in notice.actions}
     return told | {"alert": asdict(notice.alert) | {"id": notice.alert.id} if notice.alert else None}
 
