@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -51,6 +52,15 @@ def test_what_is_wrong_and_what_to_do(store_server: StoreServer, redis: Redis, s
     assert re.match(r"  worker all +\S+ +idle 50 s", lines[2])
     assert "! workers: none takes from evaluate: there are no new ranks and alerts" in lines
     assert "  -> start one: python -m tracker worker evaluate" in lines
+
+
+def test_rules_that_cannot_be_read_are_a_problem(store_server: StoreServer, redis: Redis, tmp_path: Path) -> None:
+    well(redis)
+    (tmp_path / "rules.toml").write_text("[rules")
+    done = CliRunner().invoke(
+        root, ["status"], env={"REDIS_URL": store_server.url, "RULES": str(tmp_path / "rules.toml")}
+    )
+    assert done.exit_code == 1 and "! rules: " in done.output
 
 
 def test_many_parts_and_problems_stay_on_one_screen(store_server: StoreServer, redis: Redis) -> None:

@@ -45,6 +45,7 @@ AGE, LIMIT, INTERVAL = (
     f'tracker_{name}{{source="kraken",instance="api"}}'
     for name in ("newest_sample_age_seconds", "sample_age_limit_seconds", "interval_seconds")
 )
+BEATS = 'tracker_parts{kind="beat",state="working"}'
 STATE, TICK = (f'tracker_{name}{{source="kraken"}}' for name in ("source_state", "last_tick_age_seconds"))
 SEEN = "tracker_queues_seen_age_seconds"
 WAITING = 'tracker_queue_oldest_age_seconds{queue="fetch"}'
@@ -59,6 +60,7 @@ FAULTS = [
     gauge("TrackerSourceDegraded", STATE, 0, 2, source="kraken"),
     gauge("TrackerCanaryLate", "tracker_canary_age_seconds", 70, 181),
     Fault("TrackerNoBeat", {TICK: (61, 181), INTERVAL: (60, 60)}, {"source": "kraken"}),
+    Fault("TrackerNoBeat", {INTERVAL: (60, 60), BEATS: (1, 0)}, {"source": "kraken"}),
     gauge("TrackerNoWorker", 'tracker_queue_workers{queue="notify"}', 1, 0, queue="notify"),
     gauge("TrackerPartsIdle", 'tracker_parts{kind="worker",state="idle"}', 0, 1, kind="worker"),
     gauge("TrackerPartsIdle", 'tracker_parts{kind="beat",state="silent"}', 0, 1, kind="beat"),

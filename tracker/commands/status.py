@@ -15,11 +15,12 @@ def status(settings: Any, as_json: bool) -> None:
 
     It works on any machine that reaches the store. Exit status 1 means that something is wrong; it says what to do.
     """
-    from tracker.doctor import of_tracker, screen
+    from tracker.doctor import machine, of_tracker, screen
     from tracker.doctor.overview import look
 
     overview = look(settings)
-    problems = [found for found in of_tracker(overview) if found.state == "problem"]
+    found = [*of_tracker(overview), *machine.files(settings)]
+    problems = [each for each in found if each.state == "problem"]
     show(screen.as_json(overview, problems) if as_json else screen.text(overview, problems))
     if problems:
         raise SystemExit(1)

@@ -17,12 +17,17 @@ MB = 1e6
 
 def check(settings: Settings) -> Iterator[Finding]:
     yield from _broker(settings)
-    yield from _disk(settings)
+    yield from files(settings)
     yield from _port("API_PORT", settings.bind, settings.api_port, "/livez", b'{"status":"ok"}')
     flower = f"{settings.flower_prefix}/healthcheck"
     yield from _port("FLOWER_PORT", settings.flower_bind, settings.flower_port, flower, b"OK")
     if settings.metrics_port:
         yield from _port("METRICS_PORT", settings.metrics_bind, settings.metrics_port, "/metrics", b"# HELP tracker_")
+
+
+def files(settings: Settings) -> Iterator[Finding]:
+    """Whether this machine has room for data, and rules that can be read."""
+    yield from _disk(settings)
     yield from _rules(settings)
 
 
