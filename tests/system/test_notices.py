@@ -153,7 +153,8 @@ def environment(tmp_path: Path, server: StoreServer, receiver: Receiver) -> dict
         f'[channels.hook]\nkind = "webhook"\nurl = {json.dumps(receiver.url)}\nallow_private = true\n'
         '[rules.jump]\nkind = "ratio"\nchannels = ["hook"]\n'
     )
-    return CLEAN | {"REDIS_URL": server.url, "RULES": str(rules), "LOG_LEVEL": "warning"}
+    known = {"REDIS_URL": server.url, "RULES": str(rules), "PUBLIC_URL": "https://tracker.example"}
+    return CLEAN | known | {"LOG_LEVEL": "warning"}
 
 
 @pytest.mark.parametrize("store_too", [False, True], ids=["workers", "workers-and-store"])
@@ -224,6 +225,8 @@ def test_a_changed_rules_file_is_in_force_without_a_restart_and_a_bad_one_never(
         write('"nothing"')
         bad = evaluate("ccusd", 600)
         wait_for(lambda: told() == {changed, bad}, "the rule stays in force")
+        notice = json.loads(receiver.posts[-1].body)
+        assert set(notice["actions"]) == {"acknowledge", "silence"} and notice["picture"] and notice["context"]
         log = (tmp_path / "evaluate.log").read_text()
         assert "THE RULES ARE NOT RELOADED" in log and "expected a number" in log
 
