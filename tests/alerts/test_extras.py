@@ -76,11 +76,12 @@ def test_a_notice_about_a_price_tells_how_far_the_others_are_from_it(world: Worl
     assert notice.context[1] == "price elsewhere: okx 102 usd (+2.00 %), binance 101 usd (+1.00 %)"
 
 
-def test_an_exchange_that_has_been_silent_for_minutes_is_left_out(world: World, tracked: Tracked) -> None:
-    missing = np.full((8, 2), np.nan)
-    tracked.store.write("simulator", "okx:btcusd", SLOTS[-8:], missing, NOW)
+def test_an_exchange_without_a_value_for_minutes_is_left_out(world: World, tracked: Tracked) -> None:
+    tracked.watch("kraken:btcusd", "binance:btcusd", "okx:btcusd", "gone:btcusd")
+    tracked.put("gone:btcusd", np.full(len(SLOTS) - 8, 10.0), SLOTS[:-8])
+    tracked.store.write("simulator", "okx:btcusd", SLOTS[-8:], np.full((8, 2), np.nan), NOW)
     [_, elsewhere] = sent(world, redis_url=tracked.url).context
-    assert "okx" not in elsewhere and "binance" in elsewhere
+    assert elsewhere == "volume elsewhere: binance 40 btc (2.0 x its last hour)"
 
 
 def test_an_exchange_without_trades_in_the_last_hour_is_told_without_a_share(world: World, tracked: Tracked) -> None:

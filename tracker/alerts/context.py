@@ -68,10 +68,8 @@ class Context:
         ring = self._store.ring
         count = min(HOUR // ring.step + RECENT, ring.rows)
         values, final = self._store.tails(markets, now, count)
-        return [
-            Newest(market, *_last(values[:, row, :known]))
-            for row, (market, known) in enumerate(zip(markets, final.tolist(), strict=True))
-        ]
+        values[:, np.arange(count) >= final[:, None]] = np.nan
+        return [Newest(market, *_last(values[:, row])) for row, market in enumerate(markets)]
 
 
 def _last(values: np.ndarray) -> tuple[float, float, float]:
