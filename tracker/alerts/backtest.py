@@ -3,7 +3,7 @@
 The functions are those of the live evaluation. Each slot is looked at once, when it is complete.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,8 +54,11 @@ class Past:
 
     def of(self, rule: LevelRule, glob: str = "*") -> "Past":
         """The metrics that ``rule`` and ``glob`` match, with what ``rule`` needs beside them."""
+        return self.only([id for id in self.metrics if rule.matches(id) and matches((glob,), id)], rule)
+
+    def only(self, metrics: list[str], rule: LevelRule) -> "Past":
+        """These ``metrics``, which ``rule`` matches, with what it needs beside them."""
         row_of = {metric: row for row, metric in enumerate(self.metrics)}
-        metrics = [metric for metric in self.metrics if rule.matches(metric) and matches((glob,), metric)]
         markets = [Metric.parse(metric).market for metric in metrics]
         others = [each for each in FIELDS if rule.field and each != rule.field]
         beside = {each: self.values[[row_of[f"{market}:{each}"] for market in markets]] for each in others}
@@ -115,6 +118,11 @@ def of_store(settings: Settings) -> Past:
     markets = sorted({market for source in settings.sources for market in store.watched(source)})
     if not markets:
         raise TrackerError("nothing is stored yet: ./scripts/start, or give a folder of candle files")
+    return of_markets(store, markets, now)
+
+
+def of_markets(store: Store, markets: Sequence[str], now: float) -> Past:
+    """The stored 24 hours of ``markets``, at least one."""
     chunks = [markets[at : at + CHUNK] for at in range(0, len(markets), CHUNK)]
     values = np.concatenate([store.windows(chunk, now).values for chunk in chunks], 1)
     metrics = [Metric(market, field).id for field in FIELDS for market in markets]
@@ -142,23 +150,40 @@ def of_files(folder: Path) -> Past:
 
 def run(past: Past, rule: LevelRule) -> list[Tally]:
     """What ``rule`` does on every metric of ``past``, which has what the rule needs beside its metrics."""
-    count, slots = past.values.shape
-    width = WINDOW // past.step
+    tallies = [Tally(metric, np.full(past.values.shape[1], np.nan)) for metric in past.metrics]
+    for rows, columns, window in _looks(past):
+        steps = columns.stop - columns.start - 1
+        levels, above, rising = rules.look_back(window, rule, steps)
+        for tally, level, over in zip(tallies[rows], levels, np.count_nonzero(above, axis=1).tolist(), strict=True):
+            tally.levels[columns] = level
+            tally.above += over
+        for edge in rules.rising_edges(window, rule, steps) if rising.any() else ():
+            column = columns.stop - window.values.shape[1] + edge.column
+            slot = past.start + column * past.step
+            tally = tallies[rows][edge.row]
+            _tell(tally, rule, column, edge.alert(rule, tally.metric, slot, float(slot)).text, past.step)
+    return tallies
+
+
+def _looks(past: Past) -> Iterator[tuple[slice, slice, Series]]:
+    """Yields (rows, columns, the window that shows these columns as the newest ones).
+
+    A day or less is one look, since the window of each slot begins with that day. In a longer past each has its own.
+    """
+    (count, slots), width = past.values.shape, WINDOW // past.step
+    if slots <= width + 1:
+        for start in range(0, count, CHUNK):
+            rows = slice(start, start + CHUNK)
+            beside = {name: each[rows] for name, each in past.beside.items()}
+            yield rows, slice(0, slots), Series(past.values[rows], past.step, (), beside, closed=True)
+        return
     before = np.full((count, width), np.nan)
     padded = np.hstack([before, past.values])
-    beside = {name: np.hstack([before, values]) for name, values in past.beside.items()}
-    tallies = [Tally(metric, np.full(slots, np.nan)) for metric in past.metrics]
+    padded_beside = {name: np.hstack([before, values]) for name, values in past.beside.items()}
     for column in range(slots):
-        columns = slice(column, column + width + 1)
-        seen = {name: each[:, columns] for name, each in beside.items()}
-        window = Series(padded[:, columns], past.step, (), seen, closed=True)
-        level, above = rules.newest_level(window, rule)
-        for row in np.flatnonzero(~np.isnan(level)):
-            tallies[row].levels[column] = level[row]
-            tallies[row].above += bool(above[row])
-        for edge in rules.rising_edges(window, rule):
-            _note(tallies[edge.row], rule, edge, column - width + edge.column, past)
-    return tallies
+        seen = slice(column, column + width + 1)
+        beside = {name: each[:, seen] for name, each in padded_beside.items()}
+        yield slice(0, count), slice(column, column + 1), Series(padded[:, seen], past.step, (), beside, closed=True)
 
 
 def run_ranks(past: Past, rule: Ranked) -> list[Tally]:
@@ -185,14 +210,8 @@ def run_ranks(past: Past, rule: Ranked) -> list[Tally]:
     return list(tallies.values())
 
 
-def _note(tally: Tally, rule: LevelRule, edge: rules.Edge, column: int, past: Past) -> None:
-    """Notes an edge once, and an alert unless the metric had one within the cooldown, as Outbox.record does."""
-    if column not in tally.edges:
-        slot = past.start + column * past.step
-        _tell(tally, rule, column, edge.alert(rule, tally.metric, slot, float(slot)).text, past.step)
-
-
 def _tell(tally: Tally, rule: Rule, column: int, text: str, step: int) -> None:
+    """Notes an edge, and an alert unless the metric had one within the cooldown, as Outbox.record does."""
     tally.edges.append(column)
     if not tally.alerts or (column - tally.alerts[-1][0]) * step >= max(rule.cooldown, 1):
         tally.alerts.append((column, text))

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -129,6 +129,31 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> RuleSet:
     return _Reader(path, source, environment).book(tables)
 
 
+def read_rule(name: str, table: Mapping[str, Any]) -> Rule:
+    """The rule ``name`` with the options in ``table``, and its ``kind``; raises BadOption."""
+    kind, options = _kind(table, KINDS)
+    return KINDS[kind].read(options, _no_secret, name=name)
+
+
+def check_channels(rule: Rule, outlets: Collection[str]) -> None:
+    """Raises BadOption if ``rule`` names a channel that is not in ``outlets``."""
+    for option, named in (("channels", rule.channels), ("then", rule.then)):
+        if missing := [name for name in named if name not in outlets]:
+            raise BadOption(option, repr(missing[0]), f"only channels that there are: {', '.join(outlets)}")
+
+
+def _kind(table: Mapping[str, Any], kinds: Mapping[str, object]) -> tuple[str, dict[str, Any]]:
+    """(the kind that ``table`` names, its other options); raises BadOption."""
+    kind = table.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise BadOption("kind", "(missing)" if kind is None else shown(kind), f"one of {', '.join(kinds)}")
+    return kind, {option: value for option, value in table.items() if option != "kind"}
+
+
+def _no_secret(how: str, value: str) -> str:
+    raise Expected("no secret: rules have none")
+
+
 def _log() -> ConfiguredChannel:
     return ConfiguredChannel(name="log", kind="log", channel=channels.kind("log")())
 
@@ -145,14 +170,9 @@ class _Reader:
         outlets = {"log": _log()} | {
             name: self._outlet(name, table) for name, table in self._named(tables, "channels").items()
         }
-        rules = tuple(self._rule(name, table) for name, table in self._named(tables, "rules").items())
+        rules = tuple(self._rule(name, table, outlets) for name, table in self._named(tables, "rules").items())
         if not rules:
             self._refuse(("rules",), "", "at least one table [rules.NAME]")
-        for rule in rules:
-            for option, named in (("channels", rule.channels), ("then", rule.then)):
-                if missing := [name for name in named if name not in outlets]:
-                    expected = f"only channels that there are: {', '.join(outlets)}"
-                    self._refuse(("rules", rule.name, option), repr(missing[0]), expected)
         return RuleSet(rules, outlets, self._quiet(self._named(tables, "quiet")))
 
     def _quiet(self, tables: dict[str, dict[str, Any]]) -> tuple[Quiet, ...]:
@@ -169,13 +189,20 @@ class _Reader:
                 self._refuse((section, name), "", "a name of lower-case letters, digits and hyphens")
         return found
 
-    def _rule(self, name: str, table: dict[str, Any]) -> Rule:
-        kind = self._kind(("rules", name), table, KINDS)
-        return self._built(KINDS[kind], ("rules", name), table, name=name)
+    def _rule(self, name: str, table: dict[str, Any], outlets: Collection[str]) -> Rule:
+        try:
+            rule = read_rule(name, table)
+            check_channels(rule, outlets)
+            return rule
+        except BadOption as bad:
+            self._refuse(("rules", name, *bad.place), bad.shown, bad.expected)
 
     def _outlet(self, name: str, table: dict[str, Any]) -> ConfiguredChannel:
         place = ("channels", name)
-        kind = self._kind(place, table, channels.KINDS)
+        try:
+            kind, table = _kind(table, channels.KINDS)
+        except BadOption as bad:
+            self._refuse((*place, *bad.place), bad.shown, bad.expected)
         if name == "log" and kind != "log":
             self._refuse((*place, "kind"), shown(kind), "another name for it: `log` is always there, and is the log")
         common = ConfiguredChannel.options().keys()
@@ -183,12 +210,6 @@ class _Reader:
         channel = self._built(channels.kind(kind), place, own)
         rest = {option: value for option, value in table.items() if option in common}
         return self._built(ConfiguredChannel, place, rest, name=name, kind=kind, channel=channel)
-
-    def _kind(self, place: tuple[str, ...], table: dict[str, Any], kinds: Mapping[str, object]) -> str:
-        kind = table.pop("kind", None)
-        if not isinstance(kind, str) or kind not in kinds:
-            self._refuse((*place, "kind"), "(missing)" if kind is None else shown(kind), f"one of {', '.join(kinds)}")
-        return kind
 
     def _built(self, of: type[T], place: tuple[str, ...], table: dict[str, Any], **given: Any) -> T:
         try:

@@ -85,6 +85,21 @@ def mean_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return sums / count, count
 
 
+def sliding_means(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, number) of the present samples in each ``width`` columns in a row of ``values`` (n, m).
+
+    (n, m - width + 1) each. As ``mean_present`` of each such stretch, and much faster for many of them.
+    """
+    missing = np.isnan(values)
+    if missing.any():
+        count = _sliding_sums((~missing).astype(np.int64), width)
+        values = np.where(missing, 0, values)
+    else:
+        count = np.full((len(values), values.shape[1] - width + 1), width)
+    with np.errstate(invalid="ignore"):
+        return _sliding_sums(values, width) / count, count
+
+
 def last_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(column, value) of each row's last sample; (-1, NaN) for a row without samples."""
     at, last = np.full(len(values), values.shape[1] - 1), values[:, -1].copy()
@@ -95,3 +110,16 @@ def last_present(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at[late] = np.where(present.any(axis=1), newest, -1)
         last[late] = values[late, at[late]]
     return at, last
+
+
+def _sliding_sums(values: np.ndarray, width: int) -> np.ndarray:
+    """The sums of each ``width`` columns in a row, put together from sums of 1, 2, 4, 8 ... columns."""
+    sums = np.zeros((len(values), values.shape[1] - width + 1), values.dtype)
+    block, size, at = values, 1, 0
+    while size <= width:
+        if width & size:
+            sums += block[:, at : at + sums.shape[1]]
+            at += size
+        block = block[:, :-size] + block[:, size:]
+        size *= 2
+    return sums

@@ -77,10 +77,13 @@ def rising_edges(series: Series, rule: LevelRule, steps: int = FRESH_STEPS) -> l
     return _edges(_fresh(series, steps), rule)
 
 
-def newest_level(series: Series, rule: LevelRule) -> tuple[np.ndarray, np.ndarray]:
-    """The level of the slot in progress, and whether it is above: (n,) each."""
-    at = _fresh(series, 0)
-    return rule.levels(at)[:, 0], _judged(at, rule)[0][:, 0]
+def look_back(series: Series, rule: LevelRule, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The levels of the slot in progress and the ``steps`` before it; which are above, and which are rising edges.
+
+    (n, steps + 1) each, oldest slot first. Rising edges are as in ``rising_edges``.
+    """
+    at = _fresh(series, steps)
+    return rule.levels(at), _judged(at, rule)[0], _rising(at, rule)
 
 
 def cleared(series: Series, rule: LevelRule, since: np.ndarray) -> np.ndarray:
@@ -98,19 +101,29 @@ def _fresh(series: Series, steps: int) -> WindowSlice:
 
 
 def _edges(at: WindowSlice, rule: LevelRule) -> list[Edge]:
+    rising = _rising(at, rule)
+    if not rising.any():
+        return []
+    values, (baseline, samples) = rule.values(at), rule.grounds(at)
+    found = []
+    for k, row in np.argwhere(rising.T).tolist():
+        numbers = float(values[row, k]), float(baseline[row, k]), int(samples[row, k])
+        found.append(Edge(row, at.first + k, *numbers, rule.details(at, row, k)))
+    return found
+
+
+def _rising(at: WindowSlice, rule: LevelRule) -> np.ndarray:
+    """Which slots are rising edges of ``rule``: bool (n, k)."""
     above, clear = _judged(at, rule)
     rows = np.flatnonzero(above.any(axis=1))
     if not len(rows):
-        return []
-    firing: Any = _firing_before(at, rule, rows)
-    values, (baseline, samples) = rule.values(at), rule.grounds(at)
-    found = []
-    for k in range(above.shape[1]):
-        for row in rows[above[rows, k] & ~firing].tolist():
-            numbers = float(values[row, k]), float(baseline[row, k]), int(samples[row, k])
-            found.append(Edge(row, at.first + k, *numbers, rule.details(at, row, k)))
-        firing = np.where(above[rows, k], True, firing & ~clear[rows, k])
-    return found
+        return above
+    over, decided = above[rows], above[rows] | clear[rows]
+    last = np.maximum.accumulate(np.where(decided, np.arange(1, decided.shape[1] + 1), 0), axis=1)
+    before = np.hstack([np.zeros((len(rows), 1), int), last[:, :-1]])  # the last decided slot before each; 0: none
+    known = np.hstack([_firing_before(at, rule, rows)[:, None], over])
+    above[rows] = over & ~np.take_along_axis(known, before, axis=1)
+    return above
 
 
 def _firing_before(at: WindowSlice, rule: LevelRule, rows: np.ndarray) -> np.ndarray:

@@ -6,10 +6,9 @@ from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from tracker.models import FIELDS
-from tracker.series.stats import last_present, mean_present
+from tracker.series.stats import last_present, mean_present, sliding_means
 
 T = TypeVar("T")
 
@@ -90,11 +89,11 @@ class WindowSlice:
 
     def means(self, seconds: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and number of the present samples in the ``seconds`` before each column: (n, k) each."""
-        return self.once(("means", seconds), lambda: mean_present(self._before(seconds)))
+        return self.once(("means", seconds), lambda: sliding_means(*self._before(seconds)))
 
     def ago(self, seconds: int) -> np.ndarray:
         """The values ``seconds`` before each column: (n, k)."""
-        return self._before(seconds)[:, :, 0]
+        return self._before(seconds)[0][:, : self.value.shape[1]]
 
     def spread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, standard deviation and number of all present samples before each column: (n, k) each."""
@@ -119,20 +118,20 @@ class WindowSlice:
         with np.errstate(invalid="ignore", divide="ignore"):
             return above / counts, counts
 
-    def _before(self, seconds: int) -> np.ndarray:
-        """The slots of the ``seconds`` before each column: (n, k, slots), NaN before the window."""
+    def _before(self, seconds: int) -> tuple[np.ndarray, int]:
+        """(the slots from ``seconds`` before the first column on, NaN before the window; how many ``seconds`` have)"""
         width = max(seconds // self.step, 1)
         start = self.first - width
         known = self.values[:, max(start, 0) : self.last]
         if start < 0:
             known = np.hstack([np.full((len(known), -start), np.nan), known])
-        return sliding_window_view(known, width, axis=1)
+        return known, width
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Two passes over the slots before the first column. The slots between the columns are added to that."""
         before, between = self.values[:, : self.first], self.values[:, self.first : self.last]
         pivot, count = mean_present(before)
-        pivot = np.where(count > 0, pivot, 0)[:, None]
+        pivot = np.where(count > 0, pivot, _first_present(between))[:, None]
         rest = before - pivot
         squares = np.einsum("ij,ij->i", rest, rest)
         gappy = np.isnan(squares)
@@ -157,6 +156,15 @@ def of_markets(markets: Sequence[str], values: np.ndarray, step: int, field: str
     count, start = len(markets), list(FIELDS).index(field) * len(markets)
     fields = {each: values[at * count : (at + 1) * count] for at, each in enumerate(FIELDS)}
     return Series(fields.pop(field), step, ids[start : start + count], fields)
+
+
+def _first_present(values: np.ndarray) -> np.ndarray:
+    """The first value of each row of ``values`` (n, k) that is not NaN: (n,). 0 if there is none."""
+    present = ~np.isnan(values)
+    if not values.shape[1]:
+        return np.zeros(len(values))
+    found = values[np.arange(len(values)), np.argmax(present, axis=1)]
+    return np.where(present.any(axis=1), found, 0)
 
 
 def _running(start: np.ndarray, steps: np.ndarray) -> np.ndarray:

@@ -1,0 +1,126 @@
+"""Rules: what a rule would have done."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from threading import Lock
+from typing import Any
+
+from apiflask import APIBlueprint, abort
+from flask import Response, jsonify
+from pydantic import BaseModel, Field
+
+from api.serving.problems import RETRY_AFTER, documented, refuse
+from api.v1 import context
+from api.v1.schemas import EXAMPLE, Body
+from tracker.alerts import lookback
+from tracker.alerts.backtest import Tally
+from tracker.alerts.lookback import LookedBack
+from tracker.alerts.rulebook import read_rule
+from tracker.alerts.rules import LevelRule, Rule
+from tracker.alerts.tables import NAME, BadOption
+
+bp = APIBlueprint("rules", __name__, tag="Rules")
+
+#: The most alerts with their texts in an answer.
+LISTED = 1_000
+#: Seconds that a request waits for another backtest of this process.
+PATIENCE = 1.0
+RULE_NAME = f"^{NAME.pattern}$"
+RULE_EXAMPLE = {"kind": "ratio", "match": "*:volume", "factor": 4, "for": "2m"}
+
+_one_at_a_time = Lock()
+
+
+class NewBacktest(Body):
+    name: str = Field("backtest", pattern=RULE_NAME, description="Name of the rule, for the texts of its alerts.")
+    rule: dict[str, Any] = Field(
+        description="The rule: the same fields as in the rules file, and its `kind`.", examples=[RULE_EXAMPLE]
+    )
+    metric: str = Field(
+        "*", min_length=1, max_length=200, examples=[EXAMPLE],
+        description="Only metrics that match this glob, and that the rule matches. A metric id is a glob, too.",
+    )  # fmt: skip
+
+
+class PastAlert(BaseModel):
+    slot: int = Field(description="Opening time of the rising edge's slot, Unix seconds.")
+    text: str = Field(description="The text of its notice.")
+
+
+class PastMetric(BaseModel):
+    metric: str = Field(description="Metric id.", examples=[EXAMPLE])
+    above: int = Field(ge=0, description="Slots above the limit.")
+    edges: int = Field(ge=0, description="Rising edges.")
+    alerts: int = Field(ge=0, description="Rising edges outside the cooldown: alerts.")
+    newest: list[PastAlert] = Field(description="The newest of these alerts, oldest first.")
+
+
+class Backtest(BaseModel):
+    """What a rule would have done over the stored 24 hours."""
+
+    rule: dict[str, Any] = Field(description="The rule with all its options.")
+    start: int = Field(description="When the first slot begins, Unix seconds.")
+    step: int = Field(description="Seconds of a slot.")
+    metrics: int = Field(ge=1, description="Number of metrics that were looked at.")
+    above: int = Field(ge=0, description="Slots above the limit, of all metrics.")
+    edges: int = Field(ge=0, description="Rising edges, of all metrics.")
+    alerts: int = Field(ge=0, description="Alerts, of all metrics.")
+    levelless: int = Field(ge=0, description="Number of metrics on which the rule can say nothing. `note` tells why.")
+    note: str = Field(description="What the numbers do not show. Empty if they show all.")
+    found: list[PastMetric] = Field(
+        description=f"Metrics with alerts, those with the most first, at most {lookback.SHOWN}."
+    )
+
+
+@bp.post("/rules/backtest")
+@bp.input(NewBacktest, arg_name="asked")
+@bp.output(Backtest)
+@bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def backtest(asked: NewBacktest) -> Response:
+    """When would this rule have fired over the stored 24 hours?
+
+    The rule need not be saved. A request looks at 10,000 metrics at most, which takes about a second. A process of the
+    API does one backtest at a time.
+    """
+    rule = _read(asked.name, asked.rule)
+    if not isinstance(rule, LevelRule):
+        refuse("json", "rule.kind", f"{rule.KIND!r}: {lookback.unstored(rule)}")
+    store, sources, now = context.store(), context.settings().sources, context.now()
+    metrics = lookback.chosen(store, sources, rule, asked.metric)
+    if not 0 < len(metrics) <= lookback.MOST:
+        expected = f"a glob that matches 1 to {lookback.MOST:,} metrics of the rule, not {len(metrics):,}"
+        refuse("json", "metric", f"{asked.metric!r}: expected {expected}")
+    if not _one_at_a_time.acquire(timeout=PATIENCE):
+        detail = f"Another backtest is running. Try again in {RETRY_AFTER} seconds."
+        abort(HTTPStatus.SERVICE_UNAVAILABLE, detail=detail, headers={"Retry-After": str(RETRY_AFTER)})
+    try:
+        found = lookback.look_back(store, sources, rule, metrics, now)
+    finally:
+        _one_at_a_time.release()
+    return jsonify(_shown(rule, found))
+
+
+def _read(name: str, table: Mapping[str, Any]) -> Rule:
+    """The rule in ``table``, checked as in the rules file, apart from the names of its channels."""
+    try:
+        return read_rule(name, table)
+    except BadOption as bad:
+        given = f"{bad.shown}: " if bad.shown else ""
+        refuse("json", ".".join(["rule", *bad.place]), f"{given}expected {bad.expected}")
+
+
+def _shown(rule: LevelRule, found: LookedBack) -> dict[str, Any]:
+    counts = {name: getattr(found, name) for name in ("start", "step", "metrics", "above", "edges", "alerts")}
+    levelless = f"on metrics without a level: {rule.LEVELLESS}" if found.levelless else ""
+    note = "; ".join(filter(None, [rule.UNKNOWN_PAST, levelless]))
+    each = LISTED // max(len(found.shown), 1)
+    rows = [_row(tally, found, each) for tally in found.shown]
+    return {"rule": rule.definition(), **counts, "levelless": found.levelless, "note": note, "found": rows}
+
+
+def _row(tally: Tally, found: LookedBack, most: int) -> dict[str, Any]:
+    newest = [{"slot": found.start + at * found.step, "text": text} for at, text in tally.alerts[-most:]]
+    return {
+        "metric": tally.metric, "above": tally.above, "edges": len(tally.edges), "alerts": len(tally.alerts),
+        "newest": newest,
+    }  # fmt: skip
