@@ -1,4 +1,4 @@
-"""Rules: what a rule would have done."""
+"""Rules: those in force, and what a rule would have done."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -6,18 +6,19 @@ from threading import Lock
 from typing import Any
 
 from apiflask import APIBlueprint, abort
-from flask import Response, jsonify
+from flask import Response, current_app, jsonify
 from pydantic import BaseModel, Field
 
 from api.serving.problems import RETRY_AFTER, documented, refuse
 from api.v1 import context
-from api.v1.schemas import EXAMPLE, Body
+from api.v1.schemas import EXAMPLE, Body, Query
 from tracker.alerts import lookback
 from tracker.alerts.backtest import Tally
 from tracker.alerts.lookback import LookedBack
-from tracker.alerts.rulebook import read_rule
-from tracker.alerts.rules import LevelRule, Rule
-from tracker.alerts.tables import NAME, BadOption
+from tracker.alerts.rulebook import Rulebook, RuleSet, read_rule
+from tracker.alerts.rules import KINDS, LevelRule, Rule
+from tracker.alerts.tables import NAME, BadOption, toml
+from tracker.errors import SettingsError
 
 bp = APIBlueprint("rules", __name__, tag="Rules")
 
@@ -25,6 +26,11 @@ bp = APIBlueprint("rules", __name__, tag="Rules")
 LISTED = 1_000
 #: Seconds that a request waits for another backtest of this process.
 PATIENCE = 1.0
+TOML = "application/toml"
+AS_TOML: dict[int | str, Any] = {
+    200: {"description": "Tables [rules.NAME].", "content": {TOML: {"schema": {"type": "string"}}}},
+    **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+}
 RULE_NAME = f"^{NAME.pattern}$"
 RULE_EXAMPLE = {"kind": "ratio", "match": "*:volume", "factor": 4, "for": "2m"}
 
@@ -40,6 +46,26 @@ class NewBacktest(Body):
         "*", min_length=1, max_length=200, examples=[EXAMPLE],
         description="Only metrics that match this glob, and that the rule matches. A metric id is a glob, too.",
     )  # fmt: skip
+
+
+class RuleRow(BaseModel):
+    """A rule in force."""
+
+    name: str = Field(description="Its name.", examples=["busy"])
+    kind: str = Field(description=f"Its kind: one of {', '.join(KINDS)}.")
+    severity: str = Field(description="info, warning or critical.")
+    match: list[str] = Field(description="Globs on metric ids.")
+    channels: list[str] = Field(description="The channels that get its notices.")
+    origin: str = Field(description="Where it comes from: `file`, or `built-in` if RULES names no file.")
+    locked: bool = Field(description="Whether the API cannot change it: then change the file.")
+    rule: dict[str, Any] = Field(
+        description="As the rules file has it: `kind`, and the options that differ from their defaults."
+    )
+    definition: dict[str, Any] = Field(description="With all its options.")
+
+
+class RuleList(BaseModel):
+    rules: list[RuleRow] = Field(description="The rules in force, in the order of the file.")
 
 
 class PastAlert(BaseModel):
@@ -72,6 +98,29 @@ class Backtest(BaseModel):
     )
 
 
+@bp.get("/rules")
+@bp.input(Query, location="query")
+@bp.output(RuleList)
+@bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+def list_rules(**_: object) -> Response:
+    """Which rules are in force?"""
+    return jsonify(rules=[_listed(rule) for rule in _book().rules])
+
+
+@bp.get("/rules.toml")
+@bp.input(Query, location="query")
+@bp.doc(responses=AS_TOML)
+def export_rules(**_: object) -> Response:
+    """The rules in force, as the rules file writes them
+
+    Channels and quiet hours are not in it. Options that are as by default are left out.
+    """
+    return Response(
+        "\n".join(toml(f"rules.{rule.name}", rule.table()) for rule in _book().rules),
+        content_type=f"{TOML}; charset=utf-8",
+    )
+
+
 @bp.post("/rules/backtest")
 @bp.input(NewBacktest, arg_name="asked")
 @bp.output(Backtest)
@@ -98,6 +147,26 @@ def backtest(asked: NewBacktest) -> Response:
     finally:
         _one_at_a_time.release()
     return jsonify(_shown(rule, found))
+
+
+def _book() -> RuleSet:
+    """The rules that workers read from the same file. Ends the request with a problem if it cannot be used here."""
+    try:
+        if "rulebook" not in current_app.extensions:
+            current_app.extensions["rulebook"] = Rulebook(context.settings().rules)
+        book: Rulebook = current_app.extensions["rulebook"]
+    except SettingsError as error:
+        current_app.logger.error("503: %s", error)  # it shows values: for the log only
+        abort(HTTPStatus.SERVICE_UNAVAILABLE, detail="The API cannot use the rules file. Its log says why.")
+    return book.current()
+
+
+def _listed(rule: Rule) -> dict[str, Any]:
+    return {
+        "name": rule.name, "kind": rule.KIND, "severity": rule.severity, "match": rule.match,
+        "channels": rule.channels, "origin": "file" if context.settings().rules else "built-in", "locked": True,
+        "rule": rule.table(), "definition": rule.definition(),
+    }  # fmt: skip
 
 
 def _read(name: str, table: Mapping[str, Any]) -> Rule:

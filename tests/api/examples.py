@@ -21,6 +21,7 @@ ASKED = {
     "/v1/metrics/{id}": "/v1/metrics/kraken:btcusd:volume?step=3600",
     "/v1/markets/{id}": "/v1/markets/kraken:btcusd?step=7200",
     "/v1/movers": "/v1/movers?by=cv&field=volume&limit=1",
+    "/v1/rules": "/v1/rules",
 }
 
 

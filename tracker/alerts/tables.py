@@ -3,6 +3,7 @@
 Pure. Raises BadOption, which names the option, shows its value and says what was expected. It never shows a secret.
 """
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from string import Formatter
@@ -126,6 +127,22 @@ def shown(value: Any) -> str:
         return repr(value)[:80]
     except (RecursionError, ValueError):  # too deep, or a number of thousands of digits
         return f"(a large {type(value).__name__})"
+
+
+def toml(section: str, table: Mapping[str, Any]) -> str:
+    """``table`` as the table [section] of a TOML file. Its values: texts, numbers, booleans, and lists of them."""
+    lines = [f"{name} = {_toml_value(value)}" for name, value in table.items()]
+    return "\n".join([f"[{section}]", *lines, ""])
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{name} = {_toml_value(each)}' for name, each in value.items())} }}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value).replace("\x7f", "\\u007f")  # TOML allows what JSON escapes, but no raw DEL
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def is_template(text: str, known: Collection[str]) -> bool:

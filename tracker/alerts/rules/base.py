@@ -95,6 +95,15 @@ class Rule(Table, ABC):
         """The rule as it is now; alerts keep it."""
         return {"kind": self.KIND} | self.model_dump()
 
+    def table(self) -> dict[str, Any]:
+        """The rule as a table of the rules file: its kind, and the options that are not as by default."""
+        fields = [(name, field) for name, field in type(self).model_fields.items() if name not in self.GIVEN]
+        return {"kind": self.KIND} | {
+            str(field.validation_alias or name): value
+            for name, field in fields
+            if (value := getattr(self, name)) != field.default
+        }
+
 
 class LevelRule(Rule):
     """A rule that has a level in each slot of a metric.

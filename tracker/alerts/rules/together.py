@@ -89,6 +89,9 @@ class All(LevelRule):
     def definition(self) -> dict[str, Any]:
         return super().definition() | {"all": [condition.definition() for condition in self.all]}
 
+    def table(self) -> dict[str, Any]:
+        return super().table() | {"all": [{"field": each.field} | each.rule.table() for each in self.all]}
+
     @property
     def field(self) -> str:
         return self.all[0].field
