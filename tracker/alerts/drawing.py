@@ -65,16 +65,14 @@ class Drawing:
         while len(title) > 4 and self.on.textlength(title, self.fonts[LARGE]) > WIDTH - 32:
             title = f"{title[:-2]}…"
         self.text(16, 10, title, "la", INK, LARGE)
-        self.text(16, 43, self.plot["unit"], "la")
+        self.text(16, 43, f"{self.plot['unit']}, times in UTC", "la")
         for value in self.ticks:
             self.on.line([(LEFT, self.y(value)), (WIDTH - RIGHT, self.y(value))], GRID, 1)
             self.text(LEFT - 10, self.y(value), number(value, self.ticks[1] - self.ticks[0]), "rm")
         half_hours = range(math.ceil(self.plot["first"] / 1_800) * 1_800, int(self.last) + 1, 1_800)
         for at in half_hours:
             self.on.line([(self.x(at), HEIGHT - BOTTOM), (self.x(at), HEIGHT - BOTTOM + 6)], GREY, 2)
-            if self.x(at) < WIDTH - RIGHT - 70:
-                self.text(self.x(at), HEIGHT - BOTTOM + 10, clock(at), "ma")
-        self.text(WIDTH - 16, HEIGHT - BOTTOM + 10, "UTC", "ra")
+            self.text(min(self.x(at), WIDTH - 34), HEIGHT - BOTTOM + 10, clock(at), "ma")
 
     def _bars(self) -> None:
         first, step, zero = self.plot["first"], self.plot["step"], self.y(0)
