@@ -54,6 +54,8 @@ def _improve(operation: dict[str, Any], reads: bool, example: Any) -> None:
         if parameter["in"] == "query":
             parameter["schema"] = _as_text(parameter["schema"])
     common = [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS]
+    if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
+        common.append(HTTPStatus.REQUEST_URI_TOO_LONG)
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
         common += [HTTPStatus.BAD_REQUEST, *OF_BODIES]

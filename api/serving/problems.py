@@ -28,6 +28,7 @@ MEANINGS = {
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
     HTTPStatus.LENGTH_REQUIRED: "A body came without `Content-Length`.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "The query is too long.",
     HTTPStatus.CONFLICT: "The maximum number exists already.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not valid. `errors` says which and why.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests in this minute. `Retry-After` says when the next begins.",

@@ -22,7 +22,7 @@ def test_every_path_parameter_and_field_is_described(tracked: Tracked) -> None:
     assert not any(path.startswith("/latest") for path in document["paths"])
     assert {name["name"] for name in operations["/v1/metrics"]["parameters"]} == set(schemas.MetricsQuery.model_fields)
     assert set(operations["/v1/metrics/{id}"]["responses"]) == {
-        "200", "304", "401", "403", "404", "422", "429", "503"
+        "200", "304", "401", "403", "404", "414", "422", "429", "503"
     }  # fmt: skip
     described = [parameter["schema"] for each in operations.values() for parameter in each["parameters"]]
     described += [
