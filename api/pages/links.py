@@ -132,7 +132,7 @@ def _answer(action: str) -> Response:
         told = f"By {alert.acknowledged['by']}, on {utc(alert.acknowledged['at'])}."
         return _page(HTTPStatus.OK, "It is acknowledged already", told, alert)
     if request.method != "POST":
-        over = " It is over by now." if alert.state == RESOLVED else ""
+        over = " The alert is over by now." if alert.state == RESOLVED else ""
         return _page(HTTPStatus.OK, f"{deed.label}?", f"{deed.will}{over}", alert, deed.label)
     deed.act(found, alert)
     links.use(found, now)

@@ -18,6 +18,8 @@ from tracker.errors import StoreError
 MIMETYPE = "application/problem+json"
 #: Seconds after which a client may try again while the store is away. A restart takes about as long.
 RETRY_AFTER = 2
+#: Pydantic puts this before the words of our own validators.
+OURS = "Value error, "
 
 #: What each status means to a client, for the OpenAPI document.
 MEANINGS = {
@@ -29,7 +31,7 @@ MEANINGS = {
     HTTPStatus.LENGTH_REQUIRED: "A body came without `Content-Length`.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
     HTTPStatus.REQUEST_URI_TOO_LONG: "The query is too long.",
-    HTTPStatus.CONFLICT: "The maximum number exists already.",
+    HTTPStatus.CONFLICT: "The maximum number exists already, or only the rules file can change this.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not valid. `errors` says which and why.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests in this minute. `Retry-After` says when the next begins.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer. `Retry-After` says when to try again.",
@@ -76,7 +78,7 @@ def _of_store_error(error: StoreError) -> Response:
 
 def _invalid(found: Mapping[str, Mapping[str, list[str]]]) -> Response:
     errors = [
-        {"location": location, "name": name, "detail": detail}
+        {"location": location, "name": name, "detail": detail.removeprefix(OURS)}
         for location, names in found.items()
         for name, details in names.items()
         for detail in details

@@ -66,7 +66,7 @@ def test_a_notice_of_many_alerts_links_to_the_dashboard(world: World) -> None:
 
 def test_a_notice_about_a_volume_tells_price_rank_and_other_exchanges(world: World, tracked: Tracked) -> None:
     assert sent(world, redis_url=tracked.url).context == (
-        "price 100 usd, +0.00 % in 1 h, rank 4/4 by volume",
+        "price 100 usd, +0.00 % in 1 h, rank 4/4 by standard deviation of volume",
         "volume elsewhere: okx 60 btc (2.0 x its last hour), binance 40 btc (2.0 x its last hour)",
     )
 

@@ -282,6 +282,7 @@ def test_a_resolved_notice_has_the_key_of_its_alert(world):
     world.deliver(resolve(world))
     firing, resolved = world.channel.sent
     assert (resolved.event, resolved.key) == ("resolved", firing.key)
+    assert resolved.title == f"Resolved: {firing.title}" == "Resolved: jump: kraken:btcusd:volume"
     assert resolved.id != firing.id
     assert world.outbox.get(ALERT.id).resolved_at == NOW + 60
 

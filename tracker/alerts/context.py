@@ -46,7 +46,7 @@ class Context:
         facts = [f"price {priced.summary.last:.6g}{f' {view.market.quote}' if view.market else ''}"] if priced else []
         if priced and np.isfinite(priced.summary.change_1h):
             facts.append(f"{priced.summary.change_1h:+.2%} in 1 h".replace("%", " %"))
-        facts += [f"rank {standing.rank.text} by {metric.field}"] if standing else []
+        facts += [f"rank {standing.rank.text} by standard deviation of {metric.field}"] if standing else []
         others = self._elsewhere(metric, f" {metric.unit(view.market)}" if view.market else "", now)
         return tuple(line for line in (", ".join(facts), others) if line)
 

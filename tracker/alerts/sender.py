@@ -225,7 +225,7 @@ def _end(outbox: Outbox, row: Delivery, state: str, why: str) -> None:
 def _notice(alert: Alert, row: Delivery) -> Notice:
     id, severity, title, text, at = alert.id, alert.severity, f"{alert.rule}: {alert.metric}", alert.text, alert.at
     if row.event == RESOLVED:
-        id, severity, title = f"{alert.id}:{RESOLVED}", "info", f"Resolved: {alert.metric}"
+        id, severity, title = f"{alert.id}:{RESOLVED}", "info", f"Resolved: {title}"
         text, at = f"over: {alert.text}", alert.resolved_at or alert.at
     elif row.event == REMINDER:
         id, title = f"{alert.id}:{REMINDER}:{row.number + 1}", f"Reminder: {title}"

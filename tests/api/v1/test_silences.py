@@ -150,7 +150,8 @@ def test_a_duration_that_is_not_understood_is_refused(client: FlaskClient, lasts
 )
 def test_a_silence_that_is_not_understood_is_refused(client: FlaskClient, changes: dict, name: str) -> None:
     body = {"match": "*", "until": time.time() + 60, "reason": "x"} | changes
-    assert name in problem(client.post("/v1/silences", json=body), 422)
+    told = problem(client.post("/v1/silences", json=body), 422)
+    assert name in told and "Value error" not in told
 
 
 def test_a_silence_of_all_alerts_says_so(client: FlaskClient) -> None:
