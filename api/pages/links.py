@@ -64,7 +64,10 @@ _drawing = Lock()
 
 
 class Deed(NamedTuple):
-    """What a link does. ``label``: of its button; ``will``, ``did``: said before and after it; ``act``: does it."""
+    """What a link does.
+
+    label: of its button; will, did: said before and after it, ``will`` may name ``{alert}``; act: does it.
+    """
 
     label: str
     will: str
@@ -133,7 +136,7 @@ def _answer(action: str) -> Response:
         return _page(HTTPStatus.OK, "It is acknowledged already", told, alert)
     if request.method != "POST":
         over = " The alert is over by now." if alert.state == RESOLVED else ""
-        return _page(HTTPStatus.OK, f"{deed.label}?", f"{deed.will}{over}", alert, deed.label)
+        return _page(HTTPStatus.OK, f"{deed.label}?", f"{deed.will.format(alert=alert)}{over}", alert, deed.label)
     deed.act(found, alert)
     links.use(found, now)
     return _page(HTTPStatus.OK, "Done", f"This link {deed.did}.", alert)
@@ -159,7 +162,7 @@ DEEDS = {
     ),
     "silence": Deed(
         ACTIONS["silence"],
-        "For one hour nobody is told of alerts of this metric. They are still recorded.",
+        "For one hour nobody is told of any alert of {alert.metric}. They are still recorded.",
         "silenced the metric for one hour",
         _silence,
     ),

@@ -61,6 +61,7 @@ def test_to_fetch_a_link_changes_nothing_and_says_what_its_button_does(clicked: 
         assert page.status_code == 200 and page.mimetype == "text/html"
         assert "tells the others that somebody sees to this alert" in page.text
         assert page.text.count("<button>Acknowledge</button>") == 1
+    assert "any alert of kraken:btcusd:volume" in clicked.app.get(clicked.path("silence")).text
     assert clicked.app.head(clicked.path("silence")).status_code == 200
     assert clicked.acknowledged is None and clicked.silences == []
 
@@ -105,6 +106,11 @@ def test_a_link_does_not_take_an_alert_from_somebody(clicked: Clicked) -> None:
     for answer in (clicked.app.get(path), clicked.app.post(path)):
         assert "acknowledged already" in answer.text and "kim" in answer.text and "<button>" not in answer.text
     assert clicked.acknowledged and clicked.acknowledged["by"] == "kim"
+
+
+def test_the_page_of_an_alert_that_is_over_says_so(clicked: Clicked) -> None:
+    clicked.outbox.resolve(ALERT.id, ALERT.at + 60)
+    assert "The alert is over by now." in clicked.app.get(clicked.path("silence")).text
 
 
 def test_an_expired_link_does_nothing_and_says_so(clicked: Clicked) -> None:
