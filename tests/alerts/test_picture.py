@@ -20,6 +20,7 @@ from tracker.models import Alert
 PLOT: dict[str, Any] = {
     "title": "busy: kraken:btcusd:volume", "unit": "volume in btc a minute", "bars": True, "first": 1_700_000_040,
     "step": 60, "values": [1.0, None, 0.0, 9.0], "slot": 1_700_000_220, "value": 9.0,
+    "told": "9",
     "lines": [{"kind": "limit", "value": 3.0, "name": "limit: 3 x = 3"}],
 }  # fmt: skip
 

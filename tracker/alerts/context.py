@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tracker.alerts.peers import Peers
+from tracker.alerts.rules import Amount
 from tracker.models import METRIC_ID, PRICE, VOLUME, Alert, Metric
 from tracker.series.ring import HOUR
 from tracker.store.series import Store
@@ -43,7 +44,8 @@ class Context:
         metric = Metric.parse(alert.metric)
         view = self._store.view(metric.market, [metric, Metric(metric.market, "price")], self._sources, now)
         standing, priced = view.standings
-        facts = [f"price {priced.summary.last:.6g}{f' {view.market.quote}' if view.market else ''}"] if priced else []
+        quote = f" {view.market.quote}" if view.market else ""
+        facts = [f"price {Amount(priced.summary.last):.6g}{quote}"] if priced else []
         if priced and np.isfinite(priced.summary.change_1h):
             facts.append(f"{priced.summary.change_1h:+.2%} in 1 h".replace("%", " %"))
         facts += [f"rank {standing.rank.text} by standard deviation of {metric.field}"] if standing else []
@@ -57,9 +59,9 @@ class Context:
         shown.sort(key=lambda each: (-np.nan_to_num(each.usual), each.market))
         told = []
         for each in shown[:NAMED]:
-            value, beside = f"{each.price:.6g}", _percent(each.price, here.price)
+            value, beside = f"{Amount(each.price):.6g}", _percent(each.price, here.price)
             if metric.column == VOLUME:
-                value, beside = f"{each.volume:.6g}", _times(each.volume, each.usual)
+                value, beside = f"{Amount(each.volume):.6g}", _times(each.volume, each.usual)
             told.append(f"{each.exchange} {value}{unit}{beside}")
         told += [f"and {len(shown) - NAMED} more"] if len(shown) > NAMED else []
         return f"{metric.field} elsewhere: {', '.join(told)}" if told else ""

@@ -2,7 +2,7 @@
 
 It reads a plot as JSON, which picture.py makes, and writes a PNG. It imports Pillow and nothing of ours, so that it
 starts fast. ``values``: oldest first, null for a missing one, each ``step`` seconds after the one before; ``slot`` and
-``value``: of the edge; ``lines``: the limit and the baseline, each with its name.
+``value``: of the edge, ``told``: that value as text; ``lines``: the limit and the baseline, each with its name.
 """
 
 import json
@@ -115,7 +115,7 @@ class Drawing:
         x, y = self.x(self.plot["slot"] + self.plot["step"] / 2), self.y(self.plot["value"])
         self.on.circle((x, y), 7, EDGE, WHITE, 2)
         right = x > WIDTH / 2
-        self._named(x - 14 if right else x + 14, TOP - 14, f"{clock(self.plot['slot'])}: {self.plot['value']:.6g}",
+        self._named(x - 14 if right else x + 14, TOP - 14, f"{clock(self.plot['slot'])}: {self.plot['told']}",
                     "rm" if right else "lm", EDGE)  # fmt: skip
 
     def _named(self, x: float, y: float, text: str, anchor: str, color: str) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tracker.alerts.rules import Amount
 from tracker.models import FIELDS, METRIC_ID, PRICE, Alert, Metric
 from tracker.series.ring import HOUR
 from tracker.store.series import Store
@@ -58,6 +59,7 @@ def _plot(store: Store, sources: tuple[str, ...], alert: Alert, now: float) -> d
         "unit": f"{metric.field}{unit}{'' if metric.column == PRICE else f' {every}'}",
         "bars": metric.field == list(FIELDS)[-1],
         "first": int(slots[shown][0]), "step": ring.step, "slot": alert.slot, "value": alert.value,
+        "told": f"{Amount(alert.value):.6g}",
         "values": values,
         "lines": _lines(alert),
     }  # fmt: skip
@@ -79,7 +81,7 @@ def _lines(alert: Alert) -> list[dict[str, Any]]:
     named = {"change": before, "spread": f"median of {alert.samples} exchanges"}.get(alert.kind, f"mean of {before}")
     value, told = limits.get(alert.kind, (math.nan, ""))
     lines = [
-        {"kind": "limit", "value": value, "name": f"limit: {f'{told} = ' if told else ''}{value:.6g}"},
-        {"kind": "baseline", "value": baseline, "name": f"{named}: {baseline:.6g}"},
+        {"kind": "limit", "value": value, "name": f"limit: {f'{told} = ' if told else ''}{Amount(value):.6g}"},
+        {"kind": "baseline", "value": baseline, "name": f"{named}: {Amount(baseline):.6g}"},
     ]
     return [line for line in lines if math.isfinite(value if line["kind"] == "limit" else baseline)]

@@ -21,6 +21,7 @@ from tracker.alerts.rules import (  # fmt: skip
     rising_edges,
     screen,
 )
+from tracker.models import Alert
 
 COLUMNS = 1_441
 NOW, LAST, BEFORE_LAST = -1, -2, -3
@@ -297,6 +298,16 @@ def test_every_kind_explains_itself(rule, newest, text):
 def test_a_message_may_be_ones_own():
     rule = Ratio(message="{rule} {metric} {value:.0f} is {percent:+.0f} %, {minutes} min, {severity}")
     assert alert_of(rule, window(400)).text == " kraken:btcusd:volume 400 is +300 %, 60 min, warning"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(12_345_678.0, "12345700"), (8.123e-6, "0.000008123"), (1e5 / 3, "33333.3")]
+)
+def test_a_notice_has_no_exponents(value, told):
+    alert = Alert("jump", "x:dogeusd:volume", 0, value, value / 2, 5e6, 60, 3_600, 0.0)
+    assert Ratio().text(alert).startswith(f"x:dogeusd:volume: {told} is 2.00 x its mean of ")
+    assert Threshold(above=5e6).text(alert).count("5000000") == 1
+    assert Ratio(message="{value:.1e}").text(alert) == f"{value:.1e}"
 
 
 @pytest.mark.parametrize("message", ["{pair}", "{value:d}", "{", "{0}", "{value.x}", "{text[3]}"])

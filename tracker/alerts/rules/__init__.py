@@ -5,6 +5,7 @@ neither. A slot without a level, or with too few samples in its baseline, is nei
 ``stale`` and ``rank`` have no slots: they are about a source, and about a ranking.
 """
 
+from tracker.alerts.rules.amounts import Amount
 from tracker.alerts.rules.base import SEVERITIES, LevelRule, Rule, SeriesRule
 from tracker.alerts.rules.edges import (
     FRESH_STEPS,
@@ -35,6 +36,7 @@ __all__ = [
     "KINDS",
     "SEVERITIES",
     "All",
+    "Amount",
     "Change",
     "Condition",
     "Edge",

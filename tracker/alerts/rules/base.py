@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 import numpy as np
 from pydantic import Field, model_validator
 
+from tracker.alerts.rules.amounts import Amount
 from tracker.alerts.rules.series import WindowSlice
 from tracker.alerts.tables import Expected, Globs, Names, Table, Text, duration, is_template
 from tracker.models import FIELDS, Alert, matches
@@ -89,7 +90,8 @@ class Rule(Table, ABC):
     def known(self, alert: Alert) -> Mapping[str, Any]:
         """What a message may name of ``alert``: the names of TOLD."""
         ratio = alert.value / alert.baseline if alert.baseline else np.inf
-        return vars(alert) | {"ratio": ratio, "percent": 100 * (ratio - 1), "minutes": alert.window // 60}
+        amounts = {"value": Amount(alert.value), "baseline": Amount(alert.baseline), "factor": Amount(alert.factor)}
+        return vars(alert) | amounts | {"ratio": ratio, "percent": 100 * (ratio - 1), "minutes": alert.window // 60}
 
     def definition(self) -> dict[str, Any]:
         """The rule as it is now; alerts keep it."""
