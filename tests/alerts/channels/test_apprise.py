@@ -24,6 +24,7 @@ LINKED = replace(NOTICE, link=f"https://tracker.example/?metric=kraken:btcusd:vo
 ACCOUNT = "AC" + "0123456789abcdef" * 2
 TWILIO = f"twilio://{ACCOUNT}:{'deadbeef' * 4}@15551230000/15559870000"
 PAGERDUTY = f"pagerduty://{'integrationkey0'}@{'apikey0123456789'}"
+TELEGRAM = f"tgram://123456789:{'abcdefg' * 5}/12345678"
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#alerts"
 
 
@@ -113,6 +114,12 @@ def test_other_services_get_links_to_act_as_lines(service):
     action = Action("silence", "Silence 1 h", "https://t.example/links/silence?alert=a:b&signature=y")
     told = json.loads(sent(service, SLACK, replace(NOTICE, actions=(action,))).body)
     assert "Silence 1 h: https://t.example/links/silence?alert=a:b" in json.dumps(told)
+
+
+def test_a_text_is_no_html(service):
+    """Telegram refuses a ``<`` that begins no tag, for good."""
+    post = sent(service, TELEGRAM, replace(NOTICE, text="3 < 5", context=("price 1 usd", "b & c")))
+    assert "3 &lt; 5\r\nprice 1 usd\r\nb &amp; c" in json.loads(post.body)["text"]
 
 
 def test_pagerduty_gets_an_incident_and_its_end_by_the_same_key(service):

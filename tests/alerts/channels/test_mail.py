@@ -1,6 +1,8 @@
 """Mail through Apprise, with a real mail server."""
 
+import email
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +19,15 @@ def test_a_mail_has_subject_and_text(mailbox):
     text = mail.content.decode()
     assert mail.rcpt_tos == ["kim@example.com"]
     assert f"Subject: {NOTICE.title}" in text and NOTICE.text in text
+
+
+def test_a_mail_keeps_its_lines_and_is_no_html(mailbox):
+    box, url = mailbox
+    channel(url).send(replace(NOTICE, text="3 < 5", context=("price 1 usd",)))
+    mail = email.message_from_bytes(box.mails[0].content)
+    assert mail.get_content_type() == "text/plain"
+    assert mail.get_payload(decode=True).decode().split() == ["3", "<", "5", "price", "1", "usd"]
+    assert len(mail.get_payload(decode=True).decode().strip().splitlines()) == 2
 
 
 def test_a_mail_that_is_refused_is_tried_again(mailbox):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, cast
 from urllib.parse import quote, urlencode
 
 import requests
-from apprise import Apprise, AppriseAsset, NotifyType
+from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
 from apprise.attachment.memory import AttachMemory
 from apprise.plugins import NotifyBase
 from apprise.plugins.ntfy import NotifyNtfy
@@ -84,7 +84,7 @@ class Channel(channels.Channel):
             results = apprise.notify(
                 body=_fitting(lines, service.body_maxlen - len(notice.title)), title=notice.title,
                 notify_type=NotifyType.SUCCESS if notice.event == RESOLVED else TYPES[notice.severity],
-                attach=_attached(notice),
+                attach=_attached(notice), body_format=NotifyFormat.TEXT,  # Telegram and mail take HTML unless told
             )  # fmt: skip
         said = masked("; ".join([
             f"{result.name}: {result.status.name.lower()}{''.join(f': {line.message}' for line in result.logs())}"
