@@ -21,6 +21,7 @@ from tracker.alerts.outbox import Outbox
 from tracker.alerts.peers import Peers
 from tracker.alerts.rulebook import Rulebook
 from tracker.alerts.rules import fresh_steps
+from tracker.alerts.saved_rules import RulesInForce, SavedRules
 from tracker.clock import wall
 from tracker.errors import MustWait, SourceError, StoreError
 from tracker.settings import settings
@@ -98,6 +99,11 @@ def store() -> Store:
 @cache
 def outbox() -> Outbox:
     return Outbox(store().redis, quiet=lambda now: quiet.in_force(rulebook().current().quiet, now))
+
+
+@cache
+def rules_in_force() -> RulesInForce:
+    return RulesInForce(rulebook(), SavedRules(store().redis))
 
 
 @cache
@@ -225,7 +231,7 @@ def put_back(task: Task, wait: MustWait, *args: Any) -> Exception:
 @app.task
 def evaluate(markets: list[str]) -> None:
     """Recomputes summaries and ranks of ``markets`` and checks the rules."""
-    book = rulebook().current()
+    book = rules_in_force().current()
     now = settings().clock.now()
     found = pipeline.evaluate(
         store(), outbox(), book.rules, markets, now, book.wants_resolved, fresh(), book.wants_late, peers()
@@ -236,7 +242,7 @@ def evaluate(markets: list[str]) -> None:
 @app.task(send_events=False)  # housekeeping: Flower need not show it
 def evaluate_sources() -> None:
     """Checks the rules on sources, on their answers for each market, and on ranks."""
-    book = rulebook().current()
+    book = rules_in_force().current()
     now, sources = settings().clock.now(), settings().sources
     found = recorder.check_sources(store(), outbox(), book.stale, sources, now, book.wants_resolved)
     without = unanswered.check(store(), outbox(), book.silent, sources, now, book.wants_resolved)

@@ -168,7 +168,7 @@ class Guard:
         return [
             *vary,
             ("Access-Control-Allow-Origin", "*" if "*" in allowed else origin),
-            ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS, POST, PATCH, DELETE"),
+            ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"),
             ("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, X-API-Key"),
             ("Access-Control-Expose-Headers", "ETag, Retry-After, RateLimit-Limit, RateLimit-Remaining, "
              "RateLimit-Reset, X-Request-Id"),

@@ -31,7 +31,7 @@ MEANINGS = {
     HTTPStatus.LENGTH_REQUIRED: "A body came without `Content-Length`.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
     HTTPStatus.REQUEST_URI_TOO_LONG: "The query is too long.",
-    HTTPStatus.CONFLICT: "The maximum number exists already, or only the rules file can change this.",
+    HTTPStatus.CONFLICT: "The maximum number exists already, only the rules file can change this, or it has changed.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is unknown or its value is not valid. `errors` says which and why.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests in this minute. `Retry-After` says when the next begins.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer. `Retry-After` says when to try again.",
@@ -89,7 +89,7 @@ def _invalid(found: Mapping[str, Mapping[str, list[str]]]) -> Response:
 
 def _detail(error: HTTPError) -> str:
     match error.status_code:
-        case 400 if request.method in ("POST", "PATCH"):
+        case 400 if request.method in ("POST", "PUT", "PATCH"):
             return f"The body is not JSON. {url_for('openapi.spec')} describes what is expected."
         case 404:
             return f"This path does not exist. {url_for('v1.index.index')} lists the paths."

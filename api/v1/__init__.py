@@ -2,8 +2,8 @@
 
 from apiflask import APIBlueprint
 
-from api.v1 import alerts, deliveries, index, markets, metrics, movers, rules, series, silences, sources
+from api.v1 import alerts, deliveries, index, markets, metrics, movers, rules, saved_rules, series, silences, sources
 
 bp = APIBlueprint("v1", __name__)
-for resource in (index, metrics, series, markets, movers, sources, alerts, silences, deliveries, rules):
+for resource in (index, metrics, series, markets, movers, sources, alerts, silences, deliveries, rules, saved_rules):
     bp.register_blueprint(resource.bp)

@@ -1,6 +1,6 @@
 """Rules: those in force, and what a rule would have done."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from threading import Lock
 from typing import Any
@@ -15,8 +15,9 @@ from api.v1.schemas import EXAMPLE, Body, Query
 from tracker.alerts import lookback
 from tracker.alerts.backtest import Tally
 from tracker.alerts.lookback import LookedBack
-from tracker.alerts.rulebook import Rulebook, RuleSet, read_rule
+from tracker.alerts.rulebook import Rulebook, RuleSet, check_channels, read_rule
 from tracker.alerts.rules import KINDS, LevelRule, Rule
+from tracker.alerts.saved_rules import SavedRules, Version, merged, readable
 from tracker.alerts.tables import NAME, BadOption, toml
 from tracker.errors import SettingsError
 
@@ -56,16 +57,21 @@ class RuleRow(BaseModel):
     severity: str = Field(description="info, warning or critical.")
     match: list[str] = Field(description="Globs on metric ids.")
     channels: list[str] = Field(description="The channels that get its notices.")
-    origin: str = Field(description="Where it comes from: `file`, or `built-in` if RULES names no file.")
+    origin: str = Field(
+        description="Where it comes from: `file`, `built-in` if RULES names no file, or `saved` if the API made it."
+    )
     locked: bool = Field(description="Whether the API cannot change it: then change the file.")
     rule: dict[str, Any] = Field(
         description="As the rules file has it: `kind`, and the options that differ from their defaults."
     )
     definition: dict[str, Any] = Field(description="With all its options.")
+    version: int | None = Field(description="Number of its version, for a change of it. Null for a rule of the file.")
+    by: str | None = Field(description="Who saved this version. Null for a rule of the file.")
+    at: float | None = Field(description="When, Unix seconds. Null for a rule of the file.")
 
 
 class RuleList(BaseModel):
-    rules: list[RuleRow] = Field(description="The rules in force, in the order of the file.")
+    rules: list[RuleRow] = Field(description="Those of the file in its order, then the saved ones.")
 
 
 class PastAlert(BaseModel):
@@ -104,7 +110,11 @@ class Backtest(BaseModel):
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def list_rules(**_: object) -> Response:
     """Which rules are in force?"""
-    return jsonify(rules=[_listed(rule) for rule in _book().rules])
+    versions = saved().all()
+    of_file = book()
+    names = {rule.name for rule in of_file.rules}
+    both = merged(of_file, readable(versions)).rules
+    return jsonify(rules=[shown(rule, None if rule.name in names else versions[rule.name]) for rule in both])
 
 
 @bp.get("/rules.toml")
@@ -115,10 +125,8 @@ def export_rules(**_: object) -> Response:
 
     Channels and quiet hours are not in it. Options that are as by default are left out.
     """
-    return Response(
-        "\n".join(toml(f"rules.{rule.name}", rule.table()) for rule in _book().rules),
-        content_type=f"{TOML}; charset=utf-8",
-    )
+    tables = [toml(f"rules.{rule.name}", rule.table()) for rule in merged(book(), readable(saved().all())).rules]
+    return Response("\n".join(tables), content_type=f"{TOML}; charset=utf-8")
 
 
 @bp.post("/rules/backtest")
@@ -131,7 +139,7 @@ def backtest(asked: NewBacktest) -> Response:
     The rule need not be saved. A request looks at 10,000 metrics at most, which takes about a second. A process of the
     API does one backtest at a time.
     """
-    rule = _read(asked.name, asked.rule)
+    rule = given(asked.name, asked.rule)
     if not isinstance(rule, LevelRule):
         refuse("json", "rule.kind", f"{rule.KIND!r}: {lookback.unstored(rule)}")
     store, sources, now = context.store(), context.settings().sources, context.now()
@@ -146,39 +154,52 @@ def backtest(asked: NewBacktest) -> Response:
         found = lookback.look_back(store, sources, rule, metrics, now)
     finally:
         _one_at_a_time.release()
-    return jsonify(_shown(rule, found))
+    return jsonify(_counted(rule, found))
 
 
-def _book() -> RuleSet:
+def saved() -> SavedRules:
+    return SavedRules(current_app.extensions["store"].redis)
+
+
+def book() -> RuleSet:
     """The rules that workers read from the same file. Ends the request with a problem if it cannot be used here."""
     try:
         if "rulebook" not in current_app.extensions:
             current_app.extensions["rulebook"] = Rulebook(context.settings().rules)
-        book: Rulebook = current_app.extensions["rulebook"]
+        found: Rulebook = current_app.extensions["rulebook"]
     except SettingsError as error:
         current_app.logger.error("503: %s", error)  # it shows values: for the log only
         abort(HTTPStatus.SERVICE_UNAVAILABLE, detail="The API cannot use the rules file. Its log says why.")
-    return book.current()
+    return found.current()
 
 
-def _listed(rule: Rule) -> dict[str, Any]:
+def shown(rule: Rule, version: Version | None) -> dict[str, Any]:
+    """The row of a rule: of the ``version`` that was saved, or of the file."""
+    of_file = "file" if context.settings().rules else "built-in"
     return {
         "name": rule.name, "kind": rule.KIND, "severity": rule.severity, "match": rule.match,
-        "channels": rule.channels, "origin": "file" if context.settings().rules else "built-in", "locked": True,
-        "rule": rule.table(), "definition": rule.definition(),
+        "channels": rule.channels, "origin": "saved" if version else of_file, "locked": not version,
+        "rule": rule.table(), "definition": rule.definition(), "version": version and version.version,
+        "by": version and version.by, "at": version and version.at,
     }  # fmt: skip
 
 
-def _read(name: str, table: Mapping[str, Any]) -> Rule:
-    """The rule in ``table``, checked as in the rules file, apart from the names of its channels."""
+def given(name: str, table: Mapping[str, Any], outlets: Collection[str] | None = None) -> Rule:
+    """The rule in ``table``, checked as in the rules file; its channels only if ``outlets``, all there are, are given.
+
+    Ends the request with a problem that names the option at fault.
+    """
     try:
-        return read_rule(name, table)
+        rule = read_rule(name, table)
+        if outlets is not None:
+            check_channels(rule, outlets)
     except BadOption as bad:
-        given = f"{bad.shown}: " if bad.shown else ""
-        refuse("json", ".".join(["rule", *bad.place]), f"{given}expected {bad.expected}")
+        told = f"{bad.shown}: " if bad.shown else ""
+        refuse("json", ".".join(["rule", *bad.place]), f"{told}expected {bad.expected}")
+    return rule
 
 
-def _shown(rule: LevelRule, found: LookedBack) -> dict[str, Any]:
+def _counted(rule: LevelRule, found: LookedBack) -> dict[str, Any]:
     counts = {name: getattr(found, name) for name in ("start", "step", "metrics", "above", "edges", "alerts")}
     levelless = f"on metrics without a level: {rule.LEVELLESS}" if found.levelless else ""
     note = "; ".join(filter(None, [rule.UNKNOWN_PAST, levelless]))

@@ -22,7 +22,7 @@ from tracker.store.raw import Command
 
 VERSION = f"{PREFIX}:version"
 #: Keys of what no exchange gives back. Their modules write them (api_keys.py, alerts/), and repairs.py counts them.
-API_KEYS, ALERTS, SILENCES, DUE = (f"{PREFIX}:{name}" for name in ("keys", "alerts", "silences", "due"))
+API_KEYS, ALERTS, SILENCES, RULES, DUE = (f"{PREFIX}:{name}" for name in ("keys", "alerts", "silences", "rules", "due"))
 #: A Summary as it is stored: its fields in order, little-endian, packed. One of another size is of another version.
 CODES = {name: "q" if name == "slot" else "d" for name in Summary._fields}
 SUMMARY = np.dtype([(name, f"<{code}") for name, code in CODES.items()])

@@ -13,7 +13,7 @@ from redis import Redis
 
 from tracker.series.ring import DAY
 from tracker.store.connection import PREFIX, RINGS, translated
-from tracker.store.layout import ALERTS, API_KEYS, DUE, SILENCES
+from tracker.store.layout import ALERTS, API_KEYS, DUE, RULES, SILENCES
 from tracker.store.pipelines import pipeline
 from tracker.store.series import REFETCH
 
@@ -24,6 +24,7 @@ LIFE = 7 * DAY
 COUNTED = {
     "API keys": ("HLEN", API_KEYS),
     "silences": ("HLEN", SILENCES),
+    "saved rules": ("HLEN", RULES),
     "alerts": ("XLEN", ALERTS),
     "notices to be sent": ("ZCARD", DUE),
 }
