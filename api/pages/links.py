@@ -156,7 +156,7 @@ def _silence(link: Link, alert: Alert) -> None:
 DEEDS = {
     "acknowledge": Deed(
         ACTIONS["acknowledge"],
-        "This tells the others that somebody sees to this alert. Its reminders stop, and no second channel is told.",
+        "The dashboard then shows that somebody sees to this alert. Its reminders stop, and no second channel is told.",
         "acknowledged the alert",
         _acknowledge,
     ),

@@ -230,8 +230,9 @@ def test_the_command_backtests_a_folder(tmp_path):
 @pytest.mark.slow
 def test_the_command_checks_the_rules_file(tmp_path):
     file = tmp_path / "rules.toml"
-    file.write_text('[rules.high]\nkind = "threshold"\nabove = 5\nchannels = []\n')
+    file.write_text('[rules.high]\nkind = "threshold"\nabove = 5\nchannels = []\nremind = "30m"\nthen = ["log"]\n')
     code, said = tracker("rules", "check", RULES=str(file))
+    assert "-> nobody, again every 1800 s, after 600 s also log\n" in said
     assert code == 0 and "high" in said and "threshold" in said and "nobody" in said and "quiet" not in said
     with file.open("a") as more:
         more.write('[quiet.night]\nfrom = "22:00"\nto = "07:00"\nzone = "Europe/Berlin"\n')

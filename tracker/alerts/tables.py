@@ -173,7 +173,8 @@ def _is_secret(field: FieldInfo) -> bool:
 
 def _shown_option(table: Mapping[str, Any], written: str, name: str, field: FieldInfo) -> str:
     if written not in table:
-        return "(missing)"
+        is_missing = field.is_required() or not field.default
+        return "(missing)" if is_missing else f"{shown(field.default)} (its default)"
     if written != name:  # NAME_env or NAME_file
         return _shown_reference(table[written])
     return "(secret)" if _is_secret(field) else shown(table[written])

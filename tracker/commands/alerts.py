@@ -146,7 +146,9 @@ def redrive(settings: Any, ids: tuple[str, ...]) -> None:
 
 def _told(rule: Any) -> str:
     told = ", ".join(rule.channels) or "nobody"
-    return f"{told}, after {rule.then_after} s {', '.join(rule.then)}" if rule.then else told
+    reminded = f", again every {rule.remind} s" if rule.remind else ""
+    later = f", after {rule.then_after} s also {', '.join(rule.then)}" if rule.then else ""
+    return f"{told}{reminded}{later}"
 
 
 def _noted(found: bool, id: str) -> None:

@@ -59,7 +59,7 @@ def test_to_fetch_a_link_changes_nothing_and_says_what_its_button_does(clicked: 
     for _ in range(2):
         page = clicked.app.get(clicked.path("acknowledge"))
         assert page.status_code == 200 and page.mimetype == "text/html"
-        assert "tells the others that somebody sees to this alert" in page.text
+        assert "shows that somebody sees to this alert. Its reminders stop" in page.text
         assert page.text.count("<button>Acknowledge</button>") == 1
     assert "any alert of kraken:btcusd:volume" in clicked.app.get(clicked.path("silence")).text
     assert clicked.app.head(clicked.path("silence")).status_code == 200

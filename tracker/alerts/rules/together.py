@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import AfterValidator, InstanceOf
+from pydantic import Field, InstanceOf
 
 from tracker.alerts.rules.base import TOLD, LevelRule, SeriesRule
 from tracker.alerts.rules.kinds import Change, Ratio, Threshold, Zscore
 from tracker.alerts.rules.series import WindowSlice
-from tracker.alerts.tables import BadOption, Expected, shown
+from tracker.alerts.tables import BadOption, shown
 from tracker.models import FIELDS, Alert
 
 CONDITIONS: dict[str, type[SeriesRule]] = {kind.KIND: kind for kind in (Ratio, Change, Threshold, Zscore)}
@@ -54,12 +54,6 @@ class Condition:
         }
 
 
-def _enough(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
-    if not FEWEST <= len(conditions) <= MOST:
-        raise Expected(f"a list of {FEWEST} to {MOST} conditions")
-    return conditions
-
-
 class All(LevelRule):
     """Fires when all conditions are true in the same slot of a market. It is over when one of them is clear.
 
@@ -70,12 +64,12 @@ class All(LevelRule):
     MESSAGE = "{metric}: {conditions}"
     TOLD = (*TOLD, "conditions")
 
-    all: Annotated[tuple[InstanceOf[Condition], ...], AfterValidator(_enough)]
+    all: Annotated[tuple[InstanceOf[Condition], ...], Field(min_length=FEWEST, max_length=MOST)]
 
     @classmethod
     def read(cls, table: Mapping[str, Any], secrets: Callable[[str, str], str], /, **given: Any) -> Self:
         found = table.get("all", [])
-        if not isinstance(found, Sequence) or isinstance(found, str):
+        if not isinstance(found, Sequence) or isinstance(found, str) or not FEWEST <= len(found) <= MOST:
             raise BadOption("all", shown(found), f"a list of {FEWEST} to {MOST} conditions")
         conditions = []
         for number, each in enumerate(found, start=1):
