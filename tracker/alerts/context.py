@@ -47,7 +47,7 @@ class Context:
         quote = f" {view.market.quote}" if view.market else ""
         facts = [f"price {Amount(priced.summary.last):.6g}{quote}"] if priced else []
         if priced and np.isfinite(priced.summary.change_1h):
-            facts.append(f"{priced.summary.change_1h:+.2%} in 1 h".replace("%", " %"))
+            facts.append(f"{_percent(priced.summary.change_1h)} in 1 h")
         facts += [f"rank {standing.rank.text} by standard deviation of {metric.field}"] if standing else []
         others = self._elsewhere(metric, f" {metric.unit(view.market)}" if view.market else "", now)
         return tuple(line for line in (", ".join(facts), others) if line)
@@ -59,7 +59,7 @@ class Context:
         shown.sort(key=lambda each: (-np.nan_to_num(each.usual), each.market))
         told = []
         for each in shown[:NAMED]:
-            value, beside = f"{Amount(each.price):.6g}", _percent(each.price, here.price)
+            value, beside = f"{Amount(each.price):.6g}", _away(each.price, here.price)
             if metric.column == VOLUME:
                 value, beside = f"{Amount(each.volume):.6g}", _times(each.volume, each.usual)
             told.append(f"{each.exchange} {value}{unit}{beside}")
@@ -88,8 +88,12 @@ def _last(values: np.ndarray) -> tuple[float, float, float]:
     return float(values[PRICE, at]), float(values[VOLUME, at]), float(before.mean()) if len(before) else np.nan
 
 
-def _percent(price: float, here: float) -> str:
-    return f" ({price / here - 1:+.2%})".replace("%", " %") if here > 0 else ""
+def _percent(share: float) -> str:
+    return f"{share:+.2%}".replace("%", " %")
+
+
+def _away(price: float, here: float) -> str:
+    return f" ({_percent(price / here - 1)})" if here > 0 else ""
 
 
 def _times(volume: float, usual: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.alerts.rules import Amount
-from tracker.models import FIELDS, METRIC_ID, PRICE, Alert, Metric
+from tracker.models import METRIC_ID, PRICE, VOLUME, Alert, Metric
 from tracker.series.ring import HOUR
 from tracker.store.series import Store
 
@@ -57,7 +57,7 @@ def _plot(store: Store, sources: tuple[str, ...], alert: Alert, now: float) -> d
     return {
         "title": f"{alert.rule}: {alert.metric}",
         "unit": f"{metric.field}{unit}{'' if metric.column == PRICE else f' {every}'}",
-        "bars": metric.field == list(FIELDS)[-1],
+        "bars": metric.column == VOLUME,
         "first": int(slots[shown][0]), "step": ring.step, "slot": alert.slot, "value": alert.value,
         "told": f"{Amount(alert.value):.6g}",
         "values": values,
