@@ -99,7 +99,7 @@ def test_hours_agree_with_a_clock_that_is_read_every_minute(data):
     days = data.draw(st.lists(st.sampled_from(DAYS), min_size=4, max_size=6, unique=True))
     found = quiet(data.draw(times), data.draw(times), zone.key, days=days)
     is_quiet = [False] * len(minutes)
-    for day in (first + timedelta(number) for number in range(-1, 11)):
+    for day in (first + timedelta(number) for number in range(-1, 12)):  # Samoa once left out a day
         if DAYS[day.weekday()] in found.days:
             begin = since(shown, datetime.combine(day, found.begin))
             end = since(shown, datetime.combine(day + timedelta(found.end <= found.begin), found.end))
