@@ -96,6 +96,14 @@ def test_a_text_message_has_no_link_that_does_not_fit(service):
     assert parse_qs(sent(service, TWILIO, long).body.decode())["Body"] == [f"{NOTICE.title}\r\n{NOTICE.text}"]
 
 
+def test_a_digest_has_the_lines_that_fit(service):
+    """Pushover takes 1,024 characters and refuses more for good."""
+    told = [f"{number}: " + "x" * 200 for number in range(10)]
+    post = sent(service, PUSHOVER, replace(NOTICE, event=DIGEST, text="\n".join(["10 x jump", *told, "and 9 more"])))
+    message = parse_qs(post.body.decode())["message"][0].splitlines()
+    assert message == ["10 x jump", *told[:4], "and 9 more"]
+
+
 def test_ntfy_gets_buttons(service):
     actions = (Action("acknowledge", "Acknowledge", "https://t.example/links/acknowledge?alert=a:b&signature=x-_"),
                Action("silence", "Silence 1 h", "https://t.example/links/silence?alert=a:b&signature=y"))  # fmt: skip

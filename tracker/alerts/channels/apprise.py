@@ -121,8 +121,11 @@ def _attached(notice: Notice) -> Any:
 
 
 def _fitting(lines: Sequence[str], most: int) -> str:
-    """The first of ``lines``, and those of the others that fit in whole: a text message is short."""
-    body, *others = lines
+    """The first of ``lines``, and those of the others that fit in whole: a text message is short.
+
+    Services refuse for good what is too long, and a digest has lines of its own.
+    """
+    body, *others = "\n".join(lines).split("\n")
     for line in others:
         if len(body) + 1 + len(line) <= most:
             body = f"{body}\n{line}"
