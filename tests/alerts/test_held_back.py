@@ -264,7 +264,7 @@ def test_a_storm_becomes_a_handful_of_messages_and_every_alert_is_recorded(world
     assert states == ["delivered"] * 5 + ["digested"] * 295
     # and the digest counts the alerts of each rule, and quotes the largest
     digest = world.channel.sent[-1]
-    assert digest.title == "295 more alerts"
+    assert (digest.title, digest.severity) == ("295 more alerts", "warning")
     assert digest.text.splitlines()[:2] == ["295 x jump", "p299"]
     assert digest.text.splitlines()[-1] == "and 285 more"
     assert world.outbox.deliveries.get(digest.id).state == "delivered"

@@ -39,7 +39,7 @@ def test_what_happened_while_the_tracker_was_away_is_recorded_once_and_told_in_o
         "rules: 4 x high",
         f"metrics: 3 x {MARKETS[0]}:volume, 1 x {MARKETS[1]}:volume",
     ]
-    assert digest.text.count("\nover: ") == 4
+    assert digest.text.count("\nover: ") == 4 and digest.severity == "info"
     days.send(200)
     assert len(days.phone.taken) == 1 and days.bot.taken == []
     assert store.redis.zcard("{dt1}:due") == 0 and not store.redis.exists(LATE)
@@ -103,7 +103,7 @@ def test_what_still_fires_is_told_in_the_digest_and_so_is_its_end(store):
     days.tick()
     assert days.tick(40) == [(MARKETS[0], 20)]
     days.send(100)
-    assert "1 still firing" in days.phone.taken[0].text
+    assert "1 still firing" in days.phone.taken[0].text and days.phone.taken[0].severity == "warning"
     days.tick(20)
     days.tick()
     days.send(30)

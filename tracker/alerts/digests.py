@@ -23,7 +23,8 @@ def above_ceiling(row: Delivery, told: Sequence[tuple[Delivery, Alert]], now: fl
     lines = [f"{count} x {rule}" for rule, count in rules.most_common()]
     lines += [f"{TOLD[each.event]}{alert.text}" for each, alert in largest[:SPELT_OUT]]
     lines += [f"and {len(told) - SPELT_OUT} more"] if len(told) > SPELT_OUT else []
-    return _notice(row, [alert for _, alert in told], f"{_counted(len(told), 'more alert')}", lines, now)
+    firing = [alert for each, alert in told if each.event != RESOLVED]
+    return _notice(row, firing, _counted(len(told), "more alert"), lines, now)
 
 
 def late(row: Delivery, alerts: Sequence[Alert], most: int, now: float) -> Notice:
@@ -32,22 +33,23 @@ def late(row: Delivery, alerts: Sequence[Alert], most: int, now: float) -> Notic
     minutes = (max(slots) - min(slots)) // 60 + 1
     more = " or more" if len(alerts) >= most else ""
     title = f"While away, {_counted(len(alerts), 'edge')}{more} in {_counted(minutes, 'minute')}"
-    firing = sum(alert.state == FIRING for alert in alerts)
-    lines = [f"{utc(min(slots))} to {utc(max(slots))}, {firing or 'none'} still firing"]
+    firing = [alert for alert in alerts if alert.state == FIRING]
+    lines = [f"{utc(min(slots))} to {utc(max(slots))}, {len(firing) or 'none'} still firing"]
     lines += [f"rules: {_leading(alert.rule for alert in alerts)}"]
     lines += [f"metrics: {_leading(alert.metric for alert in alerts)}"]
     ranked = sorted(alerts, key=lambda alert: (alert.state == FIRING, _size(alert)), reverse=True)
     lines += [f"{'' if alert.state == FIRING else 'over: '}{alert.text}" for alert in ranked[:SPELT_OUT]]
     lines += [f"and {len(alerts) - SPELT_OUT} more"] if len(alerts) > SPELT_OUT else []
-    return _notice(row, alerts, title, lines, now)
+    return _notice(row, firing, title, lines, now)
 
 
 def _leading(names: Iterable[str]) -> str:
     return ", ".join(f"{count} x {name}" for name, count in Counter(names).most_common(LEADING))
 
 
-def _notice(row: Delivery, alerts: Sequence[Alert], title: str, lines: Sequence[str], now: float) -> Notice:
-    severity = next(each for each in reversed(SEVERITIES) if any(alert.severity == each for alert in alerts))
+def _notice(row: Delivery, firing: Sequence[Alert], title: str, lines: Sequence[str], now: float) -> Notice:
+    """As severe as the most severe of the ``firing`` alerts. What is over wakes nobody."""
+    severity = max((alert.severity for alert in firing), key=SEVERITIES.index, default=SEVERITIES[0])
     return Notice(row.id, row.id, DIGEST, severity, title, "\n".join(lines), now)
 
 
