@@ -187,7 +187,8 @@ def test_all_works_with_a_broker_of_its_own_and_again_after_it_was_killed(system
     wait_for(lambda: flower_workers(system) == 2, "Flower hears of the workers again", 30)
     for part in system.parts:
         assert system.side.password not in part.logs()
-        assert not re.search("Traceback|Failed to setup", part.logs()), part.name
+        if part.name != "flower":  # at LOG_LEVEL=debug it tells the stack of each lost connection
+            assert not re.search("Traceback|Failed to setup", part.logs()), part.name
 
 
 @pytest.fixture
