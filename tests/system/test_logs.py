@@ -10,7 +10,7 @@ import requests
 
 from tests.support.parts import Parts
 from tests.support.processes import LocalProcess
-from tests.support.servers import free_port, wait_for
+from tests.support.servers import answers, free_port, wait_for
 
 PROMPTS = {
     "store": "Ready to accept connections unix", "simulate": "10 markets", "worker": "ready.", "beat": "Starting...",
@@ -31,6 +31,8 @@ def run(folder: Path, **variables: str) -> Iterator[LocalProcess]:
         assert requests.get(url, headers={"X-Request-Id": "mine-1"}, timeout=30).json()["request_id"] == "mine-1"
         [worker] = [part for part in parts.started if part.name == "worker"]
         wait_for(lambda: re.search("done.*evaluate.*market", worker.logs()), "a market is evaluated", 60)
+        # Flower ignores a signal between the start of its threads and that of its loop.
+        wait_for(lambda: answers(f"http://127.0.0.1:{ports['FLOWER_PORT']}/healthcheck"), "Flower answers")
         started = list(reversed(parts.started))
         for part in started:
             part.process.terminate()
