@@ -19,8 +19,9 @@ if [ $# -eq 0 ] || [ "$1" = fast ]; then
     "$python" -m ruff format --check .
     "$python" -m mypy tracker api celeryconfig.py
 fi
+two=(-n 2 --dist loadfile) # two files at a time: most tests wait for something
 case "${1-}" in
-'') set -- -n 2 --dist loadfile ;; # two files at a time: most tests wait for something
-fast) shift && set -- -m "not slow" "$@" ;;
+'') set -- "${two[@]}" ;;
+fast) shift && set -- "${two[@]}" -m "not slow" "$@" ;;
 esac
 exec "$python" -m pytest "$@"

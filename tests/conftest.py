@@ -41,9 +41,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     lines = programs.left_out(terminalreporter.stats.get("skipped", []))
-    deselected = terminalreporter.stats.get("deselected", [])
-    if slow := [item for item in deselected if item.get_closest_marker("slow")]:
-        lines.append(f"LEFT OUT {len(slow)} slow tests: whole stacks, processes, the browser")
+    if terminalreporter.config.option.markexpr == "not slow":
+        lines.append("LEFT OUT the slow tests: whole stacks, processes, the browser")
     for line in lines:
         terminalreporter.write_line(line, yellow=True, bold=True)
 

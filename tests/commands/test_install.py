@@ -76,6 +76,7 @@ def served(url: str, path: Path) -> bool:
     return requests.get(f"{url}/static/{path.as_posix()}", timeout=10).status_code == 200
 
 
+@pytest.mark.slow
 def test_the_installed_start_runs_everything_and_keeps_its_data_where_it_was_started(
     installed: Path, empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
