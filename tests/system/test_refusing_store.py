@@ -19,11 +19,11 @@ def test_a_store_that_refuses_writes_is_a_few_lines_in_a_log_and_ticks_go_on(tmp
         beat = parts.start("beat", prompt="beat: Starting")
         wait_for(lambda: "task=schedule_fetches" in worker.logs(), "ticks come")
         redis.config_set("maxmemory", 1)
-        wait_for(lambda: "'maxmemory'" in worker.logs(), "the worker says so")
-        wait_for(lambda: "ticks not sent" in beat.logs(), "the beat says so")
+        wait_for(lambda: "'maxmemory'" in worker.logs(), "the worker says so", 90)
+        wait_for(lambda: "ticks not sent" in beat.logs(), "the beat says so", 90)
         redis.config_set("maxmemory", 0)
         before = worker.logs().count("task=schedule_fetches")
-        wait_for(lambda: worker.logs().count("task=schedule_fetches") > before + 3, "ticks come again")
+        wait_for(lambda: worker.logs().count("task=schedule_fetches") > before + 3, "ticks come again", 90)
         for part in (worker, beat):
             assert "Traceback" not in part.logs() and "  File" not in part.logs()
         assert beat.logs().count("ticks not sent") == 1
