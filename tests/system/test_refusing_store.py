@@ -1,5 +1,6 @@
 """While the store refuses writes, logs have a few lines; when it takes them again, work goes on."""
 
+import signal
 from pathlib import Path
 
 from redis import Redis
@@ -18,7 +19,11 @@ def test_a_store_that_refuses_writes_is_a_few_lines_in_a_log_and_ticks_go_on(tmp
         worker = parts.start("worker", "fetch", "evaluate", "--concurrency", "1", prompt="ready.")
         beat = parts.start("beat", prompt="beat: Starting")
         wait_for(lambda: "task=schedule_fetches" in worker.logs(), "ticks come")
+        # A worker that takes a message just as the store is full ends, and is started again. Here no message waits.
+        beat.process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: not redis.exists("fetch", "evaluate"), "no message waits")
         redis.config_set("maxmemory", 1)
+        beat.process.send_signal(signal.SIGCONT)
         wait_for(lambda: "'maxmemory'" in worker.logs(), "the worker says so", 90)
         wait_for(lambda: "ticks not sent" in beat.logs(), "the beat says so", 90)
         redis.config_set("maxmemory", 0)
