@@ -5,7 +5,7 @@ Workers and beats have a page of their own, see worker/page.py. No label is a ma
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -24,6 +24,7 @@ from tracker.store.canary import Canary
 from tracker.store.connection import topology_of, translated
 from tracker.store.freshness import INTERVALS as LATE
 from tracker.store.layout import DUE
+from tracker.store.queues import Queues
 from tracker.store.series import Store
 
 #: State of a source -> its number in `tracker_source_state`.
@@ -45,8 +46,7 @@ class State(Collector):
         try:
             found = [
                 *self._sources(),
-                *self._queues(),
-                *self._parts(),
+                *self._queues_and_parts(),
                 *self._alerts(),
                 *self._canary(),
                 *self._server(),
@@ -97,8 +97,11 @@ class State(Collector):
             ages, allowed, interval, answers, ticks, watched, stale, deferred, state, limit, used, opened, refused,
         ]  # fmt: skip
 
-    def _queues(self) -> list[Metric]:
-        found = queues.read(self._store.redis, wall())
+    def _queues_and_parts(self) -> list[Metric]:
+        waiting, seen = queues.read(self._store.redis, wall()), parts.read(self._store.redis)
+        return [*self._queues(waiting), *self._parts(seen, waiting.waiting)]
+
+    def _queues(self, found: Queues) -> list[Metric]:
         if found.seen_age is None:
             return []
         length = GaugeMetricFamily("tracker_queue_length", "Tasks that wait, as a beat last saw.", labels=["queue"])
@@ -110,13 +113,12 @@ class State(Collector):
             age.add_metric([name], waiting.age)
         return [length, age, _gauge("tracker_queues_seen_age_seconds", "Seconds since a beat looked.", found.seen_age)]
 
-    def _parts(self) -> list[Metric]:
-        seen = parts.read(self._store.redis)
+    def _parts(self, seen: Iterable[parts.Seen], names: Iterable[str]) -> list[Metric]:
         states = Counter((part.kind, part.state) for part in seen)
         family = GaugeMetricFamily("tracker_parts", "Processes, by their heartbeats.", labels=["kind", "state"])
         for kind, state in itertools.product((*PARTS, API), parts.STATES):
             family.add_metric([kind, state], states[kind, state])
-        takers = Counter(dict.fromkeys(queues.read(self._store.redis, wall()).waiting, 0))
+        takers = Counter(dict.fromkeys(names, 0))
         takers.update(queue for part in seen if part.state == "working" for queue in part.queues)
         workers = GaugeMetricFamily("tracker_queue_workers", "Workers that take from the queue.", labels=["queue"])
         for queue, count in takers.items():
@@ -124,15 +126,15 @@ class State(Collector):
         return [family, workers]
 
     def _alerts(self) -> list[Metric]:
-        redis = self._store.redis
+        redis, outbox = self._store.redis, Outbox(self._store.redis)
         with translated():
             dead, waiting = int(redis.zcard(DEAD)), int(redis.zcard(DUE))
         firing = GaugeMetricFamily("tracker_firing_alerts", "Alerts that are not over, by rule.", labels=["rule"])
-        rules = Counter(subject.partition(":")[0] for subject in Outbox(redis).firing())
+        rules = Counter(subject.partition(":")[0] for subject in outbox.firing())
         for rule, count in rules.items():
             firing.add_metric([rule], count)
         now = wall()
-        oldest = Outbox(redis).deliveries.oldest_pending()
+        oldest = outbox.deliveries.oldest_pending()
         return [
             firing,
             _gauge(
