@@ -86,10 +86,9 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     fast, alias = FastPath(settings, reads), ("/latest/", f"/{newest}/")
     app.extensions["cache"] = Cached(app.wsgi_app, fast, settings, reads, alias)
     app.wsgi_app = Guard(app.extensions["cache"], settings, store)  # type: ignore[method-assign]
-    app.wsgi_app = Counted(app.wsgi_app, app.url_map)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
-    app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = RequestLog(app.wsgi_app, Counted(app.url_map))  # type: ignore[method-assign]
     problems.install(app)
     if replicas := replicas_behind(reads.redis):
         app.after_request(partial(_catch_up, replicas))

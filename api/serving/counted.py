@@ -1,10 +1,7 @@
 """Counts all requests and their seconds, by route and status."""
 
-import time
-from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
-from typing import Any
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIEnvironment
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
@@ -18,10 +15,9 @@ REMEMBERED, LONGEST = 10_000, 100
 
 
 class Counted:
-    """WSGI middleware around all others. ``routes``: those of the app."""
+    """Counts requests. ``routes``: those of the app."""
 
-    def __init__(self, app: WSGIApplication, routes: Map):
-        self.app = app
+    def __init__(self, routes: Map):
         adapter = routes.bind("")
 
         def route(path: str, method: str) -> str:
@@ -34,18 +30,8 @@ class Counted:
         self._remembered = lru_cache(REMEMBERED)(route)
         self._seconds = cache(counts.REQUESTS.labels)  # by route and status
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        began = time.perf_counter()
-        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-        status = "500"  # if the app fails
-
-        def started(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-            nonlocal status
-            status = line[:3]
-            return start_response(line, headers, exc_info)
-
-        try:
-            return self.app(environ, started)
-        finally:
-            find = self._remembered if len(path) <= LONGEST else self._route
-            self._seconds(find(path, method), status).observe(time.perf_counter() - began)
+    def add(self, environ: WSGIEnvironment, status: str, seconds: float) -> None:
+        """Counts a request that was answered with ``status``, three digits, after so many ``seconds``."""
+        path = environ["PATH_INFO"]
+        find = self._remembered if len(path) <= LONGEST else self._route
+        self._seconds(find(path, environ["REQUEST_METHOD"]), status).observe(seconds)

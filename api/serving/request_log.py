@@ -1,4 +1,4 @@
-"""Gives each request an id, and logs the requests that somebody may ask about."""
+"""Gives each request an id, counts it, and logs the requests that somebody may ask about."""
 
 import logging
 import random
@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from api.serving.counted import Counted
 from tracker import logs
 
 log = logging.getLogger(__name__)
@@ -23,13 +24,16 @@ SHOWN = 200
 
 
 class RequestLog:
-    """WSGI middleware. All that is logged in a request has its id, and so has its answer."""
+    """WSGI middleware around all others. All that is logged in a request has its id, and so has its answer.
 
-    def __init__(self, app: WSGIApplication):
-        self.app = app
+    ``counted``: where each request is counted.
+    """
+
+    def __init__(self, app: WSGIApplication, counted: Counted):
+        self.app, self.counted = app, counted
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        began, told = time.monotonic(), "500"
+        began, told = time.perf_counter(), "500"  # if the app fails
         given = environ.get("HTTP_X_REQUEST_ID", "")
         id = given if WELL_FORMED.fullmatch(given) else f"{random.getrandbits(64):016x}"
 
@@ -42,7 +46,9 @@ class RequestLog:
             try:
                 return self.app(environ, started)
             finally:
-                _log(environ, int(told), time.monotonic() - began)
+                seconds = time.perf_counter() - began
+                self.counted.add(environ, told, seconds)
+                _log(environ, int(told), seconds)
 
 
 def _log(environ: WSGIEnvironment, status: int, seconds: float) -> None:

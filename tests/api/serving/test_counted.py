@@ -4,7 +4,8 @@ import pytest
 from prometheus_client import REGISTRY
 from redis import Redis
 
-from api.serving import counted as module
+from api.serving.counted import Counted
+from api.serving.request_log import RequestLog
 from tests.support.counting import counts
 from tests.support.servers import StoreServer
 from tests.support.tracked import Tracked
@@ -49,7 +50,8 @@ def test_a_refused_request_and_an_error_count_too(tracked: Tracked) -> None:
 
     app = tracked.client.application
     with counts(COUNT, route="/v1/metrics", status="500"), pytest.raises(ZeroDivisionError):
-        module.Counted(broken, app.url_map)({"PATH_INFO": "/v1/metrics", "REQUEST_METHOD": "GET"}, lambda *_: None)
+        log = RequestLog(broken, Counted(app.url_map))
+        log({"PATH_INFO": "/v1/metrics", "REQUEST_METHOD": "GET"}, lambda *_: None)
 
 
 def test_the_cache_counts_what_it_had_and_what_not(tracked: Tracked) -> None:
