@@ -3,6 +3,7 @@
 TrackerError
 ├── SettingsError      bad configuration: names the variable, its value and what was expected
 ├── BadId              a string is not a market id or a metric id
+├── TooMany            there is no room for another of something; the API answers 409
 ├── ChannelError       a channel did not take a notice; says whether a retry may help
 ├── SourceError        a source did not answer, or its answer was refused; carries the reason that is counted
 ├── MustWait           a source must not be asked now: budget spent, pause requested, or breaker open
@@ -20,6 +21,10 @@ class SettingsError(TrackerError):
 
 class BadId(TrackerError):
     """The id does not have the form ``exchange:pair`` or ``exchange:pair:field``."""
+
+
+class TooMany(TrackerError):
+    """There are as many of something as may be. The text says what to remove."""
 
 
 class SourceError(TrackerError):

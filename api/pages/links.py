@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from subprocess import SubprocessError
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from apiflask import APIBlueprint
 from flask import Response, current_app, request
@@ -17,10 +17,9 @@ from markupsafe import Markup
 from api.v1 import context
 from tracker.alerts import picture
 from tracker.alerts.links import ACTIONS, PICTURE, Link, Links
-from tracker.alerts.outbox import Outbox
 from tracker.alerts.silences import Silences
 from tracker.clock import utc, wall
-from tracker.errors import StoreError, TrackerError
+from tracker.errors import StoreError, TooMany
 from tracker.models import RESOLVED, Alert
 from tracker.series.ring import HOUR
 
@@ -86,10 +85,10 @@ def show_picture() -> Response:
 
 
 def _picture() -> Response:
-    found = Links(_redis()).read(PICTURE, request.args)
+    found = Links(context.master().redis).read(PICTURE, request.args)
     if not found:
         return _page(HTTPStatus.FORBIDDEN, *BROKEN)
-    alert = Outbox(_redis()).get(found.alert)
+    alert = context.outbox().get(found.alert)
     if not alert or found.until <= wall():
         return _page(HTTPStatus.GONE, "This link has expired", "Pictures are there for a day.")
     if not _drawing.acquire(timeout=2 * picture.LONGEST):
@@ -114,12 +113,12 @@ def link(action: str) -> Response:
     except StoreError as error:
         current_app.logger.error("503: %s", error)  # it may name hosts: for the log only
         return _page(HTTPStatus.SERVICE_UNAVAILABLE, "Not now", AWAY)
-    except TrackerError as error:
+    except TooMany as error:
         return _page(HTTPStatus.CONFLICT, "Not possible", f"Nothing was done: {error}.")
 
 
 def _answer(action: str) -> Response:
-    links, outbox = Links(_redis()), Outbox(_redis())
+    links, outbox = Links(context.master().redis), context.outbox()
     found = links.read(action, request.args)
     if not found or action not in DEEDS:
         return _page(HTTPStatus.FORBIDDEN, *BROKEN)
@@ -143,14 +142,14 @@ def _answer(action: str) -> Response:
 
 
 def _acknowledge(link: Link, alert: Alert) -> None:
-    Outbox(_redis()).acknowledge(alert.id, _by(link), "", wall())
+    context.outbox().acknowledge(alert.id, _by(link), "", wall())
 
 
 def _silence(link: Link, alert: Alert) -> None:
     """The id follows from the link, so that two clicks at once make one silence."""
     now = wall()
     id, why = f"link-{link.signature[:12]}", f"asked for in the notice of {alert.id}"
-    Silences(_redis()).add((alert.metric,), now + HOUR, why, now, _by(link), id=id)
+    Silences(context.master().redis).add((alert.metric,), now + HOUR, why, now, _by(link), id=id)
 
 
 DEEDS = {
@@ -171,10 +170,6 @@ DEEDS = {
 
 def _by(link: Link) -> str:
     return f"link of {link.channel}"
-
-
-def _redis() -> Any:
-    return current_app.extensions["store"].redis
 
 
 def _page(status: HTTPStatus, title: str, told: str, alert: Alert | None = None, label: str = "") -> Response:

@@ -13,7 +13,7 @@ from flask import Response, current_app, request, url_for
 from werkzeug.http import HTTP_STATUS_CODES
 
 from tracker import logs
-from tracker.errors import StoreError
+from tracker.errors import StoreError, TooMany
 
 MIMETYPE = "application/problem+json"
 #: Seconds after which a client may try again while the store is away. A restart takes about as long.
@@ -42,6 +42,7 @@ def install(app: APIFlask) -> None:
     """Makes ``app`` answer every error with a problem."""
     app.error_processor(_of_http_error)
     app.register_error_handler(StoreError, _of_store_error)
+    app.register_error_handler(TooMany, lambda error: _problem(HTTPStatus.CONFLICT, str(error)))
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, Any]:

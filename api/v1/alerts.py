@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 from apiflask import APIBlueprint, abort
-from flask import Response, current_app, jsonify, url_for
+from flask import Response, jsonify, url_for
 from pydantic import BaseModel, Field
 
 from api.serving.problems import documented
@@ -134,7 +134,7 @@ def list_alerts(query: AlertsQuery) -> Response:
 @bp.doc(responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def explain_alert(id: str, **_: object) -> Response:
     """Why did this alert fire, and which notices were sent?"""
-    found = _outbox().explained(id)
+    found = context.outbox().explained(id)
     if not found:
         _no_alert()
     alert, definition, rows = found
@@ -151,9 +151,9 @@ def acknowledge_alert(id: str, note: NewAcknowledgement, **_: object) -> Respons
 
     Its reminders stop, and no second channel is told of it. A later alert of the same metric is another one.
     """
-    if not _outbox().acknowledge(id, note.by, note.comment, wall()):
+    if not context.outbox().acknowledge(id, note.by, note.comment, wall()):
         _no_alert()
-    return jsonify(_row(_outbox().get(id) or _no_alert()))
+    return jsonify(_row(context.outbox().get(id) or _no_alert()))
 
 
 @bp.delete("/alerts/<id>/acknowledge")
@@ -165,13 +165,9 @@ def take_acknowledgement_back(id: str, **_: object) -> Response:
 
     If the alert still fires, its reminders go on. Without an acknowledgement nothing changes.
     """
-    if not _outbox().take_back(id):
+    if not context.outbox().take_back(id):
         _no_alert()
-    return jsonify(_row(_outbox().get(id) or _no_alert()))
-
-
-def _outbox() -> Outbox:
-    return Outbox(current_app.extensions["store"].redis)
+    return jsonify(_row(context.outbox().get(id) or _no_alert()))
 
 
 def _asked_for(alert: Alert, query: AlertsQuery) -> bool:

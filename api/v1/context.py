@@ -1,4 +1,4 @@
-"""The current app's settings, store and table of all metrics, the time, and the refusal of an unknown metric."""
+"""The current app's settings, stores, outbox, table of all metrics and time; the refusal of an unknown metric."""
 
 from typing import NoReturn
 
@@ -6,6 +6,7 @@ from apiflask import abort
 from flask import current_app, url_for
 
 from api.v1.table import Tables
+from tracker.alerts.outbox import Outbox
 from tracker.settings import Settings
 from tracker.store.series import Store
 
@@ -19,6 +20,16 @@ def store() -> Store:
     """The store to read from."""
     found: Store = current_app.extensions["reads"]
     return found
+
+
+def master() -> Store:
+    """The store to write to, and to read from what must not be a moment behind."""
+    found: Store = current_app.extensions["store"]
+    return found
+
+
+def outbox() -> Outbox:
+    return Outbox(master().redis)
 
 
 def tables() -> Tables:

@@ -5,13 +5,12 @@ from http import HTTPStatus
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, current_app, jsonify, request
+from flask import Response, jsonify, request
 from pydantic import BaseModel, Field
 
 from api.serving.problems import documented, refuse
+from api.v1 import context
 from api.v1.schemas import Body, Query
-from tracker.alerts.deliveries import Deliveries
-from tracker.alerts.outbox import Outbox
 from tracker.models import Delivery
 
 bp = APIBlueprint("deliveries", __name__, tag="Alerts")
@@ -74,7 +73,7 @@ class Redriven(BaseModel):
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def list_deliveries(query: DeliveriesQuery) -> Response:
     """Which notices are dead or pending?"""
-    deliveries = _deliveries()
+    deliveries = context.outbox().deliveries
     found = deliveries.dead(query.limit) if query.state == "dead" else deliveries.pending(query.limit)
     return jsonify(deliveries=[shown(row) for row in found])
 
@@ -90,11 +89,7 @@ def redrive_deliveries(wanted: Redrive) -> Response:
     """
     if not isinstance(request.get_json(), dict):
         refuse("json", "body", "expected an object, {} for all")
-    return jsonify(redriven=_deliveries().redrive(wanted.ids, wanted.channel))
-
-
-def _deliveries() -> Deliveries:
-    return Outbox(current_app.extensions["store"].redis).deliveries
+    return jsonify(redriven=context.outbox().deliveries.redrive(wanted.ids, wanted.channel))
 
 
 def shown(row: Delivery) -> dict[str, Any]:

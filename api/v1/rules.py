@@ -158,7 +158,7 @@ def backtest(asked: NewBacktest) -> Response:
 
 
 def saved() -> SavedRules:
-    return SavedRules(current_app.extensions["store"].redis)
+    return SavedRules(context.master().redis)
 
 
 def book() -> RuleSet:

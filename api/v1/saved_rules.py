@@ -18,7 +18,6 @@ from tracker.alerts.outbox import LONGEST_NAME
 from tracker.alerts.saved_rules import LONGEST, MOST_VERSIONS, Outdated, Version
 from tracker.alerts.tables import NAME
 from tracker.clock import wall
-from tracker.errors import TrackerError
 
 bp = APIBlueprint("saved_rules", __name__, tag="Rules")
 
@@ -183,10 +182,6 @@ def _save(name: str, table: Mapping[str, Any] | None, known: int, by: str) -> Ve
         now = f"is at version {newest.version}" if newest else "does not exist"
         detail = f"The rule {name} {now}, not at {known}." if known else f"The rule {name} {now}."
         abort(HTTPStatus.CONFLICT, detail=f"{detail} Read it again: {url_for('v1.rules.list_rules')}")
-    except TrackerError as error:
-        if type(error) is not TrackerError:
-            raise
-        abort(HTTPStatus.CONFLICT, detail=str(error))
 
 
 def _check_saved(name: str) -> None:

@@ -5,19 +5,19 @@ from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 
 from apiflask import APIBlueprint, abort
-from flask import Response, current_app, jsonify, url_for
+from flask import Response, jsonify, url_for
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.serving.problems import documented, refuse
+from api.v1 import context
 from api.v1.schemas import Body, Query
 from tracker.alerts.held import COUNTED, LATEST
-from tracker.alerts.outbox import LONGEST_NAME, Outbox
+from tracker.alerts.outbox import LONGEST_NAME
 from tracker.alerts.quiet import PREFIX
 from tracker.alerts.rules import SEVERITIES
-from tracker.alerts.silences import Silence, Silences, severities
+from tracker.alerts.silences import Silence, severities
 from tracker.alerts.tables import duration, globs
 from tracker.clock import wall
-from tracker.errors import TrackerError
 from tracker.series.ring import DAY
 
 bp = APIBlueprint("silences", __name__, tag="Alerts")
@@ -115,7 +115,7 @@ class SilenceList(BaseModel):
 @bp.doc(responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
 def list_silences(**_: object) -> Response:
     """Which silences are in force, and what has each held back?"""
-    return jsonify(silences=_shown(_silences().listed(wall())))
+    return jsonify(silences=_shown(context.outbox().silences.listed(wall())))
 
 
 @bp.post("/silences")
@@ -132,12 +132,7 @@ def add_silence(silence: NewSilence) -> Response:
     if not silence.model_fields_set & {*MATCHERS}:
         refuse("json", "match", f"expected at least one of {', '.join(MATCHERS)}: for all alerts, a `match` of *")
     globs = tuple(silence.match), tuple(silence.rule), tuple(silence.severity)
-    try:
-        made = _silences().add(globs[0], until, silence.reason, now, silence.by, *globs[1:])
-    except TrackerError as error:
-        if type(error) is not TrackerError:
-            raise
-        abort(HTTPStatus.CONFLICT, detail=str(error))
+    made = context.outbox().silences.add(globs[0], until, silence.reason, now, silence.by, *globs[1:])
     answer = jsonify(*_shown([made]))
     answer.status_code = HTTPStatus.CREATED
     return answer
@@ -156,7 +151,7 @@ def change_silence(id: str, end: End, **_: object) -> Response:
     """Let a silence last longer, or end sooner"""
     _refuse_quiet_hours(id)
     now = wall()
-    return jsonify(*_shown([_silences().end_at(id, end.at(now), now) or _no_silence()]))
+    return jsonify(*_shown([context.outbox().silences.end_at(id, end.at(now), now) or _no_silence()]))
 
 
 @bp.delete("/silences/<id>")
@@ -166,7 +161,7 @@ def change_silence(id: str, end: End, **_: object) -> Response:
 def remove_silence(id: str, **_: object) -> tuple[str, int]:
     """End a silence"""
     _refuse_quiet_hours(id)
-    if not _silences().remove(id):
+    if not context.outbox().silences.remove(id):
         _no_silence()
     return "", HTTPStatus.NO_CONTENT
 
@@ -182,16 +177,8 @@ def _no_silence() -> NoReturn:
 
 def _shown(silences: list[Silence]) -> list[dict[str, Any]]:
     """``silences`` as SilenceRows."""
-    held = _outbox().deliveries.held.back([each.id for each in silences])
+    held = context.outbox().deliveries.held.back([each.id for each in silences])
     return [
         asdict(silence) | {"held": back.count, "latest": [{"alert": id, "at": at} for id, at in back.latest]}
         for silence, back in zip(silences, held, strict=True)
     ]
-
-
-def _silences() -> Silences:
-    return _outbox().silences
-
-
-def _outbox() -> Outbox:
-    return Outbox(current_app.extensions["store"].redis)

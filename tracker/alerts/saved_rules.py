@@ -16,7 +16,7 @@ from redis import Redis
 from tracker.alerts.rulebook import Rulebook, RuleSet, read_rule
 from tracker.alerts.rules import Rule
 from tracker.alerts.tables import BadOption
-from tracker.errors import TrackerError
+from tracker.errors import TooMany, TrackerError
 from tracker.series.ring import DAY
 from tracker.store.connection import PREFIX, transact, translated
 from tracker.store.layout import RULES
@@ -76,7 +76,7 @@ class SavedRules:
         """Saves a version of a rule; without a ``table`` it deletes the rule.
 
         ``known``: the number of the version that the change was made from, 0 for a new rule. Raises Outdated if that is
-        not the newest one, TrackerError if there are MOST rules.
+        not the newest one, TooMany if there are MOST rules.
         """
         versions = VERSIONS + name
 
@@ -89,7 +89,7 @@ class SavedRules:
             if (last.version if last and last.table is not None else 0) != known:
                 raise Outdated(name)
             if not known and pipe.hlen(RULES) >= MOST:
-                raise TrackerError(f"there are {MOST} saved rules already: delete some")
+                raise TooMany(f"there are {MOST} saved rules already: delete some")
             text = json.dumps(asdict(version))
             pipe.multi()
             pipe.set(NEWEST, number)

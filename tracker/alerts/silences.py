@@ -14,7 +14,7 @@ from redis import Redis
 
 from tracker.alerts.rules import SEVERITIES
 from tracker.alerts.tables import Expected
-from tracker.errors import TrackerError
+from tracker.errors import TooMany
 from tracker.models import Alert, matches
 from tracker.store.connection import PREFIX, transact, translated
 from tracker.store.layout import SILENCES
@@ -68,7 +68,7 @@ class Silences:
         def work(pipe: Any) -> None:
             others = [each for each in _read(pipe.hvals(SILENCES)) if each.until > now and each.id != silence.id]
             if len(others) >= MOST:
-                raise TrackerError(f"there are {MOST} silences already: remove some, or let one match more")
+                raise TooMany(f"there are {MOST} silences already: remove some, or let one match more")
             pipe.multi()
             pipe.hset(SILENCES, silence.id, json.dumps(asdict(silence)))
 

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from redis import Redis
 
-from tracker.errors import SettingsError, StoreError, TrackerError
+from tracker.errors import SettingsError, StoreError, TooMany
 from tracker.settings import Settings
 from tracker.store.connection import connect, translated
 from tracker.store.layout import API_KEYS
@@ -46,11 +46,11 @@ class Keys:
         self.redis: Any = redis
 
     def create(self, name: str, scope: str, now: float) -> str:
-        """Makes a key and returns its text, which is not stored. Raises TrackerError if there are MOST keys."""
+        """Makes a key and returns its text, which is not stored. Raises TooMany if there are MOST keys."""
         text = f"dt-{token_hex(4)}-{token_urlsafe(32)}"
         key = Key(text[3:11], name, scope, now, _digest(text))
         if len(self.all()) >= MOST:
-            raise TrackerError(f"there are {MOST} keys already: revoke some")
+            raise TooMany(f"there are {MOST} keys already: revoke some")
         with translated():
             if not self.redis.hsetnx(API_KEYS, key.id, orjson.dumps(asdict(key))):
                 return self.create(name, scope, now)  # one in four billion
