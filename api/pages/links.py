@@ -17,7 +17,6 @@ from markupsafe import Markup
 from api.v1 import context
 from tracker.alerts import picture
 from tracker.alerts.links import ACTIONS, PICTURE, Link, Links
-from tracker.alerts.silences import Silences
 from tracker.clock import utc, wall
 from tracker.errors import StoreError, TooMany
 from tracker.models import RESOLVED, Alert
@@ -149,7 +148,7 @@ def _silence(link: Link, alert: Alert) -> None:
     """The id follows from the link, so that two clicks at once make one silence."""
     now = wall()
     id, why = f"link-{link.signature[:12]}", f"asked for in the notice of {alert.id}"
-    Silences(context.master().redis).add((alert.metric,), now + HOUR, why, now, _by(link), id=id)
+    context.outbox().silences.add((alert.metric,), now + HOUR, why, now, _by(link), id=id)
 
 
 DEEDS = {

@@ -206,6 +206,31 @@ class SeriesRule(LevelRule):
         return judged & above, judged & clear
 
 
+class PercentRule(LevelRule):
+    """A rule whose level is a difference in percent.
+
+    direction: up, down or both; clear_percent: a final slot that differs by no more than this ends the firing.
+    """
+
+    percent: Limit
+    direction: Direction = "both"
+    clear_percent: ClearLimit | None = None
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.clear_limit > self.percent:
+            raise Expected(f"at most percent, {self.percent:g}", "clear_percent")
+        return self
+
+    @property
+    def limit(self) -> float:
+        return self.percent
+
+    @property
+    def clear_limit(self) -> float:
+        return self.percent / 2 if self.clear_percent is None else self.clear_percent
+
+
 def worded(alert: Alert, rule: Rule) -> Alert:
     """``alert`` with the text of ``rule``."""
     return replace(alert, text=rule.text(alert))

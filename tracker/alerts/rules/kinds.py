@@ -13,6 +13,7 @@ from tracker.alerts.rules.base import (
     Direction,
     Limit,
     NotNegative,
+    PercentRule,
     Rule,
     Samples,
     SeriesRule,
@@ -72,35 +73,15 @@ class Ratio(SeriesRule):
         return at.means(self.baseline)
 
 
-class Change(SeriesRule):
-    """Fires when a value differs by more than ``percent`` from the one ``over`` seconds before it.
-
-    direction: up, down or both; clear_percent: a final slot that differs by no more than this ends the firing.
-    """
+class Change(PercentRule, SeriesRule):
+    """Fires when a value differs by more than ``percent`` from the one ``over`` seconds before it."""
 
     KIND = "change"
     MESSAGE = "{metric}: {value:.6g} is {percent:+.2f} % against {baseline:.6g} {minutes} min ago, beyond {factor:g} %"
 
-    percent: Limit
     over: Annotated[int, duration(60, DAY // 2)]
-    direction: Direction = "both"
-    clear_percent: ClearLimit | None = None
     min_samples: Samples = 0
     min_baseline: NotNegative = 0.0
-
-    @model_validator(mode="after")
-    def _check_limits(self) -> Self:
-        if self.clear_limit > self.percent:
-            raise Expected(f"at most percent, {self.percent:g}", "clear_percent")
-        return self
-
-    @property
-    def limit(self) -> float:
-        return self.percent
-
-    @property
-    def clear_limit(self) -> float:
-        return self.percent / 2 if self.clear_percent is None else self.clear_percent
 
     @property
     def window(self) -> int:

@@ -1,24 +1,22 @@
 """The kind ``spread``: a market's price against the median of the exchanges that trade the same pair."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from tracker.alerts.rules.base import ROUNDING, ClearLimit, Direction, LevelRule, Limit, directed
+from tracker.alerts.rules.base import ROUNDING, PercentRule, directed
 from tracker.alerts.rules.series import WindowSlice
-from tracker.alerts.tables import Expected
 
 #: With fewer prices than this there is no telling which one is off.
 FEWEST = 3
 
 
-class Spread(LevelRule):
+class Spread(PercentRule):
     """Fires when a price differs by more than ``percent`` from the median of its pair's exchanges in the same slot.
 
-    exchanges: the least number of exchanges with a price, its own included; direction: up, down or both; clear_percent:
-    a slot that differs by no more than this ends the firing. Only final slots with a trade count.
+    exchanges: the least number of exchanges with a price, its own included. Only final slots with a trade count.
     """
 
     KIND = "spread"
@@ -29,28 +27,11 @@ class Spread(LevelRule):
     LEVELLESS: ClassVar[str] = "too few exchanges trade the pair"
     NEEDS_PEERS: ClassVar[bool] = True
 
-    percent: Limit
-    direction: Direction = "both"
-    clear_percent: ClearLimit | None = None
     exchanges: Annotated[int, Field(ge=FEWEST, le=100)] = FEWEST
-
-    @model_validator(mode="after")
-    def _check_limits(self) -> Self:
-        if self.clear_limit > self.percent:
-            raise Expected(f"at most percent, {self.percent:g}", "clear_percent")
-        return self
 
     @property
     def field(self) -> str:
         return "price"
-
-    @property
-    def limit(self) -> float:
-        return self.percent
-
-    @property
-    def clear_limit(self) -> float:
-        return self.percent / 2 if self.clear_percent is None else self.clear_percent
 
     @property
     def window(self) -> int:
