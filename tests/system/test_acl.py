@@ -12,26 +12,17 @@ import pytest
 import requests
 
 from tests.support import acl
+from tests.support.busy import RULES, feed
 from tests.support.exchange import Exchange
 from tests.support.parts import Parts
 from tests.support.redis_servers import Server
 from tests.support.servers import free_port, wait_for
 from tests.support.stack import ROOT
 from tracker.clock import Clock
-from tracker.simulator.feeds import Generated
 from tracker.simulator.server import create_app
 from tracker.store.connection import connect, server_version
 
-FEED = Generated(seed=7, markets=12, exchanges=1)
-#: Some of so many volumes rise above their mean in each minute.
-RULES = """
-[rules.trades]
-kind = "ratio"
-match = "*:volume"
-factor = 1
-clear_factor = 1
-channels = ["log"]
-"""
+FEED = feed()
 #: Commands that ask the store, and what they print if all is well.
 COMMANDS = {
     ("sources",): "simulator",

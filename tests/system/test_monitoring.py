@@ -10,23 +10,14 @@ import pytest
 import requests
 from redis import OutOfMemoryError
 
+from tests.support.busy import RULES, feed
 from tests.support.exchange import Exchange
 from tests.support.monitoring import FOLDER, Monitoring
 from tests.support.servers import wait_for
 from tests.support.stack import ROOT, Stack
 from tracker.clock import Clock
-from tracker.simulator.feeds import Generated
 from tracker.simulator.server import create_app
 
-#: Some of so many volumes rise above their mean in each minute.
-RULES = """
-[rules.trades]
-kind = "ratio"
-match = "*:volume"
-factor = 1
-clear_factor = 1
-channels = ["log"]
-"""
 MB = 1 << 20
 #: Metrics that are not there as long as the canary is off.
 ABSENT = {"tracker_canary_age_seconds"}
@@ -36,7 +27,7 @@ TARGETS = [target for panel in json.loads((FOLDER / "grafana" / "board.json").re
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Exchange]:
-    with Exchange(create_app(Generated(seed=7, markets=12, exchanges=1), Clock())) as exchange:
+    with Exchange(create_app(feed(), Clock())) as exchange:
         yield exchange
 
 

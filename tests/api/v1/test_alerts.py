@@ -22,16 +22,6 @@ from tracker.settings import load
 from tracker.store.connection import connect
 
 
-@pytest.fixture
-def outbox(tracked: Tracked) -> Outbox:
-    return Outbox(tracked.store.redis)
-
-
-@pytest.fixture
-def client(tracked: Tracked) -> FlaskClient:
-    return tracked.client
-
-
 def test_alerts_are_listed_newest_first_with_the_numbers_that_explain_them(client: FlaskClient, outbox: Outbox) -> None:
     record(outbox)
     record(outbox, metric="kraken:ethusd:price", value=5.0)

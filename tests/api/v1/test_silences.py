@@ -9,7 +9,6 @@ from flask.testing import FlaskClient
 from api.v1 import alerts as resource
 from api.v1 import silences
 from tests.support.answers import ALERT, good, problem, record
-from tests.support.tracked import Tracked
 from tracker.alerts import sender
 from tracker.alerts.channels import ConfiguredChannel
 from tracker.alerts.channels.log import Channel as LogChannel
@@ -18,16 +17,6 @@ from tracker.alerts.quiet import Quiet, in_force
 from tracker.alerts.silences import Silences
 
 PHONE = {"phone": ConfiguredChannel(name="phone", kind="log", channel=LogChannel())}
-
-
-@pytest.fixture
-def outbox(tracked: Tracked) -> Outbox:
-    return Outbox(tracked.store.redis)
-
-
-@pytest.fixture
-def client(tracked: Tracked) -> FlaskClient:
-    return tracked.client
 
 
 def test_a_silence_is_made_listed_and_removed(client: FlaskClient, outbox: Outbox) -> None:
